@@ -1,0 +1,91 @@
+"""Weights and checkpoints on disk: written beside and renamed, read without running code."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from trainables.config import TrialConfig, config_json
+from trainables.data.arrays import Data
+from trainables.data.normalization import Normalization
+from trainables.errors import InputError
+from trainables.training import EpochMetrics, Quality, TrainingState, start
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside and rename: a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def weights_metadata(
+    config: TrialConfig, data: Data, normalization: Normalization, types: Mapping[str, str], seed: int
+) -> dict[str, str]:
+    """What travels with the weights, so that they can be used without the run's folder. safetensors holds strings."""
+    return {
+        "config": config_json(config),
+        "seed": str(seed),
+        "dataset_digest": data.digest,
+        "task": data.info.task,
+        "class_names": json.dumps(data.info.class_names),
+        "image_shape": json.dumps(data.info.shape),
+        "normalization": json.dumps(asdict(normalization)),
+        "module_types": json.dumps(types),
+    }
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str], epoch: int) -> None:
+    """A state dict as safetensors, with its metadata and the epoch it is from."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_atomically(path, save(contiguous, {**metadata, "epoch": str(epoch)}))
+
+
+def save_checkpoint(path: Path, states: list[TrainingState]) -> None:
+    """All replicates of a trial in one file: weights, optimiser, schedule, epoch and best so far."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"replicates": [_state_to_dict(state) for state in states]}, beside)
+    os.replace(beside, path)
+
+
+def load_checkpoint(path: Path, config: TrialConfig, data: Data, device: torch.device) -> list[TrainingState]:
+    """The replicates of a trial as they were. Raises `InputError` where the file is damaged or of another trial."""
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        return [_state_from_dict(saved, config, data, device) for saved in content["replicates"]]
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(f"checkpoint {path} cannot be used ({str(error).splitlines()[0]})") from None
+
+
+def _state_to_dict(state: TrainingState) -> dict[str, Any]:
+    return {
+        "seed": state.seed,
+        "epoch": state.epoch,
+        "model": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "schedule": state.schedule.state_dict(),
+        "best": asdict(state.best) if state.best else None,
+        "best_weights": state.best_weights,
+    }
+
+
+def _state_from_dict(saved: dict[str, Any], config: TrialConfig, data: Data, device: torch.device) -> TrainingState:
+    state = start(config, saved["seed"], data.info, device)
+    state.model.load_state_dict(saved["model"])
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.schedule.load_state_dict(saved["schedule"])
+    state.epoch, state.best_weights = saved["epoch"], saved["best_weights"]
+    if saved["best"]:
+        quality = {split: Quality(**values) for split, values in saved["best"]["quality"].items()}
+        state.best = EpochMetrics(**{**saved["best"], "quality": quality})
+    return state

@@ -1,0 +1,163 @@
+"""The function that Tune calls: a short loop around the training generator. The only file here that knows Ray."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_metadata
+from trainables.config import TrialConfig
+from trainables.data.arrays import Data
+from trainables.data.batches import to_device
+from trainables.data.normalization import Normalization
+from trainables.errors import InputError
+from trainables.models import module_types
+from trainables.replicates import epoch_row, mean_and_spread, train_replicates
+from trainables.training import TrainingState, copy_weights, start
+
+ATTEMPT = "attempt-"
+CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_SHARE = 0.05  # of the training time at most goes into writing checkpoints
+
+DataKey = tuple[str, int | None, str]  # dataset, image size, normalisation
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker must know of a trial."""
+
+    trial_id: str
+    config: TrialConfig
+    folder: str
+
+    @property
+    def data_key(self) -> DataKey:
+        return self.config.dataset, self.config.image_size, self.config.normalization
+
+
+def train_trial(
+    tune_config: dict[str, int],
+    jobs: list[Job],
+    datasets: Mapping[DataKey, tuple[Data, Normalization]],
+    threads: int,
+) -> None:
+    """Train all replicates of `jobs[tune_config["job"]]`, from its latest checkpoint if there is one.
+
+    Reports once an epoch. All files go to a folder of this attempt, so that a worker that is thought dead but lives on
+    cannot touch what its successor writes; the driver moves them up when the trial has ended.
+    """
+    from ray import tune
+
+    job = jobs[tune_config["job"]]
+    data, normalization = datasets[job.data_key]
+    torch.set_num_threads(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    attempt, folder = _new_attempt(Path(job.folder))
+    states, note = _begin(job, data, device, attempt)
+    metadata = {
+        state.seed: weights_metadata(job.config, data, normalization, module_types(state.model), state.seed)
+        for state in states
+    }
+    splits = to_device(data, normalization, device)
+    writer = _CheckpointWriter(folder / CHECKPOINT)
+    for epoch in train_replicates(job.config, data.info, splits, states):
+        _save_epoch(folder, states, metadata)
+        saved = writer.save_if_due(states)
+        tune.report(_report(job, attempt, [epoch_row(m) for m in epoch], all(m.finite for m in epoch), saved, note))
+        note = ""
+
+
+def _new_attempt(folder: Path) -> tuple[int, Path]:
+    """Make the first attempt folder that does not exist yet; `mkdir` is atomic, so no two workers share one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for attempt in itertools.count(1):
+        path = folder / f"{ATTEMPT}{attempt}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return attempt, path
+    raise AssertionError("itertools.count does not end")
+
+
+def _begin(job: Job, data: Data, device: torch.device, attempt: int) -> tuple[list[TrainingState], str]:
+    """The states of the latest usable checkpoint of an earlier attempt, else fresh ones; and what to tell the user."""
+    fresh = [start(job.config, seed, data.info, device) for seed in job.config.seeds]
+    _save_initial(Path(job.folder) / f"{ATTEMPT}{attempt}", fresh)
+    problems = []
+    for earlier in range(attempt - 1, 0, -1):
+        path = Path(job.folder) / f"{ATTEMPT}{earlier}" / CHECKPOINT
+        try:
+            if path.exists():
+                return load_checkpoint(path, job.config, data, device), "; ".join(problems)
+        except InputError as error:
+            problems.append(str(error))
+    if attempt > 1:
+        problems.append("no checkpoint to go on from: started again from epoch 0")
+    return fresh, "; ".join(problems)
+
+
+def _save_initial(folder: Path, states: list[TrainingState]) -> None:
+    for state in states:
+        save_weights(folder / f"seed_{state.seed}" / "initial_model.safetensors", copy_weights(state.model), {}, 0)
+
+
+def _save_epoch(folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]]) -> None:
+    """Before the report, since a trial that is stopped never returns from it."""
+    for state in states:
+        place = folder / f"seed_{state.seed}"
+        save_weights(place / "final_model.safetensors", state.model.state_dict(), metadata[state.seed], state.epoch)
+        if state.best and state.best_weights and (state.best.epoch == state.epoch or not _has_best(place)):
+            save_weights(place / "best_model.safetensors", state.best_weights, metadata[state.seed], state.best.epoch)
+
+
+def _has_best(place: Path) -> bool:
+    return (place / "best_model.safetensors").exists()
+
+
+def _report(
+    job: Job, attempt: int, rows: list[dict[str, Any]], finite: bool, checkpoint: bool, note: str
+) -> dict[str, Any]:
+    return {
+        "trial": job.trial_id,
+        "attempt": attempt,
+        "epoch": rows[0]["epoch"],
+        "finite": finite,
+        "checkpoint": checkpoint,
+        "note": note,
+        "memory_mb": _memory_mb(),
+        "replicates": rows,
+        **mean_and_spread(rows),
+    }
+
+
+def _memory_mb() -> float:
+    """Peak of the device's memory on a GPU, resident memory of the worker on a CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    import psutil
+
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+class _CheckpointWriter:
+    """Writes a checkpoint as often as `CHECKPOINT_SHARE` of the time allows; what lies between is trained again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.due = 0.0
+
+    def save_if_due(self, states: list[TrainingState]) -> bool:
+        began = time.monotonic()
+        if began < self.due:
+            return False
+        save_checkpoint(self.path, states)
+        ended = time.monotonic()
+        self.due = ended + (ended - began) / CHECKPOINT_SHARE
+        return True

@@ -1,0 +1,34 @@
+"""A plain convolutional network: stages of Conv–BN–activation–pool, then global average pooling."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from trainables.activations import make_activation
+from trainables.config import TrialConfig
+from trainables.data.arrays import DataInfo
+from trainables.errors import InputError
+
+OPTIONS = ("width", "depth", "dropout")
+WIDTH, DEPTH = 16, 3
+
+
+def build(config: TrialConfig, info: DataInfo) -> nn.Module:
+    """`depth` stages (default 3); the first has `width` channels (default 16), each next one twice as many."""
+    if info.is_3d:
+        raise InputError(f"model 'cnn' takes 2D images, {info.name} is 3D: choose a 3D model")
+    layers: list[nn.Module] = []
+    channels, side = info.channels, min(info.shape[:2])
+    for stage in range(config.depth or DEPTH):
+        out = (config.width or WIDTH) * 2**stage
+        layers += [
+            nn.Conv2d(channels, out, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+            make_activation(config.activation),
+        ]
+        if side >= 4:  # a smaller map is left as it is
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        channels = out
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(channels, info.n_classes)]
+    return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
