@@ -19,7 +19,7 @@ from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.models import module_types
 from trainables.replicates import epoch_row, mean_and_spread, train_replicates
-from trainables.training import TrainingState, copy_weights, start
+from trainables.training import TrainingState, start
 
 ATTEMPT = "attempt-"
 CHECKPOINT = "checkpoint.pt"
@@ -59,11 +59,13 @@ def train_trial(
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     attempt, folder = _new_attempt(Path(job.folder))
-    states, note = _begin(job, data, device, attempt)
+    fresh = [start(job.config, seed, data.info, device) for seed in job.config.seeds]
     metadata = {
         state.seed: weights_metadata(job.config, data, normalization, module_types(state.model), state.seed)
-        for state in states
+        for state in fresh
     }
+    _save_initial(folder, fresh, metadata)
+    states, note = _begin(job, data, device, attempt, fresh)
     splits = to_device(data, normalization, device)
     writer = _CheckpointWriter(folder / CHECKPOINT)
     for epoch in train_replicates(job.config, data.info, splits, states):
@@ -86,10 +88,10 @@ def _new_attempt(folder: Path) -> tuple[int, Path]:
     raise AssertionError("itertools.count does not end")
 
 
-def _begin(job: Job, data: Data, device: torch.device, attempt: int) -> tuple[list[TrainingState], str]:
+def _begin(
+    job: Job, data: Data, device: torch.device, attempt: int, fresh: list[TrainingState]
+) -> tuple[list[TrainingState], str]:
     """The states of the latest usable checkpoint of an earlier attempt, else fresh ones; and what to tell the user."""
-    fresh = [start(job.config, seed, data.info, device) for seed in job.config.seeds]
-    _save_initial(Path(job.folder) / f"{ATTEMPT}{attempt}", fresh)
     problems = []
     for earlier in range(attempt - 1, 0, -1):
         path = Path(job.folder) / f"{ATTEMPT}{earlier}" / CHECKPOINT
@@ -103,9 +105,10 @@ def _begin(job: Job, data: Data, device: torch.device, attempt: int) -> tuple[li
     return fresh, "; ".join(problems)
 
 
-def _save_initial(folder: Path, states: list[TrainingState]) -> None:
+def _save_initial(folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]]) -> None:
     for state in states:
-        save_weights(folder / f"seed_{state.seed}" / "initial_model.safetensors", copy_weights(state.model), {}, 0)
+        place = folder / f"seed_{state.seed}"
+        save_weights(place / "initial_model.safetensors", state.model.state_dict(), metadata[state.seed], 0)
 
 
 def _save_epoch(folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]]) -> None:

@@ -1,0 +1,213 @@
+"""The results tables: their schema, and reading and writing them. Loads without torch and Ray.
+
+>>> from analysis.table import read
+>>> trials = read("results")            # every run under a folder, as one pandas frame    # doctest: +SKIP
+>>> epochs = read("results", "epochs")                                                    # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.measures import MEASURES
+from trainables.config import TrialConfig
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = "1"
+COUNTS = {"pairs", "values", "bins"}  # units of columns that are counted, not measured: no mean of theirs is kept
+Kind = Literal["trials", "epochs", "weights"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's type and what it means; direction says whether higher or lower is better ("" where neither is)."""
+
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+    direction: Literal["", "higher", "lower"] = ""
+    null: bool = False
+
+
+TEXT, WHOLE, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+IDENTITY = {
+    "sweep": Column(TEXT, "name of the sweep"),
+    "run_id": Column(TEXT, "name of the run"),
+    "trial_id": Column(TEXT, "number of the trial in its run"),
+    "trial_key": Column(TEXT, "identity of the trial across runs: hash of config, data and training code"),
+    "replicate": Column(WHOLE, "number of the replicate in its trial, from 0"),
+    "seed": Column(WHOLE, "random seed of the replicate"),
+}
+ENDING = {
+    "status": Column(TEXT, "completed, stopped, diverged, failed or interrupted"),
+    "stop_reason": Column(TEXT, "why the trial ended"),
+}
+LENGTH = {
+    "epochs_trained": Column(WHOLE, "epochs that were trained", "epochs"),
+    "best_epoch": Column(WHOLE, "epoch with the best validation metric; null before the first", "epochs", null=True),
+}
+COST = {
+    "parameters": Column(WHOLE, "learned values of the model", "values", "lower"),
+    "macs": Column(WHOLE, "multiply-accumulates for one image", "operations", "lower"),
+    "train_seconds": Column(REAL, "time spent training", "s", "lower"),
+    "eval_seconds": Column(REAL, "time spent evaluating", "s", "lower"),
+    "images_per_second": Column(REAL, "training images by training time", "images/s", "higher"),
+    "peak_memory_mb": Column(REAL, "peak memory: of the GPU, or of the worker process on a CPU", "MiB", "lower"),
+    "attempts": Column(WHOLE, "times the trial was started", "attempts", "lower"),
+}
+EPOCH = {
+    "epoch": Column(WHOLE, "epoch, counted from 1", "epochs"),
+    "lr_used": Column(REAL, "learning rate of the epoch"),
+    "is_best": Column(FLAG, "best validation metric so far"),
+    "train_seconds": COST["train_seconds"],
+    "eval_seconds": COST["eval_seconds"],
+    "images_trained": Column(WHOLE, "training images seen in the epoch", "images"),
+}
+TENSOR = {
+    "stage": Column(TEXT, "which weights: initial, best or final"),
+    "epoch": Column(WHOLE, "epoch that the weights are from; 0 before training", "epochs"),
+    "tensor": Column(TEXT, "name of the weight tensor"),
+    "position": Column(WHOLE, "place of the tensor in the model, from 0"),
+    "module_type": Column(TEXT, "type of the module that owns the tensor"),
+    "shape": Column(pa.list_(WHOLE), "shape of the tensor"),
+}
+
+
+def _qualities(prefix: str, when: str) -> dict[str, Column]:
+    return {
+        f"{prefix}{split}_{name}": Column(REAL, f"{meaning} on {split} {when}", unit, better)
+        for split in ("train", "val", "test")
+        for name, meaning, unit, better in (
+            ("auc", "area under the ROC curve as MedMNIST defines it", "1", "higher"),
+            ("acc", "accuracy as MedMNIST defines it", "1", "higher"),
+            ("loss", "mean loss", "nat", "lower"),
+        )
+    }
+
+
+def _config_columns() -> dict[str, Column]:
+    columns = {}
+    for name, field in TrialConfig.model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        columns[name] = Column(
+            _arrow_type(field.annotation), field.description or name, str(extra.get("unit", "")), null=_optional(field.annotation)
+        )  # fmt: skip
+    return columns
+
+
+def _optional(annotation: Any) -> bool:
+    return NoneType in get_args(annotation)
+
+
+def _arrow_type(annotation: Any) -> pa.DataType:
+    """The column type of a config field's annotation."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return _arrow_type(next(arg for arg in get_args(annotation) if arg is not NoneType))
+    if origin is Literal:
+        return _arrow_type(type(get_args(annotation)[0]))
+    if origin is tuple:
+        return pa.list_(_arrow_type(get_args(annotation)[0]))
+    if hasattr(annotation, "__metadata__"):
+        return _arrow_type(annotation.__origin__)
+    return {str: TEXT, int: WHOLE, float: REAL, bool: FLAG}[annotation]
+
+
+def model_measures() -> dict[str, Column]:
+    """The model-level columns: each measure's main column, as a mean over weight tensors, weighted by their size."""
+    return {
+        name: Column(
+            REAL,
+            f"{column.meaning}; mean over weight matrices of the best model, weighted by size",
+            column.unit,
+            column.direction,
+        )
+        for name, measure in MEASURES.items()
+        if (column := measure.columns.get(name)) and measure.default
+    }
+
+
+def tensor_measures() -> dict[str, Column]:
+    """The columns of all measures, of one tensor."""
+    return {
+        name: Column(REAL, column.meaning, column.unit, column.direction)
+        for measure in MEASURES.values()
+        for name, column in measure.columns.items()
+    }
+
+
+@cache
+def columns(kind: Kind) -> dict[str, Column]:
+    """All columns of a table, in order."""
+    if kind == "epochs":
+        return {**IDENTITY, **EPOCH, **_qualities("", "after the epoch")}
+    if kind == "weights":
+        return {**IDENTITY, **TENSOR, **tensor_measures()}
+    at_best, at_last = _qualities("", "at the best epoch"), _qualities("final_", "at the last epoch")
+    return {**IDENTITY, **ENDING, **_config_columns(), **LENGTH, **at_best, **at_last, **COST, **model_measures()}
+
+
+def schema(kind: Kind, about: Mapping[str, Any]) -> pa.Schema:
+    """The table's pyarrow schema: unit, direction and meaning with every field, roles and provenance with the file."""
+    fields = [
+        pa.field(name, c.type, c.null, {"unit": c.unit, "direction": c.direction, "meaning": c.meaning})
+        for name, c in columns(kind).items()
+    ]
+    described = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
+    return pa.schema(fields, {"schema_version": SCHEMA_VERSION, "table": kind, **described})
+
+
+def write(path: Path, kind: Kind, rows: Iterable[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+    """Write the whole table beside its old version and rename: a reader never sees half a table.
+
+    about: what the file says of itself (question, roles, provenance). Raises `InputError` where the disk refuses.
+    """
+    write_arrow(path, pa.Table.from_pylist([dict(row) for row in rows], schema=schema(kind, about)))
+
+
+def write_arrow(path: Path, content: pa.Table) -> None:
+    """`write` for a table that is built already."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        pq.write_table(content, beside)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written ({error}): free space or choose another --storage") from None
+
+
+def read_arrow(path: Path | str, kind: Kind = "trials") -> pa.Table:
+    """One table, or those of every run under a folder as one, columns that a version lacks filled with null."""
+    place = Path(path)
+    files = [place] if place.is_file() else sorted(place.rglob(f"{kind}.parquet"))
+    if not files:
+        raise InputError(f"no {kind}.parquet under {place}: name a run's folder, a results folder or a file")
+    try:
+        tables = [pq.read_table(file) for file in files]
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"a table under {place} cannot be read ({error})") from None
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+
+
+def read(path: Path | str, kind: Kind = "trials") -> pd.DataFrame:
+    """The same as a pandas frame; what one file says of itself is in `frame.attrs`."""
+    table = read_arrow(path, kind)
+    frame = table.to_pandas()
+    frame.attrs = {
+        key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key != b"pandas"
+    }
+    return frame

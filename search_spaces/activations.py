@@ -1,0 +1,23 @@
+"""Which activation function is best for a small network, when each gets its own best learning rate?
+
+Size: 12 activations × 4 learning rates × 3 seeds, at most 18 epochs, ASHA among the rates of each activation.
+"""
+
+from ray import tune
+
+from search_spaces.definition import Asha, Sweep
+
+SWEEP = Sweep(
+    question="Which activation function gives the best validation AUC, each at its own best learning rate?",
+    scientific={
+        "activation": tune.grid_search(
+            [
+                "relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "tanh", "softplus",
+                "squared_relu",
+            ]
+        ),
+    },
+    nuisance={"lr": tune.grid_search([1e-3, 3e-3, 1e-2, 3e-2])},
+    fixed={"dataset": "digits", "model": "cnn", "optimizer": "adamw", "schedule": "cosine", "epochs": 18},
+    scheduler=Asha(grace=2, reduction=3),
+)  # fmt: skip

@@ -1,0 +1,50 @@
+"""`Sweep`: a question and what is varied to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial takes. gpus=None: one GPU a trial where the machine has any, else none."""
+
+    cpus: float = 1.0
+    gpus: float | None = None
+
+
+@dataclass(frozen=True)
+class Asha:
+    """Asynchronous successive halving (Li et al. 2020): rungs at grace, grace·reduction, grace·reduction², ... epochs.
+
+    At each rung a trial is stopped if it is worse than the best 1/reduction of those that reached the rung before it.
+    stratify: config fields whose values compete only among themselves; None: the scientific fields, where every
+    combination of them has more trials than `reduction`, else no stratification.
+    """
+
+    grace: int = 1
+    reduction: float = 3.0
+    stratify: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's definition (the roles are those of Google's tuning playbook).
+
+    Each field of `scientific` and `nuisance` is a `TrialConfig` field with a domain: `tune.grid_search([...])`, any
+    other domain of `ray.tune` (drawn `samples` times), or a constant.
+    """
+
+    question: str
+    scientific: Mapping[str, Any]  # what is compared: grids only
+    nuisance: Mapping[str, Any] = field(default_factory=dict)  # tuned so that the comparison is fair
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # held still
+    seeds: tuple[int, ...] = (0, 1, 2)
+    samples: int = 1  # draws of the random nuisance domains; every scientific value meets the same ones
+    metric: str = "val_auc"
+    mode: Literal["max", "min"] = "max"
+    scheduler: Asha | Literal["fifo"] = field(default_factory=Asha)
+    searcher: Literal["grid", "random"] = "grid"
+    resources: Resources = field(default_factory=Resources)

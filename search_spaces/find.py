@@ -1,0 +1,43 @@
+"""Finding a sweep by name or by path, and listing them."""
+
+from __future__ import annotations
+
+import runpy
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import search_spaces
+from search_spaces.definition import Sweep
+from trainables.errors import InputError, unknown_name
+
+NOT_SWEEPS = {"definition", "find"}
+
+
+def sweep_names() -> list[str]:
+    """The names of all sweeps in `search_spaces/`; nothing is imported."""
+    return sorted(m.name for m in iter_modules(search_spaces.__path__) if m.name not in NOT_SWEEPS and m.name[0] != "_")
+
+
+def find_sweep(name: str) -> tuple[str, Sweep]:
+    """(name, sweep) of a name in `search_spaces/` or a path to a `.py` file with a `SWEEP`."""
+    if name.endswith(".py"):
+        return Path(name).stem, _checked(_run_file(Path(name)).get("SWEEP"), name)
+    if name not in sweep_names():
+        raise InputError(unknown_name("sweep", name, sweep_names()) + " (or a path to a .py file with a SWEEP)")
+    return name, _checked(getattr(import_module(f"search_spaces.{name}"), "SWEEP", None), name)
+
+
+def _run_file(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise InputError(f"{path} is not a file: name a .py file with a SWEEP")
+    try:
+        return runpy.run_path(str(path))
+    except Exception as error:  # the user's own file: whatever it raises is bad input
+        raise InputError(f"{path} cannot be run ({type(error).__name__}: {error})") from error
+
+
+def _checked(sweep: object, name: str) -> Sweep:
+    if not isinstance(sweep, Sweep):
+        raise InputError(f"{name} has no SWEEP = Sweep(...): see search_spaces/activations.py for an example")
+    return sweep

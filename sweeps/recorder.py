@@ -1,0 +1,145 @@
+"""The recorder: the one place where what happens in a run becomes ledger lines, state, tables and event files."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.run_folder import RunFolder
+from search_spaces.definition import Asha, Sweep
+from sweeps.asha import Decision, Rungs
+from sweeps.ledger import Event, Ledger
+from sweeps.rows import epoch_rows, trial_rows
+from sweeps.state import RunState, TrialState
+from sweeps.tensorboard_events import write_scalars
+
+TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables during a run
+
+
+class Recorder:
+    """Takes the run's events in, in order, and answers whether a trial goes on."""
+
+    def __init__(self, run: RunFolder, sweep: Sweep, state: RunState, about: Mapping[str, Any]) -> None:
+        self.run, self.sweep, self.state, self.about = run, sweep, state, about
+        self.ledger = Ledger(run.ledger)
+        self.tables_due = 0.0
+        epochs = max((trial.config["epochs"] for trial in state.trials.values()), default=1)
+        self.rungs = Rungs(sweep.scheduler, sweep.mode == "max", epochs) if isinstance(sweep.scheduler, Asha) else None
+        self._refill_rungs()
+
+    def _refill_rungs(self) -> None:
+        """After a resume: file every value that the ledger knows, in the ledger's order."""
+        for event in self._ledger_epochs() if self.rungs else ():
+            self._judge(self.state.trials[event["trial_id"]], event["epoch"], event["mean"])
+
+    def _ledger_epochs(self) -> list[Event]:
+        from sweeps.ledger import read_ledger
+
+        return [event for event in read_ledger(self.run.ledger) if event["event"] == "epoch"]
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Append to the ledger and take into the state."""
+        self.state.apply(self.ledger.append(event, **fields))
+
+    def started(self, trial_id: str) -> None:
+        self.record("started", trial_id=trial_id)
+
+    def epoch(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        """Take one epoch's report in. True: the trial goes on; False: it is stopped here."""
+        trial = self.state.trials[trial_id]
+        known = trial.epoch >= report["epoch"]
+        mean = {name: report[name] for name in report if name.startswith(("train_", "val_", "test_")) and name[-4:] != "_std"}
+        fields = {name: report[name] for name in ("attempt", "epoch", "memory_mb", "replicates")}
+        note = {"note": report["note"]} if report["note"] else {}
+        self.record("epoch", trial_id=trial_id, **fields, mean=mean, **note)
+        if report["checkpoint"]:
+            self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
+        if not known:
+            write_scalars(self.run.tensorboard / trial.folder, report["replicates"])
+        if not report["finite"]:
+            self._end(trial, "diverged", f"loss was not finite at epoch {report['epoch']}")
+            return False
+        decision = self._judge(trial, report["epoch"], mean)
+        if decision and decision.stop:
+            self._stop(trial, decision)
+            return False
+        if report["epoch"] >= trial.config["epochs"]:
+            self._end(trial, "completed", f"trained all {trial.config['epochs']} epochs")
+        return True
+
+    def _judge(self, trial: TrialState, epoch: int, mean: Mapping[str, Any]) -> Decision | None:
+        if self.rungs is None:
+            return None
+        value = mean[self.sweep.metric]
+        return self.rungs.judge(trial.trial_id, trial.stratum, epoch, math.nan if value is None else value)
+
+    def _stop(self, trial: TrialState, decision: Decision) -> None:
+        word = "below" if self.sweep.mode == "max" else "above"
+        reason = (
+            f"rung {decision.rung}: {self.sweep.metric} {decision.value:.4f} {word} the cutoff {decision.cutoff:.4f} "
+            f"of {decision.peers} peers"
+        )
+        self._end(
+            trial, "stopped", reason, rung=decision.rung, value=decision.value, cutoff=decision.cutoff, peers=decision.peers
+        )  # fmt: skip
+
+    def failed(self, trial_id: str, cause: str) -> None:
+        self._end(self.state.trials[trial_id], "failed", cause)
+
+    def interrupted(self) -> None:
+        """Mark what had started and has not ended: it goes on at a resume."""
+        for trial in self.state.trials.values():
+            if trial.status == "running":
+                self.record("interrupted", trial_id=trial.trial_id, reason=f"interrupted after epoch {trial.epoch}")
+
+    def _end(self, trial: TrialState, status: str, reason: str, **fields: Any) -> None:
+        move_up(self.run, trial)
+        self.record(status, trial_id=trial.trial_id, reason=reason, **fields)
+
+    def step(self, *, final: bool = False) -> None:
+        """To be called often: what is due goes to the disk."""
+        self.ledger.sync()
+        began = time.monotonic()
+        if final or began >= self.tables_due:
+            self.write_tables()
+            ended = time.monotonic()
+            self.tables_due = ended + max(1.0, (ended - began) / TABLE_SHARE)
+
+    def write_tables(self) -> None:
+        about = {**self.about, "sweep": self.run.sweep, "run_id": self.run.run_id}
+        trials = [row for trial in self.state.trials.values() for row in trial_rows(self.run, trial, self.sweep)]
+        epochs = [row for trial in self.state.trials.values() for row in epoch_rows(self.run, trial)]
+        table.write(self.run.trials_table, "trials", trials, about)
+        table.write(self.run.epochs_table, "epochs", epochs, about)
+
+    def close(self) -> None:
+        self.ledger.close()
+
+
+def move_up(run: RunFolder, trial: TrialState) -> None:
+    """Move the files of a trial's attempts to their final place, later attempts over earlier ones.
+
+    Done by the driver alone, once the trial has ended: a worker of an earlier attempt that still writes, writes to a
+    folder that nobody reads any more.
+    """
+    folder = run.trial(trial.folder)
+    for number in range(1, trial.attempt + 1):
+        attempt = folder.attempt(number)
+        for place in sorted(attempt.glob("seed_*")):
+            target = folder.path / place.name
+            target.mkdir(exist_ok=True)
+            for file in place.glob("*.safetensors"):
+                file.replace(target / file.name)
+        _keep_checkpoint(attempt, folder.checkpoint)
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def _keep_checkpoint(attempt: Path, checkpoint: Path) -> None:
+    for file in attempt.glob("*.pt"):
+        checkpoint.mkdir(exist_ok=True)
+        file.replace(checkpoint / file.name)

@@ -1,0 +1,63 @@
+"""python -m sweeps.show RUN: the summary of a finished or running run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sweeps.command_line import new_app, start
+
+app = new_app()
+
+
+@app.command(epilog="Example: python -m sweeps.show latest")
+def show(
+    run: Annotated[str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")] = "latest",
+    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document: the run, and a row per trial and replicate.")] = False,
+) -> None:
+    """Show how a run stands. Reads its files alone, so it works while the run writes."""
+    import json
+
+    from rich.console import Console
+
+    from analysis.run_folder import find_run
+
+    folder = find_run(run, storage)
+    if json_:
+        print(json.dumps(_document(folder)))
+        return
+    _print(Console(), folder)
+
+
+def _document(folder):  # type: ignore[no-untyped-def]
+    from analysis import table
+
+    rows = table.read_arrow(folder.trials_table).to_pylist() if folder.trials_table.exists() else []
+    clean = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows]
+    return {"run": folder.read_description(), "trials": clean}
+
+
+def _print(console, folder) -> None:  # type: ignore[no-untyped-def]
+    from datetime import datetime
+
+    from sweeps.ledger import read_ledger
+    from sweeps.live import describe
+    from sweeps.progress import measure_progress
+    from sweeps.state import fold
+    from sweeps.telling import print_summary
+
+    about = folder.read_description()
+    events = list(read_ledger(folder.ledger))
+    gone = datetime.fromisoformat(events[-1]["time"]) - datetime.fromisoformat(events[0]["time"])
+    console.print(f"[bold]{about['sweep']}[/bold]: {about['question']}", highlight=False)
+    console.print(describe(measure_progress(fold(events), gone.total_seconds())), highlight=False)
+    if folder.trials_table.exists():
+        print_summary(console, folder)
+    console.print(f"in {folder.path}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    start(app)
