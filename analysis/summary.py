@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -22,21 +23,22 @@ class Interval:
     half_width: float
     n: int
 
-    def __str__(self) -> str:
+    def text(self, separator: str) -> str:
+        """`0.9712`, the separator, `±.0031`; `-` where nothing is known."""
         if math.isnan(self.mean):
             return "-"
-        return f"{self.mean:.4f}" + ("" if math.isnan(self.half_width) else f" ±{self.half_width:.4f}")
+        return f"{self.mean:.4f}" + ("" if math.isnan(self.half_width) else f"{separator}±{f'{self.half_width:.4f}'.removeprefix('0')}")
 
 
 def interval(values: Iterable[float]) -> Interval:
     """Mean and 95 % Student-t interval of the mean; values that are NaN make it NaN."""
-    from scipy.stats import t
+    from scipy.special import stdtrit  # Student's t quantile; scipy.stats would take a second to import
 
     known = list(values)
     n = len(known)
     if n == 0:
         return Interval(math.nan, math.nan, 0)
-    half = float(t.ppf(0.975, n - 1)) * stdev(known) / math.sqrt(n) if n > 1 else math.nan
+    half = float(stdtrit(n - 1, 0.975)) * stdev(known) / math.sqrt(n) if n > 1 else math.nan
     return Interval(fmean(known), half, n)
 
 
@@ -105,34 +107,40 @@ def _count(trials: Sequence[TrialSummary]) -> dict[str, int]:
     return counts
 
 
-def summary_table(groups: Sequence[Group], metric: str, complexity: Sequence[str]) -> Table:
-    """A Rich table of the groups; the first column is the rank."""
-    table = Table(title=None, header_style="bold", expand=False, pad_edge=False)
+WIDE = 118  # columns of a terminal from which on a value and its interval stand on one line
+
+
+def summary_table(groups: Sequence[Group], metric: str, complexity: Sequence[str], width: int) -> Table:
+    """A Rich table of the groups, best first, for a terminal of `width` columns."""
+    separator = " " if width >= WIDE else "\n"
+    shown = (metric, "test_auc", "test_acc")
+    table = Table(header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), box=box.SIMPLE_HEAD)
     table.add_column("#", justify="right", style="dim")
-    first = groups[0].best if groups else None
-    for name in first.scientific if first else ():
-        table.add_column(name, style="bold", overflow="fold")
-    for name in first.nuisance if first else ():
-        table.add_column(f"best {name}", justify="right")
-    test = [f"test_{name}" for name in ("auc", "acc")]
-    for name in (metric, *test):
-        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
-    table.add_column("epochs", justify="right")
+    for name in groups[0].best.scientific if groups else ():
+        longest = max(len(text) for text in (name, *(show_value(group.best.scientific[name]) for group in groups)))
+        table.add_column(name.replace("_", separator), style="bold", overflow="fold", min_width=min(longest, 16))
+    for name in groups[0].best.nuisance if groups else ():
+        table.add_column(f"best{separator}{name}", justify="right", overflow="fold")
+    for name in shown:
+        table.add_column(name.replace("_", separator), justify="right", no_wrap=True)
+    table.add_column("epochs", justify="right", no_wrap=True)
     table.add_column("trials", no_wrap=True)
     for name in complexity:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(name.replace("_", separator), justify="right", no_wrap=True)
     for number, group in enumerate(groups, start=1):
-        best = group.best
-        table.add_row(
-            str(number),
-            *(show_value(value) for value in best.scientific.values()),
-            *(show_value(value) for value in best.nuisance.values()),
-            *(str(best.metrics[name]) for name in (metric, *test)),
-            f"{best.epochs}/{best.epochs_planned}",
-            status_text(group.statuses),
-            *(show_mean(best.metrics[name].mean) for name in complexity),
-        )
+        table.add_row(str(number), *_cells(group, shown, complexity, separator))
     return table
+
+
+def _cells(group: Group, shown: Sequence[str], complexity: Sequence[str], separator: str) -> list[str | Text]:
+    best = group.best
+    return [
+        *(show_value(value) for value in (*best.scientific.values(), *best.nuisance.values())),
+        *(best.metrics[name].text(separator) for name in shown),
+        f"{best.epochs}/{best.epochs_planned}",
+        status_text(group.statuses, separator),
+        *(show_mean(best.metrics[name].mean) for name in complexity),
+    ]
 
 
 def show_mean(value: float) -> str:
@@ -149,7 +157,8 @@ def show_value(value: Any) -> str:
 STYLES = {"completed": "green", "stopped": "yellow", "diverged": "magenta", "failed": "red", "interrupted": "red"}
 
 
-def status_text(counts: Mapping[str, int]) -> Text:
-    """`1 completed, 3 stopped`, coloured."""
-    parts = [Text(f"{n} {status}", STYLES.get(status, "")) for status, n in counts.items()]
-    return Text(", ").join(parts)
+def status_text(counts: Mapping[str, int], separator: str) -> Text:
+    """`1 done`, the separator, `3 stopped`, coloured."""
+    words = {"completed": "done"}  # the table is wide enough already
+    parts = [Text(f"{n} {words.get(status, status)}", STYLES.get(status, "")) for status, n in counts.items()]
+    return Text("\n" if separator == "\n" else ", ").join(parts)

@@ -142,9 +142,9 @@ def model_measures() -> dict[str, Column]:
 
 
 def tensor_measures() -> dict[str, Column]:
-    """The columns of all measures, of one tensor."""
+    """The columns of all measures, of one tensor; those that were not asked for are null."""
     return {
-        name: Column(REAL, column.meaning, column.unit, column.direction)
+        name: Column(REAL, column.meaning, column.unit, column.direction, null=not measure.default)
         for measure in MEASURES.values()
         for name, column in measure.columns.items()
     }

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.measures._values import Values, deviation, finite, flat, quiet
+from analysis.measures import moments
+from analysis.measures._values import Values, finite, flat, quiet
 
-REPEATS, REPEATS_FOR_Z = 10, 20
-VALUES = 200_000  # where the caller leaves the repeats open, no more than about so many values are drawn in all
+REPEATS, REPEATS_FOR_Z = 5, 20
+VALUES = 50_000  # where the caller leaves the repeats open, no more than about so many values are drawn in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def shuffled(
 ) -> Baseline:
     """A measure of a series beside that of its values in random order: what the order of the weights adds.
 
-    Formula: z = (f(x) - mean f(s)) / sd f(s) over seeded permutations s. By default 10 of them, fewer for long series.
+    Formula: z = (f(x) - mean f(s)) / sd f(s) over seeded permutations s. By default 5 of them, fewer for long series.
     Degenerate: NaN where the series is empty or not finite, or the measure is; z is NaN where the baseline is constant.
     Source: Theiler et al. (1992), Physica D 58, 77, algorithm zero.
 
@@ -57,7 +58,7 @@ def gaussian(
     """
     values = flat(x)
     rng = np.random.default_rng(seed)
-    mean, spread = (float(values.mean()), deviation(values)) if finite(values) else (math.nan, math.nan)
+    mean, spread = moments.mean(values), moments.standard_deviation(values)
     return _baseline(function, values, lambda: rng.normal(mean, spread, values.size), repeats)
 
 

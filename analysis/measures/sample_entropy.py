@@ -202,7 +202,9 @@ def _counts(values: Values, m: int, reach: float, threads: int | None) -> tuple[
 
 def _threads() -> int:
     limit = os.environ.get("OMP_NUM_THREADS", "")
-    return int(limit) if limit.isdigit() and int(limit) else len(os.sched_getaffinity(0))
+    if limit.isdigit() and int(limit):
+        return int(limit)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _brute_counts(values: Values, m: int, reach: float) -> tuple[int, int, int]:

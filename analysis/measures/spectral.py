@@ -8,7 +8,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.measures._values import Values, deviation, finite, flat, matrix, quiet, rescaled
+from analysis.measures._values import Values, finite, flat, matrix, quiet, rescaled
 from analysis.measures.baselines import shuffled
 from analysis.measures.jensen_shannon import shannon
 
@@ -28,7 +28,7 @@ def spectral_entropy(x: ArrayLike) -> float:
     0.0
     """
     values = flat(x)
-    if not finite(values) or deviation(values) == 0.0:
+    if not finite(values) or values.min() == values.max():
         return math.nan
     values = rescaled(values)[0]
     power = np.square(np.abs(np.fft.rfft(values - values.mean())))
