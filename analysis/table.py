@@ -76,6 +76,8 @@ EPOCH = {
     "train_seconds": COST["train_seconds"],
     "eval_seconds": COST["eval_seconds"],
     "images_trained": Column(WHOLE, "training images seen in the epoch", "images"),
+    "gradient_norm": Column(REAL, "norm of the gradient at the epoch's last step, before clipping"),
+    "notes": Column(TEXT, "what the user should know of the epoch"),
 }
 TENSOR = {
     "stage": Column(TEXT, "which weights: initial, best or final"),

@@ -170,7 +170,12 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
         resources = check_bundle(sweep.resources, cluster)
         recorder = Recorder(folder, sweep, state, about)
         jobs = [
-            Job(trial.trial_id, trial.config, str(folder.trial(trial.folder).path.absolute()))
+            Job(
+                trial.trial_id,
+                trial.config,
+                str(folder.trial(trial.folder).path.absolute()),
+                state.trials[trial.trial_id].epoch,
+            )
             for trial in plan.trials
             if not state.trials[trial.trial_id].ended
         ]

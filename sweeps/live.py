@@ -75,7 +75,7 @@ class _Lines:
 def describe(progress: Progress) -> str:
     """`12/48 trials, 3 running, 7 completed, 5 stopped, 0:31 gone, about 1:02 left`."""
     counts = ", ".join(f"{n} {status}" for status, n in progress.counts.items() if n)
-    left = f", about {clock(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+    left = f", about {clock(progress.seconds_left)} left" if progress.seconds_left else ""
     return f"{progress.ended}/{progress.planned} trials ended ({counts}), {clock(progress.seconds_gone)} gone{left}"
 
 

@@ -33,7 +33,7 @@ def measure_progress(state: RunState, seconds_gone: float) -> Progress:
     typical = sum(trial.epoch for trial in ended) / len(ended) if ended else None
     left = sum(_epochs_left(trial, typical) for trial in trials if not trial.ended)
     share = done / (done + left) if done else 0.0
-    seconds_left = seconds_gone * left / done if done and ended else None
+    seconds_left = seconds_gone * left / done if done and ended else None  # 0 where all have ended
     return Progress(len(trials), len(ended), counts, share, seconds_gone, seconds_left)
 
 

@@ -68,7 +68,9 @@ class Recorder:
         if decision and decision.stop:
             self._stop(trial, decision)
             return False
-        if report["epoch"] >= trial.config["epochs"]:
+        if all(row.get("stop_reason") for row in report["replicates"]):
+            self._end(trial, "stopped", f"early stopping of every replicate by epoch {report['epoch']}")
+        elif report["epoch"] >= trial.config["epochs"]:
             self._end(trial, "completed", f"trained all {trial.config['epochs']} epochs")
         return True
 

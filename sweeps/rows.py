@@ -63,7 +63,7 @@ def _outcome(history: list[Row]) -> Row:
     at_best = history[best - 1] if best else undefined
     at_last = history[-1] if history else undefined
     return {
-        "epochs_trained": len(history),
+        "epochs_trained": sum(row["images_trained"] > 0 for row in history),  # early stopping leaves idle epochs
         "best_epoch": best,
         **{name: at_best[name] for name in QUALITIES},
         **{f"final_{name}": at_last[name] for name in QUALITIES},

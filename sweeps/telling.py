@@ -94,7 +94,7 @@ def print_summary(console: Console, run: RunFolder) -> None:
     scientific, nuisance = varying(rows, about["roles"]["scientific"]), varying(rows, about["roles"]["nuisance"])
     metrics = [about["metric"], "test_auc", "test_acc", *COMPLEXITY]
     groups = group_trials(summarize_trials(rows, scientific, nuisance, metrics), about["metric"], about["mode"])
-    console.print(summary_table(groups, about["metric"], COMPLEXITY))
+    console.print(summary_table(groups, about["metric"], COMPLEXITY, console.width))
     n = len(about["seeds"])
     how = f"mean ±95 % interval over {n} replicates" if n > 1 else "one replicate: no interval"
     console.print(f"[dim]{how}; selected by {about['metric']}, test only reported[/dim]", highlight=False)

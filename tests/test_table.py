@@ -1,0 +1,80 @@
+"""The tables: their schema says what every column means, and a reader never sees half a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis import table
+from trainables.config import TrialConfig
+from trainables.errors import InputError
+
+
+def row(kind: table.Kind, **values: object) -> dict[str, object]:
+    """A row with something legal in every column."""
+    samples: dict[pa.DataType, object] = {
+        pa.string(): "x", pa.int64(): 1, pa.float64(): 0.5, pa.bool_(): True,
+    }  # fmt: skip
+    filled = {n: [1] if pa.types.is_list(c.type) else samples[c.type] for n, c in table.columns(kind).items()}
+    return {**filled, **values}
+
+
+@pytest.mark.parametrize("kind", ["trials", "epochs", "weights"])
+def test_every_column_has_a_type_a_meaning_a_unit_and_a_direction(tmp_path: Path, kind: table.Kind) -> None:
+    table.write(tmp_path / "t.parquet", kind, [row(kind)], {"question": "why?", "roles": {"scientific": ["lr"]}})
+    schema = pq.read_schema(tmp_path / "t.parquet")
+    for field in schema:
+        assert set(field.metadata) >= {b"unit", b"direction", b"meaning"}, field.name
+        assert field.metadata[b"meaning"], field.name
+        assert field.metadata[b"direction"] in (b"", b"higher", b"lower")
+    assert schema.metadata[b"schema_version"] == table.SCHEMA_VERSION.encode()
+    assert json.loads(schema.metadata[b"roles"]) == {"scientific": ["lr"]}
+
+
+def test_the_trials_table_has_every_config_field() -> None:
+    assert set(TrialConfig.model_fields) <= set(table.columns("trials"))
+
+
+def test_missing_values_are_refused_where_one_is_due(tmp_path: Path) -> None:
+    with pytest.raises((InputError, pa.ArrowInvalid)):
+        table.write(tmp_path / "t.parquet", "trials", [row("trials", status=None)], {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_undefined_number_stays_nan(tmp_path: Path) -> None:
+    table.write(tmp_path / "t.parquet", "trials", [row("trials", val_auc=math.nan)], {})
+    column = pq.read_table(tmp_path / "t.parquet")["val_auc"]
+    assert column.null_count == 0
+    assert math.isnan(column[0].as_py())
+
+
+def test_runs_of_several_versions_read_as_one_frame(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        table.write(tmp_path / name / "trials.parquet", "trials", [row("trials", run_id=name)], {})
+    older = pq.read_table(tmp_path / "b" / "trials.parquet").drop_columns(["macs"])
+    pq.write_table(older, tmp_path / "b" / "trials.parquet")
+    frame = table.read(tmp_path)
+    assert isinstance(frame, pd.DataFrame)
+    assert list(frame["run_id"]) == ["a", "b"]
+    assert frame["macs"].isna().tolist() == [False, True]
+
+
+def test_a_failed_write_leaves_the_old_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table.write(path, "epochs", [row("epochs")], {})
+    before = path.read_bytes()
+    with pytest.raises(pa.ArrowInvalid):
+        table.write(path, "epochs", [row("epochs", epoch="not a number")], {})
+    assert path.read_bytes() == before
+
+
+def test_a_missing_table_is_an_error_that_says_where(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no trials.parquet under"):
+        table.read(tmp_path)
