@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -89,15 +89,18 @@ TENSOR = {
 }
 
 
+QUALITIES = {
+    "auc": Column(REAL, "area under the ROC curve as MedMNIST defines it", "1", "higher"),
+    "acc": Column(REAL, "accuracy as MedMNIST defines it", "1", "higher"),
+    "loss": Column(REAL, "mean loss", "nat", "lower"),
+}
+
+
 def _qualities(prefix: str, when: str) -> dict[str, Column]:
     return {
-        f"{prefix}{split}_{name}": Column(REAL, f"{meaning} on {split} {when}", unit, better)
+        f"{prefix}{split}_{name}": replace(column, meaning=f"{column.meaning} on {split} {when}")
         for split in ("train", "val", "test")
-        for name, meaning, unit, better in (
-            ("auc", "area under the ROC curve as MedMNIST defines it", "1", "higher"),
-            ("acc", "accuracy as MedMNIST defines it", "1", "higher"),
-            ("loss", "mean loss", "nat", "lower"),
-        )
+        for name, column in QUALITIES.items()
     }
 
 

@@ -124,7 +124,9 @@ def _finite(value: Any) -> Any:
 def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
     """`training_curves.png` of all replicates and `weight_distributions.png` of the first."""
     folder = run.trial(trial.folder)
-    title = f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, lr {trial.config['lr']:g}"
+    title = (
+        f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, lr {trial.config['lr']:g}"
+    )
     bests = [row["best_epoch"] for row in results if row["best_epoch"]]
     plots.save(plots.training_curves(list(epoch_rows(run, trial)), title, bests), folder.training_curves)
     seed = trial.config["seeds"][0]

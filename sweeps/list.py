@@ -24,7 +24,13 @@ def _datasets() -> Rows:
     from trainables.data.datasets import DATASETS
 
     return [
-        {"dataset": n, "what": d.meaning, "sizes": " ".join(map(str, d.sizes)), "licence": d.licence, "source": d.citation}
+        {
+            "dataset": n,
+            "what": d.meaning,
+            "sizes": " ".join(map(str, d.sizes)),
+            "licence": d.licence,
+            "source": d.citation,
+        }
         for n, d in DATASETS.items()
     ]
 
@@ -67,7 +73,9 @@ LISTS: dict[str, Callable[[], Rows]] = {
 
 @app.command(epilog="Examples: python -m sweeps.list    python -m sweeps.list datasets --json")
 def list_(
-    what: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(LISTS)}; all short lists where left out.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help=f"One of: {', '.join(LISTS)}; all short lists where left out.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List sweeps with their questions, datasets, models, activations, schedules and so on."""

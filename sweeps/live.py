@@ -29,7 +29,9 @@ class View(Protocol):
     def update(self, *, final: bool = False) -> None: ...
 
 
-def make_view(state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool) -> View:
+def make_view(
+    state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool
+) -> View:
     """The view that fits the console."""
     if quiet:
         return _Silent()
@@ -115,7 +117,9 @@ class _Screen(_Lines):
         )
         left = clock(progress.seconds_left) if progress.seconds_left is not None else "-:--"
         bar = ProgressBar(total=1.0, completed=progress.share, width=24)
-        grid.add_row(bar, f"{progress.ended}/{progress.planned}", f"{clock(progress.seconds_gone)} gone, {left} left", counts)
+        grid.add_row(
+            bar, f"{progress.ended}/{progress.planned}", f"{clock(progress.seconds_gone)} gone, {left} left", counts
+        )
         return grid
 
     def _best(self) -> Table:

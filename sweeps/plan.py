@@ -82,9 +82,7 @@ def data_key(config: TrialConfig) -> DataKey:
     return config.dataset, config.image_size, config.normalization
 
 
-def _load_datasets(
-    configs: list[TrialConfig], data_root: Path | None
-) -> dict[DataKey, tuple[Data, Normalization]]:
+def _load_datasets(configs: list[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:
     loaded: dict[tuple[str, int | None], Data] = {}
     datasets: dict[DataKey, tuple[Data, Normalization]] = {}
     for config in configs:
@@ -99,14 +97,18 @@ def _load_datasets(
 
 def expand(sweep: Sweep) -> list[TrialConfig]:
     """Every scientific value with every nuisance setting, nuisance outermost, each config once."""
-    twice = set(sweep.scientific) & set(sweep.nuisance) | (set(sweep.scientific) | set(sweep.nuisance)) & set(sweep.fixed)
+    twice = set(sweep.scientific) & set(sweep.nuisance) | (set(sweep.scientific) | set(sweep.nuisance)) & set(
+        sweep.fixed
+    )
     if twice:
         raise InputError(f"{', '.join(sorted(twice))}: a field has one role, scientific, nuisance or fixed")
     for name in (*sweep.scientific, *sweep.nuisance, *sweep.fixed):
         if name not in TrialConfig.model_fields or name == "seeds":
             raise InputError(unknown_name("field", name, [f for f in TrialConfig.model_fields if f != "seeds"]))
     scientific = list(_product(_grids(sweep.scientific)))
-    models = {row.get("model", sweep.fixed.get("model", TrialConfig.model_fields["model"].default)) for row in scientific}
+    models = {
+        row.get("model", sweep.fixed.get("model", TrialConfig.model_fields["model"].default)) for row in scientific
+    }
     unique: dict[TrialConfig, None] = {}
     for nuisance in nuisance_settings(sweep):
         for row in scientific:

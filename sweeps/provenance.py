@@ -18,7 +18,13 @@ PACKAGES = ("sweeps", "ray", "torch", "torchvision", "medmnist", "numpy", "scipy
 
 def provenance(command: list[str]) -> dict[str, Any]:
     """Command line, git commit and dirty flag, code digest, versions and hardware, as JSON holds them."""
-    return {"command": command, "git": _git(), "code_digest": code_digest(), "versions": _versions(), "hardware": _hardware()}
+    return {
+        "command": command,
+        "git": _git(),
+        "code_digest": code_digest(),
+        "versions": _versions(),
+        "hardware": _hardware(),
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -36,7 +42,9 @@ def _git() -> dict[str, Any]:
     root = Path(__file__).parent.parent
 
     def ask(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
@@ -17,7 +18,9 @@ from sweeps.ledger import Event, Ledger
 from sweeps.rows import epoch_rows, trial_rows
 from sweeps.state import RunState, TrialState
 from sweeps.tensorboard_events import write_scalars
+from trainables.checkpoint import write_atomically
 
+DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records
 TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables during a run
 
 
@@ -47,13 +50,19 @@ class Recorder:
         self.state.apply(self.ledger.append(event, **fields))
 
     def started(self, trial_id: str) -> None:
+        trial = self.state.trials[trial_id]
+        write_atomically(self.run.trial(trial.folder).config, json.dumps(trial.config, indent=1).encode())
         self.record("started", trial_id=trial_id)
 
     def epoch(self, trial_id: str, report: Mapping[str, Any]) -> bool:
         """Take one epoch's report in. True: the trial goes on; False: it is stopped here."""
         trial = self.state.trials[trial_id]
         known = trial.epoch >= report["epoch"]
-        mean = {name: report[name] for name in report if name.startswith(("train_", "val_", "test_")) and name[-4:] != "_std"}
+        mean = {
+            name: report[name]
+            for name in report
+            if name.startswith(("train_", "val_", "test_")) and name[-4:] != "_std"
+        }
         fields = {name: report[name] for name in ("attempt", "epoch", "memory_mb", "replicates")}
         note = {"note": report["note"]} if report["note"] else {}
         self.record("epoch", trial_id=trial_id, **fields, mean=mean, **note)
@@ -86,9 +95,7 @@ class Recorder:
             f"rung {decision.rung}: {self.sweep.metric} {decision.value:.4f} {word} the cutoff {decision.cutoff:.4f} "
             f"of {decision.peers} peers"
         )
-        self._end(
-            trial, "stopped", reason, rung=decision.rung, value=decision.value, cutoff=decision.cutoff, peers=decision.peers
-        )  # fmt: skip
+        self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
 
     def failed(self, trial_id: str, cause: str) -> None:
         self._end(self.state.trials[trial_id], "failed", cause)

@@ -11,7 +11,10 @@ import typer
 from sweeps.command_line import new_app, start
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from search_spaces.definition import Sweep
+    from sweeps.execution import Settings
 
 app = new_app()
 EXAMPLES = """
@@ -38,15 +41,21 @@ def run(
         list[str] | None, typer.Option("--set", metavar="FIELD=V[,V...]", help="Set or vary a field; may be repeated.")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha or fifo (no early stopping).")] = None,
-    metric: Annotated[str | None, typer.Option(help="val_auc, val_acc or val_loss: what stops and ranks trials.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="val_auc, val_acc or val_loss: what stops and ranks trials.")
+    ] = None,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time at most.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="CPUs, and so threads, of one trial.")] = None,
-    gpus_per_trial: Annotated[str, typer.Option(help="GPUs of one trial, also a fraction; auto: 1 if there are any.")] = "auto",
+    gpus_per_trial: Annotated[
+        str, typer.Option(help="GPUs of one trial, also a fraction; auto: 1 if there are any.")
+    ] = "auto",
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).")
     ] = None,
     storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
-    run_name: Annotated[str | None, typer.Option("--name", help="Name of the run (default: time and two words).")] = None,
+    run_name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run (default: time and two words).")
+    ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="[RUN]", help="Go on with a run (default: this sweep's newest).")
     ] = None,
@@ -105,7 +114,9 @@ def _with_options(
     )
 
 
-def _carry_out(sweep, sweep_name, settings, resume, dry_run, console) -> int:  # type: ignore[no-untyped-def]
+def _carry_out(
+    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, dry_run: bool, console: Console
+) -> int:
     """Plan, show or run, and print what came of it. Returns the exit code."""
     from datetime import datetime
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sweeps.command_line import new_app, start
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from analysis.run_folder import RunFolder
 
 app = new_app()
 
 
 @app.command(epilog="Example: python -m sweeps.show latest")
 def show(
-    run: Annotated[str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")] = "latest",
+    run: Annotated[
+        str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")
+    ] = "latest",
     storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
-    json_: Annotated[bool, typer.Option("--json", help="One JSON document: the run, and a row per trial and replicate.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="One JSON document: the run, and a row per trial and replicate.")
+    ] = False,
 ) -> None:
     """Show how a run stands. Reads its files alone, so it works while the run writes."""
     import json
@@ -32,7 +41,7 @@ def show(
     _print(Console(), folder)
 
 
-def _document(folder):  # type: ignore[no-untyped-def]
+def _document(folder: RunFolder) -> dict[str, Any]:
     from analysis import table
 
     rows = table.read_arrow(folder.trials_table).to_pylist() if folder.trials_table.exists() else []
@@ -40,7 +49,7 @@ def _document(folder):  # type: ignore[no-untyped-def]
     return {"run": folder.read_description(), "trials": clean}
 
 
-def _print(console, folder) -> None:  # type: ignore[no-untyped-def]
+def _print(console: Console, folder: RunFolder) -> None:
     from datetime import datetime
 
     from sweeps.ledger import read_ledger

@@ -56,7 +56,9 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -
     """What is about to run, and what the user should know of the data."""
     console.print(plan_line(sweep, plan), highlight=False)
     if len(sweep.seeds) < 3:
-        console.print(f"[yellow]note:[/yellow] {len(sweep.seeds)} replicate(s): intervals need 3 or more", highlight=False)
+        console.print(
+            f"[yellow]note:[/yellow] {len(sweep.seeds)} replicate(s): intervals need 3 or more", highlight=False
+        )
     for note in sorted({note for data, _ in plan.datasets.values() for note in data.notes}):
         console.print(f"[yellow]note:[/yellow] {note}", highlight=False)
     console.print(f"results in {folder.path}", highlight=False, soft_wrap=True)
@@ -66,7 +68,8 @@ def print_resumed(console: Console, resumed: Resumed) -> None:
     """What a resume found."""
     text = f"resuming: {resumed.finished} trials finished, {resumed.unfinished} to go on with, {resumed.added} new"
     if resumed.foreign:
-        text += f"; {resumed.foreign} of the run are not in this command (changed config, data or code) and stay as they are"
+        text += f"; {resumed.foreign} of the run stay as they are: this command does not plan them"
+        text += " (config, data or training code changed)"
     if resumed.damaged_bytes:
         text += f"; a damaged last line of the ledger ({resumed.damaged_bytes} bytes) was cut off"
     console.print(text, highlight=False)

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SCALARS = {f"{split}_{name}": f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")}
+SCALARS = {
+    f"{split}_{name}": f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")
+}
 
 
 def write_scalars(folder: Path, replicates: Sequence[Mapping[str, Any]]) -> None:

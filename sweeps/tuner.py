@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,9 +48,11 @@ class Cluster:
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[Cluster]:
     """A Ray of our own on this machine, or the one at an address; shut down at the end."""
-    options: dict[str, Any] = {"address": "local", "include_dashboard": False} if address is None else {"address": address}
+    options: dict[str, Any] = (
+        {"address": "local", "include_dashboard": False} if address is None else {"address": address}
+    )
     try:
-        ray.init(**options, log_to_driver=False, logging_level="error", configure_logging=True)
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "on this machine"
         raise InputError(f"Ray cannot be started {where}: {str(error).splitlines()[0]}") from error

@@ -76,5 +76,5 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path) -> None:
 
 
 def test_a_missing_table_is_an_error_that_says_where(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no trials.parquet under"):
+    with pytest.raises(InputError, match=r"no trials\.parquet under"):
         table.read(tmp_path)
