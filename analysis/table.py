@@ -108,9 +108,8 @@ def _config_columns() -> dict[str, Column]:
     columns = {}
     for name, field in TrialConfig.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        columns[name] = Column(
-            _arrow_type(field.annotation), field.description or name, str(extra.get("unit", "")), null=_optional(field.annotation)
-        )  # fmt: skip
+        unit, meaning = str(extra.get("unit", "")), field.description or name
+        columns[name] = Column(_arrow_type(field.annotation), meaning, unit, null=_optional(field.annotation))
     return columns
 
 

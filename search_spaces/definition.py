@@ -46,5 +46,4 @@ class Sweep:
     metric: str = "val_auc"
     mode: Literal["max", "min"] = "max"
     scheduler: Asha | Literal["fifo"] = field(default_factory=Asha)
-    searcher: Literal["grid", "random"] = "grid"
     resources: Resources = field(default_factory=Resources)

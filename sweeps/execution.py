@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from analysis.run_folder import DEFAULT_STORAGE, RunFolder
-from search_spaces.definition import Asha, Resources, Sweep
+from analysis.run_folder import DEFAULT_STORAGE, RunFolder, TrialFolder
+from search_spaces.definition import Asha, Sweep
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
@@ -25,6 +25,7 @@ from sweeps.recorder import Recorder
 from sweeps.state import RunState, fold
 from trainables.checkpoint import write_atomically
 from trainables.errors import InputError
+from trainables.image_classifier import Job
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Settings:
     storage: Path = DEFAULT_STORAGE
     name: str | None = None  # the run's id; None: made from the time
     max_concurrent: int | None = None
+    max_failures: int = 1  # times a failed trial is tried again
     address: str | None = None  # of a Ray cluster; None: this machine
     quiet: bool = False
 
@@ -133,7 +135,6 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "samples": sweep.samples,
         "scheduler": {"asha": asdict(sweep.scheduler)} if isinstance(sweep.scheduler, Asha) else sweep.scheduler,
         "stratify": list(plan.stratify),
-        "searcher": sweep.searcher,
         "resources": asdict(sweep.resources),
         "trials": len(plan.trials),
         "datasets": {data.info.name: data.digest for data, _ in plan.datasets.values()},
@@ -161,21 +162,15 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
     """Run what the ledger still lacks, then measure and draw."""
     from sweeps.finish import finish
     from sweeps.tuner import check_bundle, ray_session, run_trials
-    from trainables.image_classifier import Job
 
     began = time.monotonic()
     about = folder.read_description()
     state = fold(read_ledger(folder.ledger))
-    with ray_session(settings.address) as cluster, Interrupt() as interrupt:
+    with ray_session(settings.address, folder.log) as cluster, Interrupt() as interrupt:
         resources = check_bundle(sweep.resources, cluster)
         recorder = Recorder(folder, sweep, state, about)
         jobs = [
-            Job(
-                trial.trial_id,
-                trial.config,
-                str(folder.trial(trial.folder).path.absolute()),
-                state.trials[trial.trial_id].epoch,
-            )
+            _job(folder.trial(trial.folder), trial, state.trials[trial.trial_id].epoch)
             for trial in plan.trials
             if not state.trials[trial.trial_id].ended
         ]
@@ -184,7 +179,7 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
             with view:
                 if jobs:
                     stop = lambda: interrupt.signal is not None  # noqa: E731
-                    run_trials(recorder, jobs, plan.datasets, resources, settings.max_concurrent, stop, view.update)
+                    run_trials(recorder, jobs, plan.datasets, resources, settings, stop, view.update)
         finally:
             recorder.interrupted()
             recorder.step(final=True)
@@ -194,3 +189,8 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
             with Measuring(console, settings.quiet) as measuring:
                 problems = finish(folder, state, sweep, about, measuring.update)
         return Outcome(folder, state, interrupt.signal, time.monotonic() - began, tuple(problems))
+
+
+def _job(folder: TrialFolder, trial: PlannedTrial, known_epochs: int) -> Job:
+    attempts = len(list(folder.path.glob("attempt-*")))
+    return Job(trial.trial_id, trial.config, str(folder.path.absolute()), attempts, known_epochs)

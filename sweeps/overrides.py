@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from search_spaces.definition import Sweep
+from search_spaces.definition import Asha, Resources, Sweep
 from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
@@ -66,16 +66,26 @@ def _parse_flag(field: str, text: str) -> bool:
     return flags[text.lower()]
 
 
-def override(sweep: Sweep, assignments: Sequence[str], options: Mapping[str, Any]) -> Sweep:
-    """A sweep with `--set` assignments and the options of the same meaning (None: not given) put in.
+def override(sweep: Sweep, assignments: Sequence[str], fixed: Sequence[str], options: Mapping[str, Any]) -> Sweep:
+    """A sweep with `--set` and `--fix` assignments and the options of the same meaning (None: not given) put in.
 
-    A field that the sweep varies keeps its role; several values of another field make it a scientific one.
+    With --set, a field that the sweep varies keeps its role; several values of another field make it a scientific one.
     """
     given = [parse_assignment(text) for text in assignments]
     given += [(name, [value]) for name, value in options.items() if value is not None]
     for name, values in given:
         sweep = _set(sweep, name, values)
+    for text in fixed:
+        name, values = parse_assignment(text)
+        if len(values) != 1 or name == "seeds":
+            raise InputError(f"--fix {text}: one value of one field, other than seeds")
+        sweep = _fix(sweep, name, values[0])
     return sweep
+
+
+def _fix(sweep: Sweep, name: str, value: Any) -> Sweep:
+    varied = {role: {k: v for k, v in getattr(sweep, role).items() if k != name} for role in ("scientific", "nuisance")}
+    return replace(sweep, **varied, fixed={**sweep.fixed, name: value})  # type: ignore[arg-type]
 
 
 def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
@@ -90,3 +100,45 @@ def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
         fixed = {key: value for key, value in sweep.fixed.items() if key != name}
         return replace(sweep, scientific={**sweep.scientific, name: grid}, fixed=fixed)
     return replace(sweep, fixed={**sweep.fixed, name: values[0]})
+
+
+def with_scheduler(
+    sweep: Sweep, name: str | None, grace: int | None, reduction: float | None, stratify: str | None
+) -> Sweep:
+    """The sweep with the scheduler's options put in; None: not given."""
+    if name not in (None, "asha", "fifo"):
+        raise InputError(unknown_name("scheduler", name, ["asha", "fifo"]))
+    given: dict[str, Any] = {"grace": grace, "reduction": reduction, "stratify": _fields(stratify)}
+    given = {option: value for option, value in given.items() if value is not None}
+    scheduler: Asha | Literal["fifo"] = "fifo" if name == "fifo" else sweep.scheduler
+    if name == "asha" and not isinstance(scheduler, Asha):
+        scheduler = Asha()
+    if given and not isinstance(scheduler, Asha):
+        raise InputError(f"--{next(iter(given))} is an option of asha, but the scheduler is {scheduler}")
+    return replace(sweep, scheduler=replace(scheduler, **given) if isinstance(scheduler, Asha) else scheduler)
+
+
+def _fields(text: str | None) -> tuple[str, ...] | None:
+    """`"a,b"` to its fields, `"none"` to no field; None stays None, which means: choose."""
+    if text is None:
+        return None
+    return () if text == "none" else tuple(text.split(","))
+
+
+def with_options(
+    sweep: Sweep, seeds: int | None, samples: int | None, metric: str | None, cpus: float | None, gpus: str
+) -> Sweep:
+    """The sweep with replicates, draws, metric and resources put in; None: not given."""
+    try:
+        share = sweep.resources.gpus if gpus == "auto" else float(gpus)
+    except ValueError:
+        raise InputError(f"--gpus-per-trial {gpus}: a number, or auto") from None
+    metric = metric or sweep.metric
+    return replace(
+        sweep,
+        seeds=tuple(range(seeds)) if seeds else sweep.seeds,
+        samples=samples or sweep.samples,
+        metric=metric,
+        mode="min" if metric.endswith("loss") else "max",
+        resources=Resources(cpus or sweep.resources.cpus, share),
+    )

@@ -51,6 +51,8 @@ class Recorder:
 
     def started(self, trial_id: str) -> None:
         trial = self.state.trials[trial_id]
+        if trial.ended:
+            return
         write_atomically(self.run.trial(trial.folder).config, json.dumps(trial.config, indent=1).encode())
         self.record("started", trial_id=trial_id)
 
@@ -98,7 +100,9 @@ class Recorder:
         self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
 
     def failed(self, trial_id: str, cause: str) -> None:
-        self._end(self.state.trials[trial_id], "failed", cause)
+        trial = self.state.trials[trial_id]
+        if not trial.ended:  # a worker that dies after its last epoch has lost nothing
+            self._end(trial, "failed", cause)
 
     def interrupted(self) -> None:
         """Mark what had started and has not ended: it goes on at a resume."""

@@ -41,9 +41,19 @@ def run(
         list[str] | None, typer.Option("--set", metavar="FIELD=V[,V...]", help="Set or vary a field; may be repeated.")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="asha or fifo (no early stopping).")] = None,
+    grace: Annotated[int | None, typer.Option(min=1, help="asha: epochs before the first stop.")] = None,
+    reduction: Annotated[float | None, typer.Option(min=1.1, help="asha: one of so many goes on at each rung.")] = None,
+    stratify: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD[,FIELD...]", help="asha: whose values compete apart; none: all together."),
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="val_auc, val_acc or val_loss: what stops and ranks trials.")
     ] = None,
+    fix: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=V", help="Hold a field still that the sweep varies.")
+    ] = None,
+    max_failures: Annotated[int, typer.Option(min=0, help="Times a failed trial is tried again.")] = 1,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time at most.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="CPUs, and so threads, of one trial.")] = None,
     gpus_per_trial: Annotated[
@@ -68,50 +78,17 @@ def run(
 
     from search_spaces.find import find_sweep
     from sweeps.execution import Settings
-    from sweeps.overrides import override
+    from sweeps.overrides import override, with_options, with_scheduler
 
     console = Console()
     sweep_name, sweep = find_sweep(name)
-    sweep = override(sweep, set_ or [], {"dataset": dataset, "epochs": epochs})
-    sweep = _with_options(sweep, seeds, samples, scheduler, metric, cpus_per_trial, gpus_per_trial)
-    settings = Settings(data_root, storage, run_name, max_concurrent, address, quiet)
+    sweep = override(sweep, set_ or [], fix or [], {"dataset": dataset, "epochs": epochs})
+    sweep = with_scheduler(sweep, scheduler, grace, reduction, stratify)
+    sweep = with_options(sweep, seeds, samples, metric, cpus_per_trial, gpus_per_trial)
+    settings = Settings(data_root, storage, run_name, max_concurrent, max_failures, address, quiet)
     if not quiet:
         console.print(f"[bold]{sweep_name}[/bold]: {sweep.question}", highlight=False)
     sys.exit(_carry_out(sweep, sweep_name, settings, resume, dry_run, console))
-
-
-def _with_options(
-    sweep: Sweep,
-    seeds: int | None,
-    samples: int | None,
-    scheduler: str | None,
-    metric: str | None,
-    cpus: float | None,
-    gpus: str,
-) -> Sweep:
-    """The sweep with the command line's options put in."""
-    from dataclasses import replace
-
-    from search_spaces.definition import Asha, Resources
-    from trainables.errors import InputError, unknown_name
-
-    if scheduler not in (None, "asha", "fifo"):
-        raise InputError(unknown_name("scheduler", scheduler, ["asha", "fifo"]))
-    chosen = {"asha": Asha() if sweep.scheduler == "fifo" else sweep.scheduler, "fifo": "fifo", None: sweep.scheduler}
-    try:
-        share = sweep.resources.gpus if gpus == "auto" else float(gpus)
-    except ValueError:
-        raise InputError(f"--gpus-per-trial {gpus}: a number, or auto") from None
-    metric = metric or sweep.metric
-    return replace(
-        sweep,
-        seeds=tuple(range(seeds)) if seeds else sweep.seeds,
-        samples=samples or sweep.samples,
-        scheduler=chosen[scheduler],
-        metric=metric,
-        mode="min" if metric.endswith("loss") else "max",
-        resources=Resources(cpus or sweep.resources.cpus, share),
-    )
 
 
 def _carry_out(

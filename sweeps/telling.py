@@ -115,5 +115,5 @@ def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["status"] == "failed" and row["trial_id"] not in causes.setdefault(row["stop_reason"], []):
             causes[row["stop_reason"]].append(row["trial_id"])
-    for cause, trials in causes.items():
+    for cause, trials in causes.items():  # the traceback stands in run.log
         console.print(f"[red]{len(trials)} failed:[/red] {cause} (for example trial {trials[0]})", highlight=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0, the only way to keep Tune from printing
@@ -46,8 +46,8 @@ class Cluster:
 
 
 @contextmanager
-def ray_session(address: str | None = None) -> Iterator[Cluster]:
-    """A Ray of our own on this machine, or the one at an address; shut down at the end."""
+def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
+    """A Ray of our own on this machine, or the one at an address; shut down at the end. Ray's messages go to `log`."""
     options: dict[str, Any] = (
         {"address": "local", "include_dashboard": False} if address is None else {"address": address}
     )
@@ -57,11 +57,25 @@ def ray_session(address: str | None = None) -> Iterator[Cluster]:
         where = f"at {address}" if address else "on this machine"
         raise InputError(f"Ray cannot be started {where}: {str(error).splitlines()[0]}") from error
     _keep_token_private()
+    handler = _log_to(log)
     try:
         total = ray.cluster_resources()
         yield Cluster(total.get("CPU", 0), total.get("GPU", 0))
     finally:
         ray.shutdown()
+        logging.getLogger("ray").removeHandler(handler)
+        handler.close()
+
+
+def _log_to(path: Path) -> logging.Handler:
+    """Ray's messages, tracebacks of failed trials among them, to a file in place of the terminal."""
+    logger = logging.getLogger("ray")
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    return handler
 
 
 def _keep_token_private() -> None:
@@ -87,7 +101,7 @@ def run_trials(
     jobs: Sequence[Job],
     datasets: Mapping[Any, tuple[Data, Normalization]],
     resources: Resources,
-    max_concurrent: int | None,
+    limits: Limits,
     stop_requested: Callable[[], bool],
     on_step: Callable[[], None],
 ) -> None:
@@ -102,7 +116,7 @@ def run_trials(
             param_space={"job": tune.grid_search(list(range(len(jobs))))},
             tune_config=tune.TuneConfig(
                 scheduler=_Judge(recorder, jobs),
-                max_concurrent_trials=max_concurrent or 0,
+                max_concurrent_trials=limits.max_concurrent or 0,
                 reuse_actors=True,
                 trial_name_creator=lambda trial: f"job_{trial.config['job']}",
                 trial_dirname_creator=lambda trial: f"job_{trial.config['job']}",
@@ -113,10 +127,19 @@ def run_trials(
                 verbose=0,
                 stop=_StopOnRequest(stop_requested),
                 callbacks=[_Listener(recorder, jobs, on_step)],
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
+                failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             ),
         )
         tuner.fit()
+
+
+class Limits(Protocol):
+    """The settings that this file reads."""
+
+    @property
+    def max_concurrent(self) -> int | None: ...
+    @property
+    def max_failures(self) -> int: ...
 
 
 class _Judge(FIFOScheduler):
@@ -132,7 +155,8 @@ class _Judge(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         trial_id = self.jobs[trial.config["job"]].trial_id
         if self.recorder.state.trials[trial_id].ended:
-            return str(TrialScheduler.CONTINUE)  # Tune repeats the last result of a function that has returned
+            # Tune repeats the last result of a function that has returned; a worker may die after its last epoch
+            return str(TrialScheduler.CONTINUE if result.get("done") else TrialScheduler.STOP)
         goes_on = self.recorder.epoch(trial_id, result)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
@@ -155,6 +179,9 @@ class _Listener(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.recorder.failed(self._trial_id(trial), cause_of(trial))
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.recorder.record("retried", trial_id=self._trial_id(trial), cause=cause_of(trial))
+
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.recorder.step()
         self.on_step()
@@ -166,8 +193,10 @@ def cause_of(trial: Trial) -> str:
     if trial.error_file and os.path.exists(trial.error_file):
         with open(trial.error_file) as file:
             text = file.read()
+    if "worker process has died" in text:
+        return "the worker process died (killed, or out of memory)"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "the worker died without a message (killed, or out of memory)"
+    return lines[-1] if lines else "no message"
 
 
 class _StopOnRequest(tune.Stopper):

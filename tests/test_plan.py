@@ -72,7 +72,7 @@ def test_bad_assignments_say_what_to_do(text: str, complaint: str) -> None:
 
 def test_overrides_keep_a_field_in_its_role() -> None:
     _, sweep = find_sweep("activations")
-    sweep = override(sweep, ["lr=0.1", "activation=relu,gelu", "width=8,16"], {"epochs": 3})
+    sweep = override(sweep, ["lr=0.1", "activation=relu,gelu", "width=8,16"], [], {"epochs": 3})
     assert sweep.nuisance["lr"] == {"grid_search": [0.1]}
     assert sweep.scientific["activation"] == {"grid_search": ["relu", "gelu"]}
     assert sweep.scientific["width"] == {"grid_search": [8, 16]}  # several values of a fixed field are compared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from trainables.data.batches import to_device
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.models import module_types
-from trainables.replicates import epoch_row, mean_and_spread, train_replicates
-from trainables.training import TrainingState, start
+from trainables.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
+from trainables.training import EpochMetrics, TrainingState, start
 
 ATTEMPT = "attempt-"
 CHECKPOINT = "checkpoint.pt"
@@ -35,6 +35,8 @@ class Job:
     trial_id: str
     config: TrialConfig
     folder: str
+    known_attempts: int = 0  # attempts of earlier drivers
+    known_epochs: int = 0  # epochs of theirs that the ledger holds
 
     @property
     def data_key(self) -> DataKey:
@@ -68,11 +70,20 @@ def train_trial(
     states, note = _begin(job, data, device, attempt, fresh)
     splits = to_device(data, normalization, device)
     writer = _CheckpointWriter(folder / CHECKPOINT)
-    for epoch in train_replicates(job.config, data.info, splits, states):
+    for epoch in itertools.chain(_unreported(job, states), train_replicates(job.config, data.info, splits, states)):
         _save_epoch(folder, states, metadata)
         saved = writer.save_if_due(states)
-        tune.report(_report(job, attempt, [epoch_row(m) for m in epoch], all(m.finite for m in epoch), saved, note))
+        finite = all(metrics.finite for metrics in epoch)
+        tune.report(_report(job, attempt, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
         note = ""
+        if not finite:
+            return
+
+
+def _unreported(job: Job, states: list[TrainingState]) -> Iterator[list[EpochMetrics]]:
+    """The epoch of a checkpoint that was written, but whose report the driver never saw."""
+    if trained_epochs(states) > job.known_epochs:
+        yield last_epoch(states)
 
 
 def _new_attempt(folder: Path) -> tuple[int, Path]:
@@ -96,8 +107,12 @@ def _begin(
     for earlier in range(attempt - 1, 0, -1):
         path = Path(job.folder) / f"{ATTEMPT}{earlier}" / CHECKPOINT
         try:
-            if path.exists():
-                return load_checkpoint(path, job.config, data, device), "; ".join(problems)
+            if not path.exists():
+                continue
+            states = load_checkpoint(path, job.config, data, device)
+            if earlier > job.known_attempts or trained_epochs(states) <= job.known_epochs + 1:
+                return states, "; ".join(problems)
+            problems.append(f"checkpoint {path} is ahead of the ledger")
         except InputError as error:
             problems.append(str(error))
     if attempt > 1:

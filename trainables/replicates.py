@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import isnan
 from statistics import fmean, stdev
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
 from trainables.data.batches import DeviceSplit
+from trainables.gradients import total_norm
 from trainables.training import EpochMetrics, TrainingState, train
 
 QUALITIES = ("loss", "auc", "acc")
@@ -17,11 +20,37 @@ METRICS = tuple(f"{split}_{quality}" for split in SPLITS for quality in QUALITIE
 def train_replicates(
     config: TrialConfig, info: DataInfo, data: Mapping[str, DeviceSplit], states: list[TrainingState]
 ) -> Iterator[list[EpochMetrics]]:
-    """Yield the metrics of all replicates after each epoch; end after the epoch in which one of them diverged."""
-    for epoch in zip(*(train(config, info, data, state) for state in states), strict=False):
-        yield list(epoch)
-        if not all(metrics.finite for metrics in epoch):
+    """Yield the metrics of all replicates after each epoch; end after the epoch in which one of them diverged.
+
+    A replicate that early stopping has ended keeps its place: what it gave last, with no images and no time spent. So
+    each replicate trains as it would alone, and the mean over replicates is always one over all of them.
+    """
+    runs = [train(config, info, data, state) for state in states]
+    while True:
+        trained = [next(run, None) for run in runs]
+        epochs = [metrics.epoch for metrics in trained if metrics]
+        if not epochs:
             return
+        yield [metrics or _idle(state, epochs[0]) for metrics, state in zip(trained, states, strict=True)]
+        if not all(metrics.finite for metrics in trained if metrics):
+            return
+
+
+def trained_epochs(states: list[TrainingState]) -> int:
+    """The epochs that a trial has been trained for: those of its longest replicate."""
+    return max(state.epoch for state in states)
+
+
+def last_epoch(states: list[TrainingState]) -> list[EpochMetrics]:
+    """What `train_replicates` yielded last before the states were saved."""
+    top = trained_epochs(states)
+    return [state.last if state.last and state.last.epoch == top else _idle(state, top) for state in states]
+
+
+def _idle(state: TrainingState, epoch: int) -> EpochMetrics:
+    assert state.last is not None
+    idle = {"lr": 0.0, "images": 0, "train_seconds": 0.0, "eval_seconds": 0.0, "is_best": False, "notes": ()}
+    return replace(state.last, epoch=epoch, **idle)  # type: ignore[arg-type]
 
 
 def metric_values(metrics: EpochMetrics) -> dict[str, float]:
@@ -29,8 +58,8 @@ def metric_values(metrics: EpochMetrics) -> dict[str, float]:
     return {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in QUALITIES}
 
 
-def epoch_row(metrics: EpochMetrics) -> dict[str, float | int | bool]:
-    """One row of `epochs.parquet`: one replicate, one epoch."""
+def epoch_row(metrics: EpochMetrics) -> dict[str, float | int | bool | str]:
+    """One row of `epochs.parquet`: one replicate, one epoch; and what else is worth knowing of it."""
     return {
         "seed": metrics.seed,
         "epoch": metrics.epoch,
@@ -40,7 +69,18 @@ def epoch_row(metrics: EpochMetrics) -> dict[str, float | int | bool]:
         "train_seconds": round(metrics.train_seconds, 6),
         "eval_seconds": round(metrics.eval_seconds, 6),
         "images_trained": metrics.images,
+        "gradient_norm": total_norm(metrics.gradient_norms),
+        **uncertainty(metrics),
+        "notes": "; ".join(metrics.notes),
+        "stop_reason": metrics.stop_reason,
     }
+
+
+def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
+    """`{"val_entropy": ..., "val_mutual_information": ...}` of each split, where evaluation sampled; else nothing."""
+    names = ("entropy", "mutual_information")
+    found = {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in names}
+    return {name: value for name, value in found.items() if not isnan(value)}
 
 
 def mean_and_spread(rows: list[dict[str, float]]) -> dict[str, float]:
