@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sweeps.command_line import new_app, start
+from analysis.command_line import new_app, start
 
 app = new_app()
 Rows = list[dict[str, str]]
@@ -20,18 +21,25 @@ def _sweeps() -> Rows:
     return [{"sweep": name, "question": find_sweep(name)[1].question} for name in sweep_names()]
 
 
+def _runs(storage: Path) -> Rows:
+    from analysis.run_folder import runs_in
+    from sweeps.runs import describe_run
+
+    return [describe_run(run) for run in runs_in(storage)]
+
+
 def _datasets() -> Rows:
     from trainables.data.datasets import DATASETS
 
     return [
         {
-            "dataset": n,
-            "what": d.meaning,
-            "sizes": " ".join(map(str, d.sizes)),
-            "licence": d.licence,
-            "source": d.citation,
+            "dataset": name,
+            "what": entry.meaning,
+            "sizes": " ".join(map(str, entry.sizes)) or "any",
+            "licence": entry.licence,
+            "source": entry.citation,
         }
-        for n, d in DATASETS.items()
+        for name, entry in DATASETS.items()
     ]
 
 
@@ -45,9 +53,9 @@ def _registry(field: str) -> Callable[[], Rows]:
 
 
 def _first_line(entry: object) -> str:
-    """The first line of an entry's own docstring; nothing for a lambda or a constant."""
-    text = getattr(entry, "__doc__", None) or ""
-    return text.strip().splitlines()[0] if text.strip() and not isinstance(entry, (str, tuple)) else ""
+    """What an entry says of itself: its `meaning`, or the first line of its docstring."""
+    text = str(getattr(entry, "meaning", None) or getattr(entry, "__doc__", None) or "").strip()
+    return text.splitlines()[0] if text and not text.startswith(f"{type(entry).__name__}(") else ""
 
 
 def _measures() -> Rows:
@@ -65,30 +73,80 @@ LISTS: dict[str, Callable[[], Rows]] = {
     "datasets": _datasets,
     "models": _registry("model"),
     "activations": _registry("activation"),
+    "stochastic": _registry("stochastic"),
     "optimizers": _registry("optimizer"),
     "schedules": _registry("schedule"),
     "measures": _measures,
 }
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  python -m sweeps.list
+
+  python -m sweeps.list runs --json
+
+  python -m sweeps.list datasets --check breastmnist --data-root DIR
+
+  python -m sweeps.list schedules --plot schedules.png
+"""
 
 
-@app.command(epilog="Examples: python -m sweeps.list    python -m sweeps.list datasets --json")
+@app.command(epilog=EXAMPLES)
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help=f"One of: {', '.join(LISTS)}; all short lists where left out.")
+        str | None, typer.Argument(help=f"One of: runs, {', '.join(LISTS)}; left out: all but the runs, in short.")
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    storage: Annotated[Path, typer.Option(help="runs: folder of the results.")] = Path("results"),
+    check: Annotated[str | None, typer.Option(metavar="NAME", help="datasets: look at every image of one.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="datasets --check: size of the images.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="datasets --check: folder of the data files.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="schedules: draw them to a .png or .svg.")] = None,
 ) -> None:
-    """List sweeps with their questions, datasets, models, activations, schedules and so on."""
+    """List sweeps with their questions, runs, datasets, models, activations, schedules and so on."""
     from trainables.errors import InputError, unknown_name
 
-    if what is not None and what not in LISTS:
-        raise InputError(unknown_name("list", what, LISTS))
+    if what not in (None, "runs", *LISTS):
+        raise InputError(unknown_name("list", what, ["runs", *LISTS]))
+    if check and what != "datasets":
+        raise InputError("--check NAME looks at a dataset: write `python -m sweeps.list datasets --check NAME`")
+    if plot and what != "schedules":
+        raise InputError("--plot FILE draws schedules: write `python -m sweeps.list schedules --plot FILE`")
+    if check:
+        _print_check(check, image_size, data_root, json_)
+        return
+    if plot:
+        _plot_schedules(plot)
     chosen = [what] if what else list(LISTS)
-    lists = {name: LISTS[name]() for name in chosen}
+    lists = {name: _runs(storage) if name == "runs" else LISTS[name]() for name in chosen}
     if json_:
         print(json.dumps(lists[what] if what else lists))
     else:
         _print(lists, short=what is None)
+
+
+def _print_check(name: str, image_size: int | None, data_root: Path | None, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from trainables.data.check import check, lines
+
+    found = check(name, image_size, data_root)
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for title, text in lines(found):
+        table.add_row(f"[dim]{title}[/dim]", text)
+    Console().print(f"[bold]{found.name}[/bold]", table, sep="\n", highlight=False)
+
+
+def _plot_schedules(path: Path) -> None:
+    from analysis.plots import save, schedules
+    from trainables.schedules import SCHEDULES, curve
+
+    save(schedules({name: curve(name, epochs=20, steps_per_epoch=10) for name in SCHEDULES}, 10), path)
+    print(f"drawn to {path}")
 
 
 def _print(lists: dict[str, Rows], short: bool) -> None:
@@ -100,6 +158,9 @@ def _print(lists: dict[str, Rows], short: bool) -> None:
         if short and name not in ("sweeps", "datasets"):
             names = dict.fromkeys(next(iter(row.values())) for row in rows)
             console.print(f"[bold]{name}[/bold] ({len(names)}): {', '.join(names)}", highlight=False)
+            continue
+        if not rows:
+            console.print(f"no {name} yet")
             continue
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in rows[0]:

@@ -19,10 +19,9 @@ from trainables.data.arrays import Data
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
 from trainables.errors import InputError, unknown_name
+from trainables.image_classifier import DataKey, data_key
 
 DRAW_SEED = 0  # of the random nuisance domains
-
-DataKey = tuple[str, int | None, str]
 
 
 @dataclass(frozen=True)
@@ -77,21 +76,15 @@ def check_metric(metric: str) -> None:
         raise InputError(unknown_name("metric", metric, known) + "; nothing is ever selected by train or test")
 
 
-def data_key(config: TrialConfig) -> DataKey:
-    """What a trial's data depends on."""
-    return config.dataset, config.image_size, config.normalization
-
-
 def _load_datasets(configs: list[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:
-    loaded: dict[tuple[str, int | None], Data] = {}
+    loaded: dict[tuple[str, int | None, int | None], Data] = {}
     datasets: dict[DataKey, tuple[Data, Normalization]] = {}
     for config in configs:
-        name, size, normalization = data_key(config)
-        if (name, size) not in loaded:
-            loaded[name, size] = load(name, size, data_root)
+        where = config.dataset, config.image_size, config.channels
+        if where not in loaded:
+            loaded[where] = load(config.dataset, config.image_size, data_root, config.channels)
         if data_key(config) not in datasets:
-            data = loaded[name, size]
-            datasets[data_key(config)] = data, normalization_of(normalization, data)
+            datasets[data_key(config)] = loaded[where], normalization_of(config.normalization, loaded[where])
     return datasets
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sweeps.command_line import new_app, start
+from analysis.command_line import new_app, start
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sweeps.command_line import new_app, start
+from analysis.command_line import new_app, start
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,6 +13,7 @@ from analysis import table
 from analysis.run_folder import RunFolder
 from analysis.summary import group_trials, show_value, summarize_trials, summary_table
 from sweeps.live import clock
+from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
     from search_spaces.definition import Sweep
@@ -38,9 +39,14 @@ def print_plan(console: Console, sweep: Sweep, plan: Plan) -> None:
         values = (show_value(getattr(trial.config, name)) for name in fields)
         rows.add_row(trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}")
     console.print(rows)
-    first = plan.trials[0].config.model_dump()
-    held = {name: value for name, value in first.items() if name not in fields and value is not None}
-    console.print("[dim]fixed:[/dim]", ", ".join(f"{k}={show_value(v)}" for k, v in held.items()), highlight=False)
+    first, default = plan.trials[0].config, TrialConfig.model_fields
+    held = {
+        name: getattr(first, name)
+        for name in default
+        if name not in fields and (name in sweep.fixed or getattr(first, name) != default[name].default)
+    }
+    text = ", ".join(f"{name}={show_value(value)}" for name, value in held.items())
+    console.print(f"[dim]fixed:[/dim] {text}; all other fields at their defaults", highlight=False)
     console.print(plan_line(sweep, plan) + "; nothing was started (--dry-run)", highlight=False)
 
 

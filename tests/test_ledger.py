@@ -12,7 +12,15 @@ from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.state import fold
 from trainables.errors import InputError
 
-PLANNED = {"trial_id": "0001", "key": "k", "folder": "f", "config": {"epochs": 3}, "parameters": 1, "macs": 1, "stratum": ""}
+PLANNED = {
+    "trial_id": "0001",
+    "key": "k",
+    "folder": "f",
+    "config": {"epochs": 3},
+    "parameters": 1,
+    "macs": 1,
+    "stratum": "",
+}
 
 
 def epoch(number: int, attempt: int = 1) -> dict[str, object]:

@@ -1,0 +1,58 @@
+"""How the runs in a results folder stand, from their files alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from analysis.run_folder import RunFolder
+from sweeps.ledger import read_ledger
+from sweeps.progress import best_by_group
+from sweeps.state import RunState, fold
+
+QUIET_SECONDS = 120  # a run whose ledger has been silent for longer is taken to be dead
+
+
+def describe_run(run: RunFolder) -> dict[str, str]:
+    """Sweep, run, state, progress, best so far, age and size on disk of a run."""
+    about = run.read_description()
+    events = list(read_ledger(run.ledger))
+    state = fold(events)
+    ended = sum(trial.ended for trial in state.trials.values())
+    best = best_by_group(state, about["metric"], about["mode"], list(about["roles"]["scientific"]))
+    last = datetime.fromisoformat(events[-1]["time"]) if events else datetime.now(UTC)
+    return {
+        "sweep": run.sweep,
+        "run": run.run_id,
+        "state": _state_of(state, last),
+        "trials": f"{ended}/{len(state.trials)}",
+        "best": f"{about['metric']} {best[0].value:.4f}" if best else "-",
+        "age": age(datetime.now(UTC) - last),
+        "size": size(run.path),
+    }
+
+
+def _state_of(state: RunState, last: datetime) -> str:
+    if all(trial.ended for trial in state.trials.values()):
+        return "finished"
+    quiet = (datetime.now(UTC) - last).total_seconds() > QUIET_SECONDS
+    return "interrupted" if quiet or state.count("interrupted") else "running"
+
+
+def age(since: timedelta) -> str:
+    """`3 min`, `5 h`, `2 d`."""
+    seconds = since.total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(folder: Path) -> str:
+    """`12 MB`: all files below a folder."""
+    total = float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    for unit in ("B", "kB", "MB", "GB"):
+        if total < 1000:
+            return f"{total:.0f} {unit}"
+        total /= 1000
+    return f"{total:.1f} TB"
