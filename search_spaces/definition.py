@@ -41,9 +41,15 @@ class Sweep:
     scientific: Mapping[str, Any]  # what is compared: grids only
     nuisance: Mapping[str, Any] = field(default_factory=dict)  # tuned so that the comparison is fair
     fixed: Mapping[str, Any] = field(default_factory=dict)  # held still
+    cases: tuple[Mapping[str, Any], ...] = ()  # compared as they are: fields that go together, such as model and rate
     seeds: tuple[int, ...] = (0, 1, 2)
     samples: int = 1  # draws of the random nuisance domains; every scientific value meets the same ones
     metric: str = "val_auc"
     mode: Literal["max", "min"] = "max"
     scheduler: Asha | Literal["fifo"] = field(default_factory=Asha)
     resources: Resources = field(default_factory=Resources)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The scientific fields, those of the cases among them."""
+        return tuple(dict.fromkeys((*self.scientific, *(name for case in self.cases for name in case))))

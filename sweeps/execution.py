@@ -145,10 +145,13 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
 
 def roles(sweep: Sweep) -> dict[str, Any]:
     """Which fields are scientific, nuisance and fixed, and their domains in words."""
-    return {
+    found: dict[str, dict[str, Any]] = {
         role: {field: show_domain(domain) for field, domain in getattr(sweep, role).items()}
         for role in ("scientific", "nuisance", "fixed")
     }
+    for name in sweep.compared:
+        found["scientific"].setdefault(name, [case.get(name) for case in sweep.cases])
+    return found
 
 
 def show_domain(domain: Any) -> Any:
@@ -174,7 +177,7 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
             for trial in plan.trials
             if not state.trials[trial.trial_id].ended
         ]
-        view = make_view(state, sweep.metric, sweep.mode, tuple(sweep.scientific), console, settings.quiet)
+        view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)
         try:
             with view:
                 if jobs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Annotated
 
 import typer
@@ -54,8 +55,9 @@ def _registry(field: str) -> Callable[[], Rows]:
 
 def _first_line(entry: object) -> str:
     """What an entry says of itself: its `meaning`, or the first line of its docstring."""
-    text = str(getattr(entry, "meaning", None) or getattr(entry, "__doc__", None) or "").strip()
-    return text.splitlines()[0] if text and not text.startswith(f"{type(entry).__name__}(") else ""
+    described = isinstance(entry, type | FunctionType | ModuleType) and entry.__name__ != "<lambda>"
+    text = getattr(entry, "meaning", None) or (entry.__doc__ if described else None) or ""
+    return str(text).strip().splitlines()[0] if text else ""
 
 
 def _measures() -> Rows:

@@ -69,7 +69,8 @@ def _parse_flag(field: str, text: str) -> bool:
 def override(sweep: Sweep, assignments: Sequence[str], fixed: Sequence[str], options: Mapping[str, Any]) -> Sweep:
     """A sweep with `--set` and `--fix` assignments and the options of the same meaning (None: not given) put in.
 
-    With --set, a field that the sweep varies keeps its role; several values of another field make it a scientific one.
+    With --set, a field that the sweep varies keeps its role; several values of another field make it a scientific one;
+    values of a field of the cases choose among the cases, and another value replaces the field in all of them.
     """
     given = [parse_assignment(text) for text in assignments]
     given += [(name, [value]) for name, value in options.items() if value is not None]
@@ -83,14 +84,25 @@ def override(sweep: Sweep, assignments: Sequence[str], fixed: Sequence[str], opt
     return sweep
 
 
+def _without(sweep: Sweep, name: str) -> tuple[Mapping[str, Any], ...]:
+    """The cases without one of their fields; a case that is left empty is none."""
+    rest = ({key: value for key, value in case.items() if key != name} for case in sweep.cases)
+    return tuple(case for case in rest if case)
+
+
 def _fix(sweep: Sweep, name: str, value: Any) -> Sweep:
     varied = {role: {k: v for k, v in getattr(sweep, role).items() if k != name} for role in ("scientific", "nuisance")}
-    return replace(sweep, **varied, fixed={**sweep.fixed, name: value})  # type: ignore[arg-type]
+    return replace(sweep, **varied, cases=_without(sweep, name), fixed={**sweep.fixed, name: value})  # type: ignore[arg-type]
 
 
 def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
     if name == "seeds":
         return replace(sweep, seeds=tuple(values[0]))
+    if any(name in case for case in sweep.cases):
+        chosen = tuple(case for case in sweep.cases if case.get(name) in values)
+        if {case.get(name) for case in chosen} == set(values):
+            return replace(sweep, cases=chosen)
+        sweep = replace(sweep, cases=_without(sweep, name))
     grid = {"grid_search": values}
     if name in sweep.scientific:
         return replace(sweep, scientific={**sweep.scientific, name: grid})

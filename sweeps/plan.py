@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from search_spaces.definition import Asha, Sweep
 from sweeps.names import two_words
 from trainables.code_digest import code_digest
-from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of, trial_key
+from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of, registry, trial_key
 from trainables.data.arrays import Data
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
@@ -90,24 +90,24 @@ def _load_datasets(configs: list[TrialConfig], data_root: Path | None) -> dict[D
 
 def expand(sweep: Sweep) -> list[TrialConfig]:
     """Every scientific value with every nuisance setting, nuisance outermost, each config once."""
-    twice = set(sweep.scientific) & set(sweep.nuisance) | (set(sweep.scientific) | set(sweep.nuisance)) & set(
-        sweep.fixed
-    )
+    compared, nuisance, fixed = set(sweep.compared), set(sweep.nuisance), set(sweep.fixed)
+    twice = (compared & nuisance) | ((compared | nuisance) & fixed) | (set(sweep.scientific) & _case_fields(sweep))
     if twice:
         raise InputError(f"{', '.join(sorted(twice))}: a field has one role, scientific, nuisance or fixed")
-    for name in (*sweep.scientific, *sweep.nuisance, *sweep.fixed):
+    for name in (*sweep.compared, *sweep.nuisance, *sweep.fixed):
         if name not in TrialConfig.model_fields or name == "seeds":
             raise InputError(unknown_name("field", name, [f for f in TrialConfig.model_fields if f != "seeds"]))
-    scientific = list(_product(_grids(sweep.scientific)))
-    models = {
-        row.get("model", sweep.fixed.get("model", TrialConfig.model_fields["model"].default)) for row in scientific
-    }
+    scientific = [{**case, **row} for case in sweep.cases or ({},) for row in _product(_grids(sweep.scientific))]
     unique: dict[TrialConfig, None] = {}
-    for nuisance in nuisance_settings(sweep):
+    for setting in nuisance_settings(sweep):
         for row in scientific:
-            values = {**sweep.fixed, **nuisance, **row, "seeds": sweep.seeds}
-            unique[make_config(_without_foreign_options(values, models))] = None
+            values = {**sweep.fixed, **setting, **row, "seeds": sweep.seeds}
+            unique[make_config(_without_foreign_options(values, scientific))] = None
     return list(unique)
+
+
+def _case_fields(sweep: Sweep) -> set[str]:
+    return {name for case in sweep.cases for name in case}
 
 
 def nuisance_settings(sweep: Sweep) -> Iterator[dict[str, Any]]:
@@ -147,20 +147,24 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _without_foreign_options(values: dict[str, Any], models: set[str]) -> dict[str, Any]:
-    """Drop the options of one compared model from the configs of another; an option of none of them stays an error."""
-    model = values.get("model", TrialConfig.model_fields["model"].default)
-    if len(models) == 1 or not models <= set(_known_models()):
-        return values
-    used_by_others = {name for other in models for name in options_of(other)}
-    foreign = (set(MODEL_OPTIONS) & used_by_others) - set(options_of(model))
+def _without_foreign_options(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Drop what only another of the compared models or stochastic layers reads; an option of none stays an error."""
+    foreign: set[str] = set()
+    for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
+        compared = {row[field] for row in rows if row.get(field) in registry(field)}
+        chosen = values.get(field)
+        if len(compared) > 1 and chosen in compared:
+            foreign |= set().union(*(options(name) for name in compared)) - options(chosen)
     return {name: value for name, value in values.items() if name not in foreign}
 
 
-def _known_models() -> Mapping[str, Any]:
-    from trainables.config import registry
+def _model_options(model: str) -> set[str]:
+    return set(options_of(model)) & set(MODEL_OPTIONS)
 
-    return registry("model")
+
+def _stochastic_options(name: str) -> set[str]:
+    entry = registry("stochastic")[name]
+    return {*entry.options, *(["stochastic_strength"] if entry.strength is not None else [])}
 
 
 def choose_strata(sweep: Sweep, configs: list[TrialConfig]) -> tuple[str, ...]:
@@ -172,7 +176,7 @@ def choose_strata(sweep: Sweep, configs: list[TrialConfig]) -> tuple[str, ...]:
             if name not in TrialConfig.model_fields:
                 raise InputError(unknown_name("field to stratify by", name, TrialConfig.model_fields))
         return sweep.scheduler.stratify
-    fields = tuple(sweep.scientific)
+    fields = sweep.compared
     sizes: dict[str, int] = {}
     for config in configs:
         stratum = stratum_of(config, fields)

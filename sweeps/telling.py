@@ -25,7 +25,7 @@ COMPLEXITY = ("lmc", "sample_entropy")
 
 def varied(sweep: Sweep, plan: Plan) -> list[str]:
     """The fields that differ between trials, scientific ones first."""
-    fields = [*sweep.scientific, *sweep.nuisance]
+    fields = [*sweep.compared, *sweep.nuisance]
     return [name for name in fields if len({str(getattr(trial.config, name)) for trial in plan.trials}) > 1]
 
 

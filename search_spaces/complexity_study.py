@@ -1,0 +1,25 @@
+"""The weight-complexity study's four configurations: SGD 0.001, momentum 0.9, 5 epochs, inputs scaled to [-1, 1].
+
+PathMNIST at 28 and 224 and OrganMNIST3D at 28 and 64 are downloaded where they are not in the data root (PathMNIST at
+224 has 12 GB). A part of it: `--set dataset=pathmnist`.
+
+Size: 4 configurations × 1 seed (42), 5 epochs.
+"""
+
+from search_spaces.definition import Sweep
+
+SWEEP = Sweep(
+    question="How do LMC and Sample Entropy of the weights differ between 2D and 3D networks and image sizes?",
+    scientific={},
+    cases=(
+        {"dataset": "pathmnist", "image_size": 28, "model": "study_cnn", "batch_size": 128},
+        {"dataset": "pathmnist", "image_size": 224, "model": "resnet18", "batch_size": 128},
+        {"dataset": "organmnist3d", "image_size": 28, "model": "one_conv3d", "batch_size": 128},
+        {"dataset": "organmnist3d", "image_size": 64, "model": "one_conv3d", "batch_size": 8},
+    ),
+    fixed={
+        "normalization": "half", "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9, "schedule": "constant", "epochs": 5,
+    },
+    seeds=(42,),
+    scheduler="fifo",
+)  # fmt: skip

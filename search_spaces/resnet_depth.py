@@ -1,0 +1,16 @@
+"""Does depth help with and without skip connections? Gradient norms by epoch are in `epochs.parquet`.
+
+Size: 4 depths × with or without skips × 2 learning rates × 3 seeds, 20 epochs each, no early stopping.
+"""
+
+from ray import tune
+
+from search_spaces.definition import Sweep
+
+SWEEP = Sweep(
+    question="Do skip connections let a deeper network train better than a plain one of the same depth?",
+    scientific={"blocks": tune.grid_search([1, 2, 3, 5]), "skips": tune.grid_search([True, False])},
+    nuisance={"lr": tune.grid_search([1e-3, 3e-3])},
+    fixed={"dataset": "breastmnist", "model": "resnet", "optimizer": "adamw", "schedule": "cosine", "epochs": 20},
+    scheduler="fifo",
+)
