@@ -24,6 +24,8 @@ LINE_SECONDS = 10.0
 class View(Protocol):
     """What the run tells of itself while it goes on."""
 
+    state: RunState
+
     def __enter__(self) -> View: ...
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
     def update(self, *, final: bool = False) -> None: ...
@@ -34,12 +36,15 @@ def make_view(
 ) -> View:
     """The view that fits the console."""
     if quiet:
-        return _Silent()
+        return _Silent(state)
     kind = _Screen if console.is_terminal else _Lines
     return kind(state, metric, mode, scientific, console)
 
 
 class _Silent:
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+
     def __enter__(self) -> _Silent:
         return self
 

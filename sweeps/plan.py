@@ -152,7 +152,7 @@ def _without_foreign_options(values: dict[str, Any], rows: Sequence[Mapping[str,
     foreign: set[str] = set()
     for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
         compared = {row[field] for row in rows if row.get(field) in registry(field)}
-        chosen = values.get(field)
+        chosen = str(values.get(field))
         if len(compared) > 1 and chosen in compared:
             foreign |= set().union(*(options(name) for name in compared)) - options(chosen)
     return {name: value for name, value in values.items() if name not in foreign}

@@ -28,7 +28,7 @@ def describe_run(run: RunFolder) -> dict[str, str]:
         "trials": f"{ended}/{len(state.trials)}",
         "best": f"{about['metric']} {best[0].value:.4f}" if best else "-",
         "age": age(datetime.now(UTC) - last),
-        "size": size(run.path),
+        "size": size_of(run.path),
     }
 
 
@@ -48,9 +48,10 @@ def age(since: timedelta) -> str:
     return f"{seconds:.0f} s"
 
 
-def size(folder: Path) -> str:
-    """`12 MB`: all files below a folder."""
-    total = float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+def size_of(*folders: Path) -> str:
+    """`12 MB`: all files below the folders."""
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    total = float(sum(path.stat().st_size for path in files))
     for unit in ("B", "kB", "MB", "GB"):
         if total < 1000:
             return f"{total:.0f} {unit}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,19 +20,29 @@ if TYPE_CHECKING:
 app = new_app()
 
 
-@app.command(epilog="Example: python -m sweeps.show latest")
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  python -m sweeps.show latest
+
+  python -m sweeps.show activations --watch
+"""
+
+
+@app.command(epilog=EXAMPLES)
 def show(
     run: Annotated[
         str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")
     ] = "latest",
     storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow a running run until all its trials have ended.")
+    ] = False,
     json_: Annotated[
         bool, typer.Option("--json", help="One JSON document: the run, and a row per trial and replicate.")
     ] = False,
 ) -> None:
     """Show how a run stands. Reads its files alone, so it works while the run writes."""
-    import json
-
     from rich.console import Console
 
     from analysis.run_folder import find_run
@@ -38,6 +51,8 @@ def show(
     if json_:
         print(json.dumps(_document(folder)))
         return
+    if watch:
+        _watch(Console(), folder)
     _print(Console(), folder)
 
 
@@ -47,6 +62,22 @@ def _document(folder: RunFolder) -> dict[str, Any]:
     rows = table.read_arrow(folder.trials_table).to_pylist() if folder.trials_table.exists() else []
     clean = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows]
     return {"run": folder.read_description(), "trials": clean}
+
+
+def _watch(console: Console, folder: RunFolder) -> None:
+    """The live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
+    from sweeps.ledger import read_ledger
+    from sweeps.live import make_view
+    from sweeps.state import fold
+
+    about = folder.read_description()
+    scientific = tuple(about["roles"]["scientific"])
+    view = make_view(fold(read_ledger(folder.ledger)), about["metric"], about["mode"], scientific, console, quiet=False)
+    with contextlib.suppress(KeyboardInterrupt), view:
+        while not all(trial.ended for trial in view.state.trials.values()):
+            time.sleep(1)
+            view.state = fold(read_ledger(folder.ledger))
+            view.update()
 
 
 def _print(console: Console, folder: RunFolder) -> None:
