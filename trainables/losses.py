@@ -1,21 +1,114 @@
-"""The training loss and the probabilities that belong to a task."""
+"""The training loss, the loss that is reported, and the probabilities that belong to a task."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.data.arrays import Task
+from trainables.config import TrialConfig
+from trainables.data.arrays import MULTI_LABEL, Task
+
+FOCAL_GAMMA = 2.0
 
 
 def loss_of(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
-    """Mean loss of a batch: binary cross-entropy for multi-label, cross-entropy for the others (as MedMNIST does)."""
-    if task == "multi-label, binary-class":
+    """The loss that is reported, whatever was trained with: mean over images, in nats.
+
+    Binary cross-entropy for multi-label, cross-entropy for the others (as MedMNIST does).
+    """
+    if task == MULTI_LABEL:
         return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
     return functional.cross_entropy(logits, labels)
 
 
 def probabilities(logits: Tensor, task: Task) -> Tensor:
     """Scores (N, C) in [0, 1]: sigmoid for multi-label, softmax for the others."""
-    return torch.sigmoid(logits) if task == "multi-label, binary-class" else torch.softmax(logits, dim=1)
+    return torch.sigmoid(logits) if task == MULTI_LABEL else torch.softmax(logits, dim=1)
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How the terms of a training loss count: weights of classes, and of a label's absence where multi-label."""
+
+    present: Tensor | None  # (C,)
+    absent: Tensor | None  # (C,), multi-label only
+    smoothing: float
+    gamma: float  # of the focal loss
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, how: Weighting, task: Task) -> Tensor:
+    if task == MULTI_LABEL and how.present is not None:
+        return _focal(logits, targets, replace(how, gamma=0.0), task)
+    if task == MULTI_LABEL:
+        targets = _smoothed(targets, how.smoothing / 2, 1 - how.smoothing)
+        return functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+    if how.present is None:
+        return functional.cross_entropy(logits, targets, label_smoothing=how.smoothing)
+    terms = functional.cross_entropy(logits, targets, how.present, label_smoothing=how.smoothing, reduction="none")
+    return terms.mean()
+
+
+def _focal(logits: Tensor, targets: Tensor, how: Weighting, task: Task) -> Tensor:
+    """Σ over classes of −w q (1 − p)^γ log p; where multi-label, also −w (1 − q) p^γ log(1 − p) (Lin et al. 2017)."""
+    if task == MULTI_LABEL:
+        targets = _smoothed(targets, how.smoothing / 2, 1 - how.smoothing)
+        hit = targets * _focus(torch.sigmoid(-logits), how) * functional.logsigmoid(logits)
+        miss = (1 - targets) * _focus(torch.sigmoid(logits), how) * functional.logsigmoid(-logits)
+        if how.present is not None and how.absent is not None:
+            hit, miss = hit * how.present, miss * how.absent
+        return -(hit + miss).mean()
+    n_classes = logits.shape[1]
+    shares = functional.one_hot(targets, n_classes) if targets.ndim == 1 else targets
+    shares = _smoothed(shares, how.smoothing / n_classes, 1 - how.smoothing)
+    log_p = torch.log_softmax(logits, dim=1)
+    terms = shares * _focus(1 - log_p.exp(), how) * log_p
+    return -(terms if how.present is None else terms * how.present).sum(dim=1).mean()
+
+
+def _focus(distance: Tensor, how: Weighting) -> Tensor:
+    return distance.clamp(min=1e-12) ** how.gamma  # the slope of a root is infinite at 0
+
+
+def _smoothed(targets: Tensor, floor: float, share: float) -> Tensor:
+    return targets.float() if floor == 0 else floor + share * targets.float()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, Weighting, Task], Tensor]] = {
+    "cross_entropy": _cross_entropy,
+    "focal": _focal,
+}
+
+
+def training_loss(
+    config: TrialConfig, labels: Tensor, n_classes: int, task: Task
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The config's loss of (logits (B, C), targets) for a training split with these labels.
+
+    Targets are labels, or (B, C) shares of the classes. The mean over images: weights of classes average 1 over the
+    training split, so that they do not change the learning rate's meaning.
+    """
+    present, absent = class_weights(labels, n_classes) if config.class_weights == "balanced" else (None, None)
+    gamma = FOCAL_GAMMA if config.focal_gamma is None else config.focal_gamma
+    how, loss = Weighting(present, absent, config.label_smoothing, gamma), LOSSES[config.loss]
+    return lambda logits, targets: loss(logits, targets, how, task)
+
+
+def class_weights(labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor | None]:
+    """n / (classes × images of the class): (C,), and None; of a multi-label split the weights of presence and absence.
+
+    Each label of a multi-label split counts as two classes. A class that does not occur gets 1.
+    """
+    if labels.ndim == 1:
+        counts = torch.bincount(labels, minlength=n_classes)
+        n_occurring = int((counts > 0).sum())
+        return _inverse(counts, len(labels) / n_occurring), None
+    counts = labels.sum(dim=0)
+    return _inverse(counts, len(labels) / 2), _inverse(len(labels) - counts, len(labels) / 2)
+
+
+def _inverse(counts: Tensor, scale: float) -> Tensor:
+    return torch.where(counts > 0, scale / counts.clamp(min=1), 1.0).float()

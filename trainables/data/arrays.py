@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +15,50 @@ from trainables.errors import InputError
 
 Task = Literal["binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class"]
 SPLITS = ("train", "val", "test")
+MULTI_LABEL: Task = "multi-label, binary-class"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: enough to load a dataset again in another process or on another node."""
+
+    name: str
+    size: int
+    root: Path
+    channels: int | None = None  # 1: grey, 3: RGB, None: the dataset's own
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, H, W, C) or (N, D, H, W, C) uint8; labels (N,) int64, or (N, L) for multi-label."""
+    """Images (N, H, W, C) or (N, D, H, W, C) uint8; labels (N,) int64, or (N, L) for multi-label.
+
+    Grey images that are asked for as RGB are one channel in memory, shown three times (a stride of 0).
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    names: tuple[str, ...] = ()  # file names, where each image had a file of its own
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def stored(self) -> NDArray[np.uint8]:
+        """The images as they lie in memory: one channel where the others repeat it."""
+        return self.images[..., :1] if self.images.strides[-1] == 0 else self.images
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as stored: a repeated channel travels once."""
+        return _shown, (self.stored, self.labels, self.names, self.images.shape[-1])
+
+
+def repeated(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Images with their one channel shown `channels` times, without a copy; images that have so many as they are."""
+    return images if images.shape[-1] == channels else np.broadcast_to(images, (*images.shape[:-1], channels))
+
+
+def _shown(images: NDArray[np.uint8], labels: NDArray[np.int64], names: tuple[str, ...], channels: int) -> Split:
+    return Split(repeated(images, channels), labels, names)
 
 
 @dataclass(frozen=True)
@@ -57,48 +91,64 @@ class Data:
     splits: Mapping[str, Split]
     digest: str
     notes: tuple[str, ...] = field(default=())  # what the user should know, such as a class that a split lacks
+    source: Path | None = None  # the file or folder it was read from
+    folder: Path | None = None  # where its decoded arrays are kept; its statistics lie beside them
 
     def __iter__(self) -> Iterator[tuple[str, Split]]:
         return iter(self.splits.items())
 
 
 def make_data(
-    name: str, task: Task, class_names: tuple[str, ...], splits: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    name: str,
+    task: Task,
+    class_names: tuple[str, ...],
+    splits: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    source: Path | None = None,
+    remedy: str = "get the file again",
 ) -> Data:
-    """Check three splits and bind them. Raises `InputError` that names the dataset and the split at fault."""
-    checked = {split: _checked_split(name, split, *splits[split], task, len(class_names)) for split in SPLITS}
-    shapes = {split: part.images.shape[1:] for split, part in checked.items()}
-    if len(set(shapes.values())) != 1:
-        raise InputError(f"{name}: the splits differ in image shape {shapes}; get the file again")
+    """Check three splits and bind them. Raises `InputError` that names file or dataset, fault and remedy."""
+    where = str(source or name)
+    try:
+        checked = {split: _checked_split(split, *splits[split], task, len(class_names)) for split in SPLITS}
+        shapes = {split: part.images.shape[1:] for split, part in checked.items()}
+        if len(set(shapes.values())) != 1:
+            raise InputError(f"the splits differ in image shape {shapes}")
+    except InputError as error:
+        raise InputError(f"{where}: {error}; {remedy}") from None
     notes = tuple(
         note for split, part in checked.items() for note in _class_notes(name, split, part, task, class_names)
     )
-    return Data(DataInfo(name, task, class_names, shapes["train"]), checked, digest_of(checked), notes)
+    return Data(DataInfo(name, task, class_names, shapes["train"]), checked, digest_of(checked), notes, source)
 
 
-def _checked_split(name: str, split: str, images: np.ndarray, labels: np.ndarray, task: Task, n_classes: int) -> Split:
-    where = f"{name}, split {split!r}"
+def as_rgb(data: Data) -> Data:
+    """A grey dataset with three equal channels, which take no memory. Its digest says so."""
+    info = replace(data.info, shape=(*data.info.shape[:-1], 3))
+    splits = {name: replace(split, images=repeated(split.images, 3)) for name, split in data}
+    digest = hashlib.sha256(f"{data.digest} as RGB".encode()).hexdigest()[:16]
+    return replace(data, info=info, splits=splits, digest=digest)
+
+
+def _checked_split(split: str, images: np.ndarray, labels: np.ndarray, task: Task, n_classes: int) -> Split:
     if images.dtype != np.uint8 or images.ndim not in (4, 5):
-        raise InputError(f"{where}: images must be uint8 (N, [D,] H, W, C), found {images.dtype} {images.shape}")
+        raise InputError(f"{split} images must be uint8 (N, [D,] H, W, C), found {images.dtype} {images.shape}")
     if len(images) == 0 or len(images) != len(labels):
-        raise InputError(
-            f"{where}: {len(images)} images and {len(labels)} labels; need one label an image, at least one"
-        )
+        raise InputError(f"{split} has {len(images)} images and {len(labels)} labels; need one an image, at least one")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"{where}: labels must be integers, found {labels.dtype}")
-    top = 2 if task == "multi-label, binary-class" else n_classes
+        raise InputError(f"{split} labels must be integers, found {labels.dtype}")
+    top = 2 if task == MULTI_LABEL else n_classes
     if labels.min() < 0 or labels.max() >= top:
-        raise InputError(f"{where}: labels must lie in 0..{top - 1}, found {labels.min()}..{labels.max()}")
-    wanted = (len(images), n_classes) if task == "multi-label, binary-class" else (len(images),)
+        raise InputError(f"{split} labels must lie in 0..{top - 1}, found {labels.min()}..{labels.max()}")
+    wanted = (len(images), n_classes) if task == MULTI_LABEL else (len(images),)
     if labels.shape != wanted:
-        raise InputError(f"{where}: labels must have shape {wanted}, found {labels.shape}")
-    if split == "train" and task != "multi-label, binary-class" and labels.min() == labels.max():
-        raise InputError(f"{where}: only class {labels[0]} occurs; nothing can be learned from one class")
+        raise InputError(f"{split} labels must have shape {wanted}, found {labels.shape}")
+    if split == "train" and task != MULTI_LABEL and labels.min() == labels.max():
+        raise InputError(f"{split} has class {labels[0]} only, and nothing can be learned from one class")
     return Split(np.ascontiguousarray(images), labels.astype(np.int64))
 
 
 def _class_notes(name: str, split: str, part: Split, task: Task, class_names: tuple[str, ...]) -> Iterator[str]:
-    if task == "multi-label, binary-class":
+    if task == MULTI_LABEL:
         missing = [c for i, c in enumerate(class_names) if part.labels[:, i].min() == part.labels[:, i].max()]
     else:
         missing = [c for i, c in enumerate(class_names) if not (part.labels == i).any()]
@@ -112,19 +162,12 @@ def digest_of(splits: Mapping[str, Split]) -> str:
     for split in SPLITS:
         for array in (splits[split].images, splits[split].labels):
             digest.update(f"{split}{array.dtype}{array.shape}".encode())
-            digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+            digest.update(np.ascontiguousarray(array).data.cast("B"))
     return digest.hexdigest()[:16]
 
 
-def stratified_split(
-    labels: np.ndarray, fractions: tuple[float, float, float], seed: int
-) -> dict[str, NDArray[np.int64]]:
-    """Row numbers of train, val and test; each class is divided in the same proportions. Seeded, sorted."""
-    rng = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        cuts = np.round(np.cumsum(fractions)[:2] * len(rows)).astype(int)
-        for split, chosen in zip(SPLITS, np.split(rows, cuts), strict=True):
-            parts[split].append(chosen)
-    return {split: np.sort(np.concatenate(chosen)) for split, chosen in parts.items()}
+def chunks(images: NDArray[np.uint8], n_bytes: int = 2**26) -> Iterator[NDArray[np.uint8]]:
+    """The images in pieces of about `n_bytes`, so that a mapped array is never wholly in memory."""
+    step = max(1, n_bytes // max(1, images[0].nbytes))
+    for start in range(0, len(images), step):
+        yield images[start : start + step]

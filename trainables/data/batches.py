@@ -1,43 +1,72 @@
-"""uint8 splits on the device, cut into normalised batches. No per-sample Python."""
+"""uint8 splits on the device, cut into normalised and, for training, augmented batches. No per-sample Python."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from trainables.data.arrays import Data, Split
+from trainables.config import TrialConfig
+from trainables.data.arrays import Data, DataInfo, Split
+from trainables.data.augmentation import augment, strengths_of
+from trainables.data.mixing import cut_and_mix
 from trainables.data.normalization import Normalization
+from trainables.data.splitting import part_of
+from trainables.errors import InputError
+
+DEVICE_SHARE = 1 / 8  # of a GPU's memory at most is filled with images; larger sets stay mapped and go batch by batch
 
 
 @dataclass(frozen=True)
 class DeviceSplit:
-    """Images (N, [D,] H, W, C) uint8 and labels on a device, with the factors that normalise a batch."""
+    """Images (N, [D,] H, W, C) uint8 and labels on a device, with the factors that normalise a batch.
+
+    Grey images that are shown as RGB have one channel here and three factors. Images may lie on the CPU, mapped from a
+    file, while labels and factors are on a GPU. `rows`: the images that belong to the split, where not all do.
+    """
 
     images: Tensor
     labels: Tensor
     scale: Tensor  # per channel, (C,)
     shift: Tensor
+    rows: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.labels)
 
 
 def to_device(data: Data, normalization: Normalization, device: torch.device) -> dict[str, DeviceSplit]:
     """All splits of a dataset on the device; on the CPU without a copy."""
     mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
     scale, shift = (1 / (255 * std)).to(device), (-mean / std).to(device)
-    return {name: DeviceSplit(*_tensors(split, device), scale, shift) for name, split in data}
+    place = device if _fits(data, device) else torch.device("cpu")
+    return {name: DeviceSplit(*_tensors(split, place, device), scale, shift) for name, split in data}
 
 
-def _tensors(split: Split, device: torch.device) -> tuple[Tensor, Tensor]:
+def _fits(data: Data, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    limit = DEVICE_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return sum(split.stored.nbytes for _, split in data) <= limit
+
+
+def _tensors(split: Split, place: torch.device, device: torch.device) -> tuple[Tensor, Tensor]:
     with warnings.catch_warnings():
-        # arrays from Ray's object store are read-only, and nothing here writes to them
+        # arrays from Ray's object store and mapped files are read-only, and nothing here writes to them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(split.images).to(device), torch.from_numpy(split.labels).to(device)
+        return torch.from_numpy(split.stored).to(place), torch.from_numpy(split.labels).to(device)
+
+
+def part(split: DeviceSplit, fraction: float) -> DeviceSplit:
+    """A share of a split, by class and the same in every trial, without a copy of the images."""
+    if fraction == 1:
+        return split
+    chosen = torch.from_numpy(part_of(split.labels.cpu().numpy(), fraction))
+    rows = chosen if split.rows is None else split.rows.cpu()[chosen]
+    return replace(split, labels=split.labels[chosen.to(split.labels.device)], rows=rows.to(split.images.device))
 
 
 def batches(
@@ -47,18 +76,61 @@ def batches(
 
     A last training batch of one image is dropped: BatchNorm cannot use it.
     """
-    n = len(split)
-    order = torch.randperm(n, generator=generator).to(split.images.device) if generator else None
+    order = torch.randperm(len(split), generator=generator) if generator else None
+    for images, labels in _cut(split, batch_size, order):
+        yield normalized(split, images), labels
+
+
+def training_batches(
+    split: DeviceSplit, config: TrialConfig, info: DataInfo, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `batches`, in the config's order and augmented. Targets: labels, or (B, classes) shares of mixed images."""
+    if config.channels not in (None, info.channels):
+        raise InputError(f"channels={config.channels}, but {info.name} was loaded with {info.channels}: load it again")
+    strengths = strengths_of(config.augmentation)
+    for images, labels in _cut(split, config.batch_size, _training_order(split, config, generator)):
+        if not strengths:
+            yield normalized(split, images), labels
+            continue
+        inputs = _normalized(split, augment(images.movedim(-1, 1).float(), strengths).movedim(1, -1))
+        yield cut_and_mix(inputs, labels, strengths, info.n_classes)
+
+
+def _training_order(split: DeviceSplit, config: TrialConfig, generator: torch.Generator) -> Tensor:
+    if config.sampling == "shuffle":
+        return torch.randperm(len(split), generator=generator)
+    return torch.multinomial(balancing_weights(split.labels.cpu()), len(split), replacement=True, generator=generator)
+
+
+def balancing_weights(labels: Tensor) -> Tensor:
+    """For each image 1 / (images of its class). A multi-label image counts for its rarest label, or for having none."""
+    if labels.ndim == 2:
+        counts = labels.sum(dim=0)
+        rarity = torch.where(labels == 1, counts, len(labels) + 1)
+        labels = torch.where(labels.any(dim=1), rarity.argmin(dim=1), labels.shape[1])
+    return 1 / torch.bincount(labels)[labels].double()
+
+
+def _cut(split: DeviceSplit, batch_size: int, order: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """uint8 images and labels on the labels' device, batch by batch: in the split's order, or a given one."""
+    n, device = len(split), split.labels.device
+    if order is None and split.rows is None:
+        for start in range(0, n, batch_size):
+            yield split.images[start : start + batch_size].to(device), split.labels[start : start + batch_size]
+        return
+    rows = torch.arange(n) if order is None else order
+    of_labels, of_images = rows.to(device), rows.to(split.images.device)
+    of_images = of_images if split.rows is None else split.rows[of_images]
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
-        if order is None:
-            yield normalized(split, split.images[start:stop]), split.labels[start:stop]
-        elif stop - start > 1 or n == 1:
-            rows = order[start:stop]
-            yield normalized(split, split.images[rows]), split.labels[rows]
+        if order is None or stop - start > 1 or n == 1:
+            yield split.images.index_select(0, of_images[start:stop]).to(device), split.labels[of_labels[start:stop]]
 
 
 def normalized(split: DeviceSplit, images: Tensor) -> Tensor:
     """uint8 (B, [D,] H, W, C) to float32 (B, C, [D,] H, W)."""
-    values = torch.addcmul(split.shift, images.float(), split.scale)
-    return values.movedim(-1, 1)
+    return _normalized(split, images.float())
+
+
+def _normalized(split: DeviceSplit, values: Tensor) -> Tensor:
+    return torch.addcmul(split.shift, values, split.scale).movedim(-1, 1)

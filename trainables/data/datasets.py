@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from trainables.data.arrays import Data
+from trainables.data.arrays import Data, Request, as_rgb
 from trainables.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """How a dataset is found: its loader as "module:function", the sizes it comes in, and where it is from."""
+    """How a dataset is found: its loader as "module:function", the sizes it comes in, and where it is from.
+
+    The loader takes a `Request`. No sizes: images are resized to the size that is asked for.
+    """
 
     loader: str
     sizes: tuple[int, ...]
@@ -25,7 +28,10 @@ class Dataset:
 
 MEDMNIST = "trainables.data.medmnist:load_medmnist"
 IDX = "trainables.data.mnist:load_mnist"
+FOLDER = "folder:"
 SIZES_2D = (28, 64, 128, 224)
+SIZES_3D = (28, 64)
+FOLDER_SIZE = 224  # of folder images where none is asked for: what ImageNet's networks take
 YANG = "Yang et al., Scientific Data 10, 41 (2023)"
 
 DATASETS: dict[str, Dataset] = {
@@ -47,14 +53,39 @@ DATASETS: dict[str, Dataset] = {
     "organamnist": Dataset(MEDMNIST, SIZES_2D, "abdominal CT, axial, grey, 11 classes", "CC BY 4.0", YANG),
     "organcmnist": Dataset(MEDMNIST, SIZES_2D, "abdominal CT, coronal, grey, 11 classes", "CC BY 4.0", YANG),
     "organsmnist": Dataset(MEDMNIST, SIZES_2D, "abdominal CT, sagittal, grey, 11 classes", "CC BY 4.0", YANG),
+    "organmnist3d": Dataset(MEDMNIST, SIZES_3D, "3D abdominal CT, grey, 11 classes", "CC BY 4.0", YANG),
+    "nodulemnist3d": Dataset(MEDMNIST, SIZES_3D, "3D chest CT, grey, binary", "CC BY 4.0", YANG),
+    "adrenalmnist3d": Dataset(MEDMNIST, SIZES_3D, "3D shape from abdominal CT, binary", "CC BY 4.0", YANG),
+    "fracturemnist3d": Dataset(MEDMNIST, SIZES_3D, "3D chest CT, grey, 3 classes", "CC BY 4.0", YANG),
+    "vesselmnist3d": Dataset(MEDMNIST, SIZES_3D, "3D shape from brain MRA, binary", "CC BY 4.0", YANG),
+    "synapsemnist3d": Dataset(MEDMNIST, SIZES_3D, "3D electron microscope, grey, binary", "CC BY 4.0", YANG),
 }  # fmt: skip
+
+IMAGE_FOLDER = Dataset(
+    "trainables.data.image_folder:load_image_folder", (), "images in class subfolders", "your own", "your own"
+)
 
 
 def find(name: str) -> Dataset:
-    """The entry of a dataset. Raises `InputError` with the closest match."""
+    """The entry of a dataset, or of `folder:PATH`. Raises `InputError` with the closest match."""
+    if name.startswith(FOLDER):
+        from trainables.data.image_folder import folder_options
+
+        folder_options(name)
+        return IMAGE_FOLDER
     if name not in DATASETS:
-        raise InputError(unknown_name("dataset", name, DATASETS))
+        raise InputError(unknown_name("dataset", name, [*DATASETS, "folder:PATH"]))
     return DATASETS[name]
+
+
+def canonical(name: str) -> str:
+    """The name as workers need it, whose working directory is another: a folder's path made absolute."""
+    find(name)
+    if not name.startswith(FOLDER):
+        return name
+    path, options = name.removeprefix(FOLDER).partition("?")[::2]
+    absolute = Path(path).expanduser().absolute()
+    return f"{FOLDER}{absolute}{'?' * bool(options)}{options}"
 
 
 def default_data_root() -> Path:
@@ -65,6 +96,8 @@ def default_data_root() -> Path:
 def native_size(name: str, image_size: int | None) -> int:
     """The size to load: the dataset's own where none is asked for. Raises `InputError` for a size it lacks."""
     sizes = find(name).sizes
+    if not sizes:
+        return image_size or FOLDER_SIZE
     if image_size is None:
         return sizes[0]
     if image_size not in sizes:
@@ -72,13 +105,21 @@ def native_size(name: str, image_size: int | None) -> int:
     return image_size
 
 
-def load(name: str, image_size: int | None = None, data_root: Path | None = None) -> Data:
-    """Load and check a dataset. Raises `InputError` that names the file, the folder and what to do."""
-    entry = find(name)
-    module, function = entry.loader.split(":")
-    loader: Callable[..., Data] = getattr(import_module(module), function)
-    size = native_size(name, image_size)
-    if function == "load_digits":
-        return loader(name, size)
-    root = (data_root or default_data_root()).expanduser()
-    return loader(name, size, root)
+def load(name: str, image_size: int | None = None, data_root: Path | None = None, channels: int | None = None) -> Data:
+    """Load and check a dataset, as grey (channels=1) or RGB (3) images where asked.
+
+    Large images are mapped from the cache: see `trainables.data.cache`. Raises `InputError` that names the file, the
+    folder and what to do.
+    """
+    if channels not in (None, 1, 3):
+        raise InputError(f"channels={channels}: choose 1 (grey) or 3 (RGB), or leave it out")
+    root = (data_root or default_data_root()).expanduser().absolute()
+    data = load_stored(Request(canonical(name), native_size(name, image_size), root, channels))
+    return as_rgb(data) if channels == 3 and data.info.channels == 1 else data
+
+
+def load_stored(request: Request) -> Data:
+    """The dataset as it is stored: grey images that were asked for as RGB still have one channel."""
+    module, function = find(request.name).loader.split(":")
+    loader: Callable[[Request], Data] = getattr(import_module(module), function)
+    return loader(request)

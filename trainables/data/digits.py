@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainables.data.arrays import Data, make_data, stratified_split
-
-SPLIT_SEED = 42
-FRACTIONS = (0.70, 0.15, 0.15)
+from trainables.data.arrays import Data, Request, make_data
+from trainables.data.splitting import FRACTIONS, SPLIT_SEED, stratified_split
 
 
-def load_digits(name: str, size: int) -> Data:
+def load_digits(request: Request) -> Data:
     """Split 70/15/15 by class with seed 42. Grey values 0..16 are spread over 0..255."""
     from sklearn.datasets import load_digits as sklearn_digits
 
@@ -19,4 +17,4 @@ def load_digits(name: str, size: int) -> Data:
     labels = bunch.target.astype(np.int64)
     rows = stratified_split(labels, FRACTIONS, SPLIT_SEED)
     splits = {split: (images[chosen], labels[chosen]) for split, chosen in rows.items()}
-    return make_data(name, "multi-class", tuple(str(n) for n in bunch.target_names), splits)
+    return make_data(request.name, "multi-class", tuple(str(n) for n in bunch.target_names), splits)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from trainables.errors import InputError
@@ -14,14 +17,67 @@ def find_file(candidates: list[Path]) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def cache_root() -> Path:
+    """`SWEEPS_CACHE`, else `~/.cache/sweeps`: decoded arrays, statistics, and what was already checked."""
+    return Path(os.environ.get("SWEEPS_CACHE") or Path.home() / ".cache" / "sweeps").expanduser().absolute()
+
+
+def stamp(paths: Iterable[Path], *more: object) -> str:
+    """16 hexadecimal digits that change when a file changes in place, size or time of writing, or `more` does."""
+    digest = hashlib.sha256(repr(more).encode())
+    for path in paths:
+        status = path.stat()
+        digest.update(f"{path.absolute()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:16]
+
+
 def check_md5(path: Path, expected: str) -> None:
-    """Raise `InputError` where a file's MD5 is not the published one."""
+    """Raise `InputError` where a file's MD5 is not the published one. A file is read once, until it changes."""
+    passed = cache_root() / "checked" / f"{stamp([path], expected)}.json"
+    if passed.exists():
+        return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
     if found != expected:
         raise InputError(
             f"{path} is damaged or not the published file (MD5 {found}, expected {expected}): "
             "delete it and run again to download it"
+        )
+    keep(passed, json.dumps({"file": str(path), "md5": found}))
+
+
+def keep(path: Path, text: str) -> None:
+    """Write a small file that only saves time: where the cache cannot be written, its work is done again."""
+    try:
+        write_beside(path, text)
+    except InputError:
+        return
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write a small file beside its place and rename it. Raises `InputError` where the folder cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(text)
+        os.replace(beside, path)
+    except OSError as error:
+        raise unwritable(path.parent, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> InputError:
+    """One line for a cache that cannot be written."""
+    reason = error.strerror or str(error)
+    return InputError(f"cannot write to the cache {folder} ({reason}): set SWEEPS_CACHE to a folder with room")
+
+
+def check_room(source: Path, folder: Path, needed: int) -> None:
+    """Raise `InputError` where the disk of the cache has fewer than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{source} takes {needed / 1e9:.1f} GB decoded and {folder.parent} has {free / 1e9:.1f} GB free: "
+            "set SWEEPS_CACHE to a folder with more room"
         )
 
 

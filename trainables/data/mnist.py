@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.arrays import Data, make_data
-from trainables.data.files import download, find_file
+from trainables.data.arrays import Data, Request, make_data
+from trainables.data.cache import cached
+from trainables.data.files import check_md5, download, find_file, stamp
+from trainables.data.splitting import SPLIT_SEED
 from trainables.errors import InputError
 
-SPLIT_SEED = 42
 VAL_FRACTION = 0.1  # of the 60,000 training images; neither set comes with a val split
 
 FILES = {
@@ -23,16 +24,39 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte",
 }
 FOLDERS = {"mnist": "MNIST", "fashionmnist": "FashionMNIST"}
+MD5 = {  # of the .gz files, as torchvision gives them; none is published for the unpacked ones
+    "mnist": {
+        "train_images": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train_labels": "d53e105ee54ea40749a09fcbcd1e9432",
+        "test_images": "9fb629c4189551a2d022fa330f9573f3",
+        "test_labels": "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    "fashionmnist": {
+        "train_images": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train_labels": "25c81989df183df01b3e8a0aad5dffbe",
+        "test_images": "bef4ecab320f06d8554ea6380940ec79",
+        "test_labels": "bb300cfdad3c16e7a12a480ee83cd310",
+    },
+}
+AGAIN = "delete them and run again to download them"
 DIGITS = tuple(str(n) for n in range(10))
 CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
 
-def load_mnist(name: str, size: int, root: Path) -> Data:
+def load_mnist(request: Request) -> Data:
     """60,000 training images split 90/10 into train and val by class with seed 42; the official 10,000 are test."""
-    folder = root / FOLDERS[name] / "raw"
+    name, folder = request.name, request.root / FOLDERS[request.name] / "raw"
     if any(_find(folder, file) is None for file in FILES.values()):
-        download(f"{FOLDERS[name]}/raw", root, lambda target: _fetch(name, target))
-    arrays = {key: _read_idx(_find(folder, file) or folder / file) for key, file in FILES.items()}
+        download(f"{FOLDERS[name]}/raw", request.root, lambda target: _fetch(name, target))
+    paths = {key: _find(folder, file) or folder / file for key, file in FILES.items()}
+    for key, path in paths.items():
+        if path.suffix == ".gz":
+            check_md5(path, MD5[name][key])
+    return cached(request, f"{name}-{stamp(paths.values())}", lambda target: _decode(name, folder, paths, target))
+
+
+def _decode(name: str, folder: Path, paths: dict[str, Path], target: Path) -> Data:
+    arrays = {key: _read_idx(path) for key, path in paths.items()}
     _check_pairs(name, folder, arrays)
     train, val = _train_val(arrays["train_labels"])
     images, labels = arrays["train_images"][..., None], arrays["train_labels"].astype(np.int64)
@@ -41,7 +65,9 @@ def load_mnist(name: str, size: int, root: Path) -> Data:
         "val": (images[val], labels[val]),
         "test": (arrays["test_images"][..., None], arrays["test_labels"].astype(np.int64)),
     }
-    return make_data(name, "multi-class", DIGITS if name == "mnist" else CLOTHES, splits)
+    for split, (chosen, _) in splits.items():
+        np.save(target / f"{split}_images.npy", chosen)
+    return make_data(name, "multi-class", DIGITS if name == "mnist" else CLOTHES, splits, folder, AGAIN)
 
 
 def _find(folder: Path, file: str) -> Path | None:
@@ -73,18 +99,19 @@ def _check_pairs(name: str, folder: Path, arrays: dict[str, np.ndarray]) -> None
         if images.ndim != 3 or labels.ndim != 1 or images.shape[1:] != (28, 28) or len(images) != len(labels):
             raise InputError(
                 f"{name} in {folder}: {split} images {images.shape} and labels {labels.shape} do not fit "
-                "together: delete them and run again to download them"
+                f"together: {AGAIN}"
             )
 
 
 def _train_val(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of train and of val, which has a tenth of the images and of each class, to the nearest whole image."""
     rng = np.random.default_rng(SPLIT_SEED)
-    val = np.concatenate(
-        [
-            rng.permutation(np.flatnonzero(labels == label))[: round(VAL_FRACTION * (labels == label).sum())]
-            for label in np.unique(labels)
-        ]
-    )
+    classes, counts = np.unique(labels, return_counts=True)
+    shares = VAL_FRACTION * counts
+    wanted = np.floor(shares).astype(int)
+    rest = round(VAL_FRACTION * len(labels)) - wanted.sum()
+    wanted[np.argsort(wanted - shares, kind="stable")[:rest]] += 1  # the largest remainders
+    val = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, wanted, strict=True)]
     is_val = np.zeros(len(labels), bool)
-    is_val[val] = True
+    is_val[np.concatenate(val)] = True
     return np.flatnonzero(~is_val), np.flatnonzero(is_val)

@@ -1,0 +1,86 @@
+"""What an augmentation does to images, to be looked at: `python -m analysis.plots_augmentation DATASET OUT.png`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from trainables.data.arrays import Data
+
+AUGMENTATIONS = (
+    "none", "flips", "rotate:30", "scale:0.3", "translate:0.2", "crop:0.5", "jitter:0.5", "fade", "cutout:0.4",
+    "mixup:1", "cutmix", "light", "strong",
+)  # fmt: skip
+DRAWS = 8
+
+
+def augmentation_grid(data: Data, augmentations: Sequence[str] = AUGMENTATIONS, row: int = 0, seed: int = 0) -> Figure:
+    """One training image and the next one of another class, four draws of each by every augmentation.
+
+    They are one batch, so mixup and cutmix mix these two. Of a 3D image the middle slice is shown.
+    """
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(1.1 * DRAWS + 1.2, 1.1 * len(augmentations) + 0.4))
+    figure.suptitle(f"{data.info.name}, {DRAWS} draws", fontsize=9)
+    figure.subplots_adjust(left=0.13, right=0.99, bottom=0.01, top=1 - 0.4 / (len(augmentations) + 1), hspace=0.05)
+    axes = figure.subplots(len(augmentations), DRAWS, squeeze=False)
+    for line, augmentation in zip(axes, augmentations, strict=True):
+        line[0].set_ylabel(augmentation, rotation=0, ha="right", va="center", fontsize=8)
+        for axis, image in zip(line, drawn(data, augmentation, row, seed), strict=True):
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+    return figure
+
+
+def drawn(data: Data, augmentation: str, row: int, seed: int) -> np.ndarray:
+    """The draws (8, H, W, C) in [0, 1], half of them of the next image of another class. Cut-out parts are black."""
+    import torch
+
+    from trainables.data.augmentation import augment, strengths_of
+    from trainables.data.mixing import cut_and_mix
+
+    train = data.splits["train"]
+    unlike = (train.labels != train.labels[row]).reshape(len(train), -1).any(axis=1)
+    rows = np.repeat([row, np.flatnonzero(unlike)[0]], DRAWS // 2)
+    images = torch.from_numpy(np.ascontiguousarray(train.images[rows])).movedim(-1, 1).float()
+    strengths = strengths_of(augmentation)
+    torch.manual_seed(seed)
+    inputs, _ = cut_and_mix(
+        augment(images, strengths) / 255, torch.from_numpy(train.labels[rows]), strengths, data.info.n_classes
+    )
+    shown = inputs.movedim(1, -1).clamp(0, 1).numpy()
+    return shown[:, shown.shape[1] // 2] if data.info.is_3d else shown
+
+
+def main(
+    dataset: Annotated[str, typer.Argument(help="dataset name, or folder:PATH")],
+    out: Annotated[Path, typer.Argument(help="the PNG file to write")],
+    image_size: Annotated[int | None, typer.Option(help="side of the images in px")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
+    row: Annotated[int, typer.Option(help="row of the training image")] = 0,
+    seed: Annotated[int, typer.Option(help="seed of the draws")] = 0,
+) -> None:
+    """Draw one training image eight times by each augmentation."""
+    from trainables.data.datasets import load
+
+    try:
+        augmentation_grid(load(dataset, image_size, data_root), row=row, seed=seed).savefig(out, dpi=100)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,152 @@
+"""Decoded datasets on disk: decoded once, mapped read-only by every process of a node, so that it holds one copy.
+
+An entry is a folder `data-<version>/<key>/` in the cache with `<split>_images.npy`, `<split>_labels.npy` and
+`entry.json`. It is built beside and renamed, so that its existence means that it is complete. Nothing in it can run
+code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from trainables.data.arrays import SPLITS, Data, DataInfo, Request, Split, repeated
+from trainables.data.files import cache_root, unwritable
+from trainables.errors import InputError
+
+MAPPED_FROM = 2**28  # bytes; a smaller dataset is read into memory and shared through Ray's object store
+ENTRY = "entry.json"
+VERSION = 1  # of how datasets are decoded and laid out: another number decodes everything again
+
+Build = Callable[[Path], Data]
+
+
+def cached(request: Request, key: str, build: Build) -> Data:
+    """The dataset of a cache entry, built first where it does not exist yet.
+
+    `build(folder)` leaves `<split>_images.npy`, uint8 in C order, in the folder and returns the checked dataset.
+    One process builds, others that ask for the same entry wait for it. Raises `InputError`.
+    """
+    folder = entry_folder(key)
+    if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(f".{key}.lock")):
+                if not folder.exists():
+                    _build(folder, build)
+        except OSError as error:
+            raise unwritable(folder.parent, error) from None
+    return open_entry(folder, request)
+
+
+def entry_folder(key: str) -> Path:
+    """Where the entry of a key is, or would be."""
+    return cache_root() / f"data-{VERSION}" / key
+
+
+def _build(folder: Path, build: Build) -> None:
+    for left in folder.parent.glob(f".{folder.name}.building-*"):
+        shutil.rmtree(left)  # of a process that was killed: whoever holds the lock builds alone
+    beside = folder.with_name(f".{folder.name}.building-{os.getpid()}")
+    beside.mkdir()
+    try:
+        data = build(beside)
+        for name, split in data:
+            np.save(beside / f"{name}_labels.npy", split.labels)
+        (beside / ENTRY).write_text(json.dumps(_description(data)))
+        os.rename(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _description(data: Data) -> dict[str, Any]:
+    return {
+        "task": data.info.task,
+        "class_names": data.info.class_names,
+        "shape": data.info.shape,
+        "digest": data.digest,
+        "notes": data.notes,
+        "source": str(data.source),
+        "lengths": {name: len(split) for name, split in data},
+        "names": {name: split.names for name, split in data},
+    }
+
+
+def open_entry(folder: Path, request: Request, always_mapped: bool = False) -> Data:
+    """Read an entry: large images are mapped, small ones read. Raises `InputError` where the entry is damaged."""
+    try:
+        entry = json.loads((folder / ENTRY).read_text())
+        shape = tuple(entry["shape"])
+        mapped = always_mapped or sum(entry["lengths"].values()) * prod(shape) >= MAPPED_FROM
+        splits = {name: _open_split(folder, name, entry, shape, request, mapped) for name in SPLITS}
+        info = DataInfo(request.name, entry["task"], tuple(entry["class_names"]), shape)
+        return Data(info, splits, entry["digest"], tuple(entry["notes"]), Path(entry["source"]), folder)
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder} is damaged ({error}): delete that folder and run again") from None
+
+
+def _open_split(
+    folder: Path, name: str, entry: Mapping[str, Any], shape: tuple[int, ...], request: Request, mapped: bool
+) -> Split:
+    stored = np.load(folder / f"{name}_images.npy", mmap_mode="r" if mapped else None, allow_pickle=False)
+    images = stored.reshape(entry["lengths"][name], *shape).view(np.ndarray)
+    labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
+    names = tuple(entry["names"][name])
+    if mapped:
+        return MappedSplit(images, labels, names, Home(request, folder, entry["digest"], name), _view(images))
+    return Split(images, labels, names)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a mapped split is, and how to make it again on a node that has not got it."""
+
+    request: Request
+    folder: Path
+    digest: str
+    split: str
+
+
+@dataclass(frozen=True)
+class MappedSplit(Split):
+    """A split whose images are mapped from a file. Pickled as its address: each process opens the file itself."""
+
+    home: Home | None = None
+    view: tuple[object, ...] = ()  # of the whole array; a split that was cut from it is pickled as any other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.home is None or _view(self.stored) != self.view:
+            return super().__reduce__()
+        return _reopened, (self.home, self.labels, self.names, self.images.shape[-1])
+
+
+def _view(images: np.ndarray) -> tuple[object, ...]:
+    return images.ctypes.data, images.shape, images.strides[:-1]  # numpy is free in the stride of one channel
+
+
+def _reopened(home: Home, labels: np.ndarray, names: tuple[str, ...], channels: int) -> Split:
+    whole = _opened(home.request, home.folder, home.digest).splits[home.split]
+    return replace(whole, images=repeated(whole.stored, channels), labels=labels, names=names)
+
+
+@lru_cache(maxsize=8)
+def _opened(request: Request, folder: Path, digest: str) -> Data:
+    """An entry, opened once a process; where the node has not got it, loaded there from the data root."""
+    from trainables.data.datasets import load_stored
+
+    if not folder.exists():
+        folder = load_stored(request).folder or folder
+    data = open_entry(folder, request, always_mapped=True)
+    if data.digest != digest:
+        raise InputError(f"{request.name} on this node is not the dataset that was loaded first: copy that one there")
+    return data

@@ -1,0 +1,135 @@
+"""What a dataset holds, looked at image by image: `python -m sweeps.list datasets --check NAME`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainables.data.arrays import SPLITS, Data, Split
+from trainables.data.datasets import find, load
+from trainables.data.normalization import NORMALIZATIONS, normalization_of, true_ranges
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Images that are equal byte for byte. Two splits: in both of them; one split twice: more than once in it."""
+
+    first: str
+    second: str
+    images: int  # different ones
+    examples: tuple[tuple[int, int], ...]  # rows of up to ten pairs
+    disagreeing: int  # of these images, how many have more than one label
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """A dataset's facts. Counts are images of a class, or positives of a label where multi-label."""
+
+    name: str
+    task: str
+    shape: tuple[int, ...]
+    digest: str
+    source: str
+    licence: str
+    citation: str
+    sizes: Mapping[str, int]  # images in each split
+    class_counts: Mapping[str, Mapping[str, int]]  # split -> class -> images
+    imbalance: float  # of train: the largest class over the smallest one that occurs
+    duplicates: tuple[Duplicates, ...]
+    ranges: Mapping[str, Mapping[str, tuple[float, float]]]  # normalisation -> split -> lowest and highest input
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as JSON's types."""
+        return asdict(self)
+
+
+def check(
+    name: str, image_size: int | None = None, data_root: Path | None = None, channels: int | None = None
+) -> DataCheck:
+    """Load a dataset and look at every image. Raises `InputError` where it cannot be loaded."""
+    entry, data = find(name), load(name, image_size, data_root, channels)
+    counts = {split: class_counts(data, split) for split in SPLITS}
+    occurring = [n for n in counts["train"].values() if n]
+    return DataCheck(
+        name=data.info.name,
+        task=data.info.task,
+        shape=data.info.shape,
+        digest=data.digest,
+        source=str(data.source or "embedded"),
+        licence=entry.licence,
+        citation=entry.citation,
+        sizes={split: len(part) for split, part in data},
+        class_counts=counts,
+        imbalance=max(occurring) / min(occurring),
+        duplicates=tuple(find_duplicates(data)),
+        ranges=true_ranges(data, {kind: normalization_of(kind, data) for kind in NORMALIZATIONS}),
+        notes=data.notes,
+    )
+
+
+def class_counts(data: Data, split: str) -> dict[str, int]:
+    """Images of each class in a split; of multi-label sets, images with each label."""
+    labels, names = data.splits[split].labels, data.info.class_names
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
+    return dict(zip(names, counts.tolist(), strict=True))
+
+
+def find_duplicates(data: Data) -> Iterator[Duplicates]:
+    """Byte-identical images within a split and between two, where there are any."""
+    rows = {name: _rows_by_image(split) for name, split in data}
+    for first, second in [*((split, split) for split in SPLITS), *combinations(SPLITS, 2)]:
+        same = first == second
+        pairs = [
+            (places[0], places[1] if same else rows[second][image][0])
+            for image, places in rows[first].items()
+            if (len(places) > 1 if same else image in rows[second])
+        ]
+        if pairs:
+            one, other = data.splits[first].labels, data.splits[second].labels
+            disagreeing = sum(not np.array_equal(one[i], other[j]) for i, j in pairs)
+            yield Duplicates(first, second, len(pairs), tuple(pairs[:10]), disagreeing)
+
+
+def _rows_by_image(split: Split) -> dict[bytes, list[int]]:
+    found: dict[bytes, list[int]] = {}
+    for row, image in enumerate(split.stored):
+        found.setdefault(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), []).append(row)
+    return found
+
+
+def lines(found: DataCheck) -> list[tuple[str, str]]:
+    """The facts as pairs of a title and a text, for a table."""
+    rows = [
+        ("task", found.task),
+        ("image shape", " x ".join(map(str, found.shape))),
+        ("images", ", ".join(f"{split} {n:,}" for split, n in found.sizes.items())),
+        ("digest", found.digest),
+        ("source", found.source),
+        ("licence", found.licence),
+        ("citation", found.citation),
+        ("imbalance in train", f"{found.imbalance:.2f} : 1"),
+    ]
+    for name in found.class_counts["train"]:
+        counts = (f"{split} {found.class_counts[split][name]:,}" for split in SPLITS)
+        rows.append((f"class {name}", ", ".join(counts)))
+    rows += [(f"range, {kind}", _ranges(ranges)) for kind, ranges in found.ranges.items()]
+    rows += [("duplicates", _sentence(item)) for item in found.duplicates] or [("duplicates", "none")]
+    return rows + [("note", note) for note in found.notes]
+
+
+def _ranges(ranges: Mapping[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{split} {low:.2f} to {high:.2f}" for split, (low, high) in ranges.items())
+
+
+def _sentence(item: Duplicates) -> str:
+    place = f"more than once in {item.first}" if item.first == item.second else f"in {item.first} and {item.second}"
+    example = f"rows {item.examples[0][0]} and {item.examples[0][1]}"
+    unlike = f"; {item.disagreeing} with unlike labels" if item.disagreeing else ""
+    return f"{item.images} image{'s' * (item.images != 1)} {place} (such as {example}){unlike}"
