@@ -1,106 +1,154 @@
-"""Complexity of trained weights: every tensor of every trial, into `weights.parquet` and `trials.parquet`.
+"""python -m analysis.complexity RUN|FILE ...: the complexity of trained weights, of runs or of any weights file.
 
-A flattened weight tensor is a series in an arbitrary order: measures marked `ordered` depend on that order.
+`from analysis.complexity import lmc, sample_entropy`: each takes an array. A flattened weight tensor is a series in an
+arbitrary order: measures marked `ordered` depend on that order.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import typer
 
-from analysis import table
-from analysis.measures import measure_tensor
-from analysis.measures.lmc import lmc
-from analysis.measures.sample_entropy import sample_entropy
-from analysis.run_folder import RunFolder
-from trainables.errors import InputError
+from analysis.command_line import new_app, start
 
-__all__ = ["lmc", "measure_file", "measure_replicate", "model_means", "sample_entropy", "write_complexity"]
+if TYPE_CHECKING:
+    from rich.console import Console
 
-STAGES = ("initial", "best", "final")
-Row = dict[str, Any]
+    from analysis.measures.lmc import lmc
+    from analysis.measures.sample_entropy import sample_entropy
+    from analysis.run_folder import RunFolder
+    from analysis.tensors import read_tensors
+    from analysis.weights_table import measure_file, measure_replicate, model_means, write_complexity
 
-
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; 16-bit floats become float32. Raises `InputError`."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({error})") from None
+__all__ = [
+    "lmc", "measure_file", "measure_replicate", "model_means", "read_tensors", "sample_entropy", "write_complexity",
+]  # fmt: skip
+HOMES = {
+    "lmc": "analysis.measures.lmc",
+    "sample_entropy": "analysis.measures.sample_entropy",
+    "read_tensors": "analysis.tensors",
+}
 
 
-def measure_file(path: Path, measures: Sequence[str] | None = None) -> Iterator[Row]:
-    """One row per learned tensor of a weights file that training wrote: where it stands and all its measures."""
-    tensors, metadata = read_tensors(path)
-    types: Mapping[str, str] = json.loads(metadata["module_types"])
-    for position, name in enumerate(name for name in types if name in tensors):
-        weights = tensors[name]
-        yield {
-            "epoch": int(metadata["epoch"]),
-            "tensor": name,
-            "position": position,
-            "module_type": types[name],
-            "shape": list(weights.shape),
-            **measure_tensor(weights, measures),
-        }
+def __getattr__(name: str) -> Any:
+    """The functions that others build on, imported when they are first used: --help has no need of them."""
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(HOMES.get(name, "analysis.weights_table")), name)
 
 
-def measure_replicate(folder: Path, stages: Sequence[str] = STAGES) -> list[Row]:
-    """The rows of one replicate's weights at each stage that was saved; equal files are measured once."""
-    rows: list[Row] = []
-    measured: dict[int, list[Row]] = {}
-    for stage in stages:
-        path = folder / f"{stage}_model.safetensors"
-        if not path.is_file():
-            continue
-        content = hash(path.read_bytes())
-        if content not in measured:
-            measured[content] = list(measure_file(path))
-        rows += [{"stage": stage, **row} for row in measured[content]]
+app = new_app()
+EXAMPLES = """Examples:
+
+  python -m analysis.complexity latest --measures all
+
+  python -m analysis.complexity resnet18.pth --json
+
+  python -m analysis.complexity latest --definition reference
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def complexity(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN|FILE...", help="Runs (latest, a sweep, a run id, a path), or weights files."),
+    ],
+    measures: Annotated[
+        str, typer.Option(help="default (the quick ones), all, or names of `python -m sweeps.list measures`.")
+    ] = "default",
+    definition: Annotated[
+        str, typer.Option(help="exact, or reference: LMC and Sample Entropy as the earlier study computed them.")
+    ] = "exact",
+    every: Annotated[int, typer.Option(min=0, help="Also the weights kept along training, every N epochs.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Measure again what was measured before.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a processor).")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Spread over the Ray cluster at this address, which must see the files.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Of files: write the whole table to this .parquet.")] = None,
+    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Measure weights: of runs into weights.parquet and trials.parquet, of other files onto the screen.
+
+    What a run has measured already is kept; an interrupted command goes on where it was.
+    """
+    from rich.console import Console
+
+    from analysis.measuring import choose
+    from trainables.errors import InputError
+
+    chosen = choose(measures, definition)
+    files = [Path(target) for target in targets if Path(target).is_file()]
+    if files and len(files) < len(targets):
+        raise InputError("name runs or weights files, not both at once")
+    if output and not files:
+        raise InputError("--output is for weights files: a run's table is its weights.parquet")
+    if files:
+        _measure_files(Console(), files, chosen, output, json_)
+    else:
+        _measure_runs(Console(stderr=json_), targets, storage, chosen, every, again, workers, address, json_)
+
+
+def _measure_files(console: Console, files: list[Path], chosen: list[str], output: Path | None, json_: bool) -> None:
+    from analysis.weights_screen import as_json, file_rows, print_rows, write_rows
+
+    rows = list(file_rows(files, chosen))
+    if output:
+        write_rows(output, rows)
+    if json_:
+        print(as_json(rows))
+    else:
+        print_rows(console, rows, chosen)
+
+
+def _measure_runs(
+    console: Console,
+    targets: list[str],
+    storage: Path,
+    chosen: list[str],
+    every: int,
+    again: bool,
+    workers: int | None,
+    address: str | None,
+    json_: bool,
+) -> None:
+    import sys
+    import time
+
+    from analysis.measuring import measure_run
+    from analysis.run_folder import find_runs
+    from analysis.spread import processors
+    from analysis.weights_screen import as_json, print_measured, progress_bar
+
+    problems, documents = 0, []
+    for run in find_runs(targets, storage):
+        began = time.monotonic()
+        try:
+            with progress_bar(console, run) as update:
+                found = measure_run(run, chosen, every, again, workers or processors(), address, update)
+        except KeyboardInterrupt:
+            console.print("interrupted; what was measured is saved, and the same command goes on with the rest")
+            sys.exit(130)
+        print_measured(console, run, found, chosen, time.monotonic() - began)
+        problems += len(found.problems)
+        documents += _run_rows(run) if json_ else []
+    if json_:
+        print(as_json(documents))
+    sys.exit(1 if problems else 0)
+
+
+def _run_rows(run: RunFolder) -> list[dict[str, Any]]:
+    from analysis import table
+
+    rows: list[dict[str, Any]] = table.read_arrow(run.weights_table, "weights").to_pylist()
     return rows
 
 
-def model_means(rows: Sequence[Row]) -> dict[str, float]:
-    """Model-level measures: means over weight matrices (2 axes or more), weighted by size; undefined tensors left out."""
-    matrices = [row for row in rows if len(row["shape"]) >= 2]
-    return {
-        name: _weighted_mean([(row[name], math.prod(row["shape"])) for row in matrices])
-        for name in table.model_measures()
-    }
-
-
-def _weighted_mean(pairs: Sequence[tuple[float | None, int]]) -> float:
-    defined = [(value, weight) for value, weight in pairs if value is not None and math.isfinite(value)]
-    total = sum(weight for _, weight in defined)
-    return sum(value * weight for value, weight in defined) / total if total else math.nan
-
-
-def write_complexity(run: RunFolder, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
-    """Write `weights.parquet`, then the model-level columns of `trials.parquet`."""
-    table.write(run.weights_table, "weights", rows, about)
-    trials = pq.read_table(run.trials_table)
-    means = {key: model_means(part) for key, part in _by_replicate(rows).items()}
-    keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
-    for name in table.model_measures():
-        values = [means.get(key, {}).get(name, math.nan) for key in keys]
-        index = trials.schema.get_field_index(name)
-        trials = trials.set_column(index, trials.schema.field(name), pa.array(values, pa.float64()))
-    table.write_arrow(run.trials_table, trials)
-
-
-def _by_replicate(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
-    """The rows of the best weights of each replicate; of the final ones where none were best (a diverged trial)."""
-    stages: dict[tuple[str, int], dict[str, list[Row]]] = {}
-    for row in rows:
-        stages.setdefault((row["trial_id"], row["seed"]), {}).setdefault(row["stage"], []).append(row)
-    return {key: parts.get("best") or parts.get("final") or [] for key, parts in stages.items()}
+if __name__ == "__main__":
+    start(app)

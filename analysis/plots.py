@@ -15,12 +15,21 @@ COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}  # Okabe & I
 Row = Mapping[str, Any]
 
 
-def _figure(columns: int, title: str) -> tuple[Figure, Any]:
+def _figure(columns: int, title: str, *, whole: bool = False) -> tuple[Figure, Any]:
+    """A row of axes; whole: the x axis counts."""
     from matplotlib.figure import Figure as NewFigure
+    from matplotlib.ticker import MaxNLocator
 
-    figure = NewFigure(figsize=(4 * columns, 3.2), layout="constrained")  # no pyplot: no global state in a worker
+    width = 4 * columns
+    figure = NewFigure(figsize=(width, 3.2))  # no pyplot: no global state in a worker
+    # Margins in inches: matplotlib's own layouts would draw the figure twice, and every trial has two.
+    figure.subplots_adjust(left=0.5 / width, right=1 - 0.15 / width, bottom=0.15, top=0.8, wspace=0.2)
     figure.suptitle(title, fontsize=10)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+    return figure, axes
 
 
 def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int]) -> Figure:
@@ -28,7 +37,7 @@ def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int
 
     epochs: rows of `epochs.parquet` of one trial; best_epochs: one for each replicate, marked by dotted lines.
     """
-    figure, axes = _figure(4, title)
+    figure, axes = _figure(4, title, whole=True)
     steps = sorted({row["epoch"] for row in epochs})
     for axis, name in zip(axes, ("loss", "auc", "acc"), strict=False):
         for split, colour in COLOURS.items():
@@ -63,15 +72,35 @@ def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, n
     names.sort(key=list(after).index)
     figure, axes = _figure(max(len(names), 1), title)
     for axis, name in zip(axes, names, strict=False):
-        values = after[name].ravel()
-        finite = values[np.isfinite(values)]
+        _histogram(axis, after[name], color=COLOURS["train"], alpha=0.6, fill=True, label="best")
         if name in before:
-            axis.hist(before[name].ravel(), bins=60, histtype="step", color="0.4", density=True, label="initial")
-        if finite.size:
-            axis.hist(finite, bins=60, color=COLOURS["train"], alpha=0.6, density=True, label="best")
+            _histogram(axis, before[name], color="0.4", label="initial")
         axis.set_title(f"{name}\n{tuple(after[name].shape)}", fontsize=8)
         axis.set_xlabel("weight")
     axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _histogram(axis: Any, weights: np.ndarray, **style: Any) -> None:
+    values = weights[np.isfinite(weights)]
+    if values.size:
+        axis.stairs(*np.histogram(values.astype(np.float64), bins=60, density=True), **style)
+
+
+def schedules(curves: Mapping[str, Sequence[float]], steps_per_epoch: int) -> Figure:
+    """Learning-rate curves as shares of their peak, a panel each; a curve has one value per optimiser step."""
+    from matplotlib.figure import Figure as NewFigure
+
+    rows = -(-len(curves) // 4)
+    figure = NewFigure(figsize=(12, 2 * rows), layout="constrained")
+    axes = figure.subplots(rows, 4, sharex=True, sharey=True, squeeze=False).ravel()
+    for axis, (name, values) in zip(axes, curves.items(), strict=False):
+        axis.plot(np.arange(len(values)) / steps_per_epoch, values, color=COLOURS["train"])
+        axis.set_title(name, fontsize=9)
+    for axis in axes[len(curves) :]:
+        axis.set_visible(False)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("share of the peak rate", fontsize=9)
     return figure
 
 

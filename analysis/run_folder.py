@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,3 +130,18 @@ def find_run(name: str, storage: Path = DEFAULT_STORAGE) -> RunFolder:
             return run
     known = ", ".join(f"{run.sweep}/{run.run_id}" for run in runs[:5])
     raise InputError(f"no run {name!r} in {storage}/: " + (f"newest are {known}" if runs else "there are no runs yet"))
+
+
+def find_runs(names: Iterable[str], storage: Path = DEFAULT_STORAGE) -> list[RunFolder]:
+    """The runs of several names, each once; a folder of results stands for all runs in it. Raises `InputError`."""
+    found: dict[Path, RunFolder] = {}
+    for name in names:
+        inside = _files_of_runs(Path(name)) if Path(name).is_dir() else []
+        for run in [RunFolder(path.parent) for path in inside] or [find_run(name, storage)]:
+            found.setdefault(run.path.resolve(), run)
+    return list(found.values())
+
+
+def _files_of_runs(folder: Path) -> list[Path]:
+    """A file of each run in a folder: the tables say what a run was, also where nothing else of it was kept."""
+    return sorted(folder.rglob("run.json")) or sorted(folder.rglob("trials.parquet"))

@@ -27,7 +27,9 @@ class Interval:
         """`0.9712`, the separator, `±.0031`; `-` where nothing is known."""
         if math.isnan(self.mean):
             return "-"
-        return f"{self.mean:.4f}" + ("" if math.isnan(self.half_width) else f"{separator}±{f'{self.half_width:.4f}'.removeprefix('0')}")
+        return f"{self.mean:.4f}" + (
+            "" if math.isnan(self.half_width) else f"{separator}±{f'{self.half_width:.4f}'.removeprefix('0')}"
+        )
 
 
 def interval(values: Iterable[float]) -> Interval:

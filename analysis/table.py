@@ -139,16 +139,17 @@ def model_measures() -> dict[str, Column]:
             f"{column.meaning}; mean over weight matrices of the best model, weighted by size",
             column.unit,
             column.direction,
+            null=not measure.default,
         )
         for name, measure in MEASURES.items()
-        if (column := measure.columns.get(name)) and measure.default
+        if (column := measure.columns.get(name))
     }
 
 
 def tensor_measures() -> dict[str, Column]:
     """The columns of all measures, of one tensor; those that were not asked for are null."""
     return {
-        name: Column(REAL, column.meaning, column.unit, column.direction, null=not measure.default)
+        name: Column(REAL, column.meaning, column.unit, column.direction, null=True)
         for measure in MEASURES.values()
         for name, column in measure.columns.items()
     }

@@ -1,6 +1,6 @@
 """Which architecture is best on small images, when each gets its own best learning rate?
 
-Size: 6 models × 4 multiples of the optimiser's default rate × 3 seeds, at most 27 epochs, ASHA among each model's rates.
+Size: 6 models × 4 multiples of the optimiser's default rate × 3 seeds, at most 27 epochs, ASHA by model.
 """
 
 from ray import tune

@@ -31,7 +31,7 @@ def clean(
     whole: Annotated[bool, typer.Option("--run", help="Remove the whole run, its tables and weights too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Free space. Checkpoints serve only to go on with a trial; weights, tables and figures stay unless --run is given."""
+    """Free space. Checkpoints only serve a resume; weights, tables and figures stay unless --run is given."""
     from analysis.run_folder import find_run
     from sweeps.runs import size_of
 

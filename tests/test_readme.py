@@ -23,7 +23,9 @@ def test_links_to_files_live(target: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options_of_commands_exist(command: str) -> None:
     _, _, module, *words = shlex.split(command)
-    shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for word in words:
         if word.startswith("--"):
             assert word in shown.stdout, word

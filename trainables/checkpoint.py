@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,8 @@ from trainables.config import TrialConfig, config_json
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
-from trainables.training import EpochMetrics, Quality, TrainingState, start
+from trainables.evaluation import Quality
+from trainables.training import EpochMetrics, TrainingState, start
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -63,8 +65,9 @@ def load_checkpoint(path: Path, config: TrialConfig, data: Data, device: torch.d
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         return [_state_from_dict(saved, config, data, device) for saved in content["replicates"]]
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"checkpoint {path} cannot be used ({str(error).splitlines()[0]})") from None
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"checkpoint {path} cannot be used ({reason})") from None
 
 
 def _state_to_dict(state: TrainingState) -> dict[str, Any]:
@@ -72,8 +75,12 @@ def _state_to_dict(state: TrainingState) -> dict[str, Any]:
         "seed": state.seed,
         "epoch": state.epoch,
         "model": state.model.state_dict(),
+        "learner": None if state.learner is state.model else state.learner.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "schedule": state.schedule.state_dict(),
+        "patience": state.patience.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "last": asdict(state.last) if state.last else None,
         "best": asdict(state.best) if state.best else None,
         "best_weights": state.best_weights,
     }
@@ -82,10 +89,19 @@ def _state_to_dict(state: TrainingState) -> dict[str, Any]:
 def _state_from_dict(saved: dict[str, Any], config: TrialConfig, data: Data, device: torch.device) -> TrainingState:
     state = start(config, saved["seed"], data.info, device)
     state.model.load_state_dict(saved["model"])
+    if saved["learner"]:
+        state.learner.load_state_dict(saved["learner"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.schedule.load_state_dict(saved["schedule"])
+    state.patience.load_state_dict(saved["patience"])
+    state.scaler.load_state_dict(saved["scaler"])
     state.epoch, state.best_weights = saved["epoch"], saved["best_weights"]
-    if saved["best"]:
-        quality = {split: Quality(**values) for split, values in saved["best"]["quality"].items()}
-        state.best = EpochMetrics(**{**saved["best"], "quality": quality})
+    state.last, state.best = _metrics_from_dict(saved["last"]), _metrics_from_dict(saved["best"])
     return state
+
+
+def _metrics_from_dict(saved: dict[str, Any] | None) -> EpochMetrics | None:
+    if saved is None:
+        return None
+    quality = {split: Quality(**values) for split, values in saved["quality"].items()}
+    return EpochMetrics(**{**saved, "quality": quality})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, Literal
@@ -16,8 +18,10 @@ from trainables.errors import InputError, unknown_name
 REGISTRIES: dict[str, str] = {
     "model": "trainables.models:MODELS",
     "activation": "trainables.activations:ACTIVATIONS",
+    "stochastic": "trainables.stochastic_layers:STOCHASTIC_LAYERS",
     "optimizer": "trainables.optimizers:OPTIMIZERS",
     "schedule": "trainables.schedules:SCHEDULES",
+    "loss": "trainables.losses:LOSSES",
     "normalization": "trainables.data.normalization:NORMALIZATIONS",
 }
 
@@ -45,33 +49,87 @@ class TrialConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
-    dataset: str = _field("digits", "dataset name")
+    dataset: str = _field("digits", "dataset name, or folder:PATH")
     image_size: int | None = _field(None, "side of the images; None: the dataset's own", "px", ge=4, le=1024)
+    channels: int | None = _field(None, "1: images as grey, 3: as RGB; None: the dataset's own", ge=1, le=3)
     normalization: str = _field("dataset", "where mean and standard deviation of the inputs come from")
+    data_fraction: float = _field(1.0, "share of the training images that is used, the same in every trial", gt=0, le=1)
+    augmentation: str = _field("none", "preset, or operations such as flip+rotate:10, of the training images")
+    sampling: Literal["shuffle", "balanced"] = _field(
+        "shuffle", "each training image once an epoch, or drawn with replacement so that classes are equally frequent"
+    )
 
     model: str = _field("cnn", "network architecture")
-    activation: str = _field("relu", "activation function at every hidden layer")
+    activation: str = _field("relu", "activation function at every hidden layer; left out: the model's own")
     hidden_dims: tuple[Annotated[int, Field(ge=1)], ...] | None = _field(
-        None, "widths of an mlp's hidden layers", "units"
+        None, "widths of an mlp's hidden layers, or of those in the head of a pretrained network", "units"
     )
     width: int | None = _field(None, "channels of a cnn's first stage", "channels", ge=1, le=4096)
     depth: int | None = _field(None, "stages of a cnn", "stages", ge=1, le=16)
-    dropout: float = _field(0.0, "probability of dropping a unit before the classifier", ge=0, lt=1)
+    blocks: int | None = _field(None, "residual blocks in each stage of a resnet", "blocks", ge=1, le=200)
+    skips: bool = _field(True, "residual connections of a resnet; without them it is a plain network")
+    stem: Literal["small", "imagenet"] | None = _field(
+        None, "first layers: one 3x3 convolution, or ImageNet's 7x7 and max-pool; None: small below 64 px"
+    )
+    conv3d: Literal["3d", "2.5d", "acs"] = _field("3d", "convolutions of a 3D resnet: kxkxk, 1xkxk, or kxk in 3 views")
+    dropout: float | None = _field(
+        None, "probability of dropping a unit before the classifier; None: the model's own", ge=0, lt=1
+    )
+
+    transfer: str = _field("scratch", "what is trained: scratch, or of a pretrained model frozen, partial:N, full")
+    weights: str | None = _field(
+        None, "pretrained weights: imagenet, a .safetensors or .pt file, or a trial's folder; None: imagenet, or none"
+    )
+    backbone_lr_scale: float = _field(1.0, "learning rate of the pretrained layers as a share of lr", gt=0, le=1)
+
+    stochastic: str = _field("none", "stochastic matrices in place of the weights, or random layers among the others")
+    stochastic_strength: float | None = _field(
+        None, "rate or spread of the random layers, or the input's total of matrices; None: the entry's own", gt=0
+    )
+    stochastic_temperature: float = _field(1.0, "temperature of the softmax of stochastic layers", gt=0)
+    kl_weight: float = _field(1.0, "weight of a random layer's divergence from its prior in the loss", ge=0)
+    evaluation_samples: int = _field(
+        0, "random forward passes that an evaluation averages; 0: one deterministic pass", "passes", ge=0, le=10000
+    )
 
     optimizer: str = _field("adamw", "optimiser")
-    lr: float = _field(1e-3, "peak learning rate", gt=0, le=1000)
-    momentum: float = _field(0.9, "momentum of sgd", ge=0, lt=1)
+    lr: float = _field(None, "peak learning rate; left out: the optimiser's own default", gt=0, le=1000)
+    lr_scale: float = _field(1.0, "factor on lr, to search the rate in multiples of the optimiser's default", gt=0)
+    momentum: float = _field(0.9, "momentum of sgd and sgd_nesterov", ge=0, lt=1)
     weight_decay: float = _field(0.0, "weight decay", ge=0)
     schedule: str = _field("cosine", "learning-rate curve over the epochs")
+    loss: str = _field("cross_entropy", "training loss; the reported losses are always cross-entropy")
+    focal_gamma: float | None = _field(None, "focusing exponent of the focal loss; None: 2", ge=0, le=10)
+    class_weights: Literal["none", "balanced"] = _field(
+        "none", "weights of the classes in the training loss; balanced: inverse to their frequency, 1 on average"
+    )
+    label_smoothing: float = _field(0.0, "share of a target that is spread over all classes", ge=0, lt=1)
     batch_size: int = _field(128, "training images per optimiser step", "images", ge=1)
     epochs: int = _field(20, "passes over the training split at most", "epochs", ge=1)
-    precision: Literal["float32"] = _field("float32", "number format of the forward and backward pass")
+    accumulate: int = _field(1, "parts that a batch is cut into to save memory; their gradients add up", "parts", ge=1)
+    clip_norm: float | None = _field(None, "largest norm of all gradients together; None: not clipped", gt=0)
+    ema: float | None = _field(None, "decay a step of the averaged weights that are evaluated; None: off", gt=0, lt=1)
+    patience: int | None = _field(
+        None, "early stopping: epochs in a row without an improvement on val; None: off", "epochs", ge=1
+    )
+    min_delta: float = _field(0.0, "early stopping: the least change of the metric that is an improvement", ge=0)
+    early_stopping_metric: Literal["val_auc", "val_acc", "val_loss"] = _field("val_auc", "what early stopping watches")
+    precision: Literal["float32", "bfloat16", "float16"] = _field(
+        "float32", "number format of the forward and backward pass"
+    )
+    channels_last: bool = _field(True, "keep images and convolution weights in channels-last order in memory")
+    compile: bool = _field(False, "compile the model with torch.compile")
+    profile: Literal["none", "medical"] = _field(
+        "none", "medical: gradients clipped at 1, and nothing that trades exactness for speed"
+    )
     seeds: tuple[Seed, ...] = _field((0,), "one replicate is trained per seed", min_length=1)
 
     @field_validator(*REGISTRIES)
     @classmethod
     def _known(cls, value: str, info: Any) -> str:
         names = registry(info.field_name)
+        if info.field_name == "activation" and ":" in value:
+            return str(import_module("trainables.activations").canonical(value))
         if value not in names:
             raise ValueError(unknown_name(info.field_name, value, names))
         return value
@@ -79,9 +137,23 @@ class TrialConfig(BaseModel):
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
-        from trainables.data.datasets import find
+        from trainables.data.datasets import canonical
 
-        find(value)
+        return canonical(value)
+
+    @field_validator("channels")
+    @classmethod
+    def _grey_or_rgb(cls, value: int | None) -> int | None:
+        if value == 2:
+            raise ValueError("choose 1 (grey) or 3 (RGB)")
+        return value
+
+    @field_validator("augmentation")
+    @classmethod
+    def _known_augmentation(cls, value: str) -> str:
+        from trainables.data.augmentation import strengths_of
+
+        strengths_of(value)
         return value
 
     @field_validator("seeds")
@@ -99,6 +171,62 @@ class TrialConfig(BaseModel):
                 raise ValueError(unknown_name("field", name, cls.model_fields))
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_values(cls, values: Any) -> Any:
+        """What is left out takes the model's own value, so that a config says what was trained."""
+        if not isinstance(values, dict):
+            return values
+        model = registry("model").get(str(values.get("model", cls.model_fields["model"].default)))
+        own = {name: value for name, value in getattr(model, "OWN", {}).items() if values.get(name) is None}
+        filled = {**values, **own}
+        if filled.get("weights") is None and filled.get("transfer", "scratch") != "scratch":
+            filled["weights"] = "imagenet"
+        return filled
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_settings(cls, values: Any) -> Any:
+        """As for the model: the rate of the optimiser, the strength of the stochastic layer, the profile's settings."""
+        if not isinstance(values, dict):
+            return values
+        filled = {name: value for name, value in values.items() if not (name == "lr" and value is None)}
+        for field, table, attribute in (("lr", "optimizer", "lr"), ("stochastic_strength", "stochastic", "strength")):
+            entry = registry(table).get(str(values.get(table, cls.model_fields[table].default)))
+            if filled.get(field) is None and entry is not None:
+                filled[field] = getattr(entry, attribute)
+        for name, value in PROFILES.get(str(values.get("profile")), {}).items():
+            if filled.setdefault(name, value) != value:
+                raise ValueError(f"{name}={filled[name]!r}: profile={values['profile']!r} needs {name}={value!r}")
+        return filled
+
+    @field_validator("transfer")
+    @classmethod
+    def _known_strategy(cls, value: str) -> str:
+        if not re.fullmatch(r"scratch|frozen|full|partial:[1-9]\d*", value):
+            raise ValueError("choose scratch, frozen, full or partial:N (the last N stages are trained)")
+        return value
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        """A path as the workers find it, whose working directory is another."""
+        return value if value in (None, "imagenet") else os.path.abspath(os.path.expanduser(str(value)))
+
+    @model_validator(mode="after")
+    def _transfer_uses_its_options(self) -> TrialConfig:
+        if self.transfer == "scratch" and self.weights is not None:
+            raise ValueError("weights has no effect with transfer='scratch': choose frozen, partial:N or full")
+        if self.transfer in ("scratch", "frozen") and self.backbone_lr_scale != 1:
+            raise ValueError(f"backbone_lr_scale has no effect with transfer={self.transfer!r}: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_uses_its_options(self) -> TrialConfig:
+        if self.focal_gamma is not None and self.loss != "focal":
+            raise ValueError(f"focal_gamma has no effect with loss={self.loss!r}: leave it out, or choose loss=focal")
+        return self
+
     @model_validator(mode="after")
     def _model_uses_its_options(self) -> TrialConfig:
         used = options_of(self.model)
@@ -107,8 +235,52 @@ class TrialConfig(BaseModel):
                 raise ValueError(f"{name} has no effect on model {self.model!r}: leave it out, or choose another model")
         return self
 
+    @model_validator(mode="after")
+    def _settings_have_an_effect(self) -> TrialConfig:
+        for name, needed, has_effect in (
+            ("stochastic_temperature", f"stochastic={self.stochastic!r}", _entry_reads(self, "stochastic")),
+            ("kl_weight", f"stochastic={self.stochastic!r}", _entry_reads(self, "stochastic")),
+            ("momentum", f"optimizer={self.optimizer!r}", _entry_reads(self, "optimizer")),
+            ("min_delta", "patience=None", {"min_delta"} if self.patience else set()),
+            ("early_stopping_metric", "patience=None", {"early_stopping_metric"} if self.patience else set()),
+        ):
+            if getattr(self, name) != type(self).model_fields[name].default and name not in has_effect:
+                raise ValueError(f"{name} has no effect with {needed}: leave it out")
+        self._check_stochastic()
+        if self.optimizer == "sgd_nesterov" and self.momentum == 0:
+            raise ValueError("momentum=0: sgd_nesterov needs some; choose optimizer=sgd")
+        if self.batch_size < 2 * self.accumulate:
+            raise ValueError(f"batch_size={self.batch_size}: accumulate={self.accumulate} leaves parts of one image")
+        return self
 
-MODEL_OPTIONS = ("hidden_dims", "width", "depth", "dropout")
+    def _check_stochastic(self) -> None:
+        entry, strength = registry("stochastic")[self.stochastic], self.stochastic_strength
+        if strength is not None and entry.strength is None:
+            raise ValueError(f"stochastic_strength has no effect with stochastic={self.stochastic!r}: leave it out")
+        if strength is not None and strength >= entry.below:
+            raise ValueError(f"stochastic_strength={strength}: {self.stochastic} needs a rate below {entry.below}")
+        if entry.kind == "stochastic matrix" and self.transfer != "scratch":
+            raise ValueError(f"stochastic={self.stochastic!r} replaces all weights: it needs transfer=scratch")
+
+
+# what a profile sets; another value beside it is refused
+PROFILES: dict[str, dict[str, Any]] = {
+    "medical": {
+        "precision": "float32",
+        "channels_last": False,
+        "compile": False,
+        "accumulate": 1,
+        "ema": None,
+        "clip_norm": 1.0,
+    },
+}
+
+
+def _entry_reads(config: TrialConfig, field: str) -> set[str]:
+    return set(registry(field)[getattr(config, field)].options)
+
+
+MODEL_OPTIONS = ("hidden_dims", "width", "depth", "blocks", "skips", "stem", "conv3d", "dropout")
 
 
 def options_of(model: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Bad input. Its text is one line that names what is wrong and says what to do; commands print it and exit with 2."""
+    """Bad input. Its text is one line that says what is wrong and what to do; commands print it and exit with 2."""
 
 
 def unknown_name(what: str, name: object, allowed: Iterable[str]) -> str:

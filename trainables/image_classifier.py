@@ -25,7 +25,7 @@ ATTEMPT = "attempt-"
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SHARE = 0.05  # of the training time at most goes into writing checkpoints
 
-DataKey = tuple[str, int | None, str]  # dataset, image size, normalisation
+DataKey = tuple[str, int | None, int | None, str]  # dataset, image size, channels, normalisation
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Job:
     known_attempts: int = 0  # attempts of earlier drivers
     known_epochs: int = 0  # epochs of theirs that the ledger holds
 
-    @property
-    def data_key(self) -> DataKey:
-        return self.config.dataset, self.config.image_size, self.config.normalization
+
+def data_key(config: TrialConfig) -> DataKey:
+    """What a trial's data depends on."""
+    return config.dataset, config.image_size, config.channels, config.normalization
 
 
 def train_trial(
@@ -57,7 +58,7 @@ def train_trial(
     from ray import tune
 
     job = jobs[tune_config["job"]]
-    data, normalization = datasets[job.data_key]
+    data, normalization = datasets[data_key(job.config)]
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     attempt, folder = _new_attempt(Path(job.folder))
@@ -103,7 +104,7 @@ def _begin(
     job: Job, data: Data, device: torch.device, attempt: int, fresh: list[TrainingState]
 ) -> tuple[list[TrainingState], str]:
     """The states of the latest usable checkpoint of an earlier attempt, else fresh ones; and what to tell the user."""
-    problems = []
+    problems: list[str] = []
     for earlier in range(attempt - 1, 0, -1):
         path = Path(job.folder) / f"{ATTEMPT}{earlier}" / CHECKPOINT
         try:

@@ -5,37 +5,36 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from trainables.activations import learned_values, tell_epoch
+from trainables.averaging import average_of, update_average
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
-from trainables.data.batches import DeviceSplit, batches
-from trainables.losses import loss_of, probabilities
-from trainables.models import build_model
+from trainables.data.batches import DeviceSplit, part, training_batches
+from trainables.early_stopping import EARLY_STOPPING, Patience
+from trainables.errors import InputError
+from trainables.evaluation import Quality, evaluate, random_layers
+from trainables.gradients import gradient_norms, gradient_notes, total_norm
+from trainables.losses import training_loss
+from trainables.models import build_plain
+from trainables.numerics import Numerics, numerics_of
 from trainables.optimizers import make_optimizer
-from trainables.quality import accuracy, auc
-from trainables.schedules import Schedule, make_schedule
-
-EVALUATION_BATCH = 512
-
-
-@dataclass(frozen=True)
-class Quality:
-    """A model on one split. loss: mean over images, in nats; auc and acc in [0, 1], NaN where undefined."""
-
-    loss: float
-    auc: float
-    acc: float
+from trainables.random_weights import divergence_of, divergent_layers
+from trainables.schedules import Schedule
+from trainables.stochastic_layers import apply_stochastic
+from trainables.transfer import freeze, load_backbone
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch of one replicate gave. `lr` is the rate this epoch was trained with."""
+    """What one epoch of one replicate gave. `lr` is the rate of its first step, of the parameters with the highest."""
 
     seed: int
     epoch: int
@@ -46,35 +45,60 @@ class EpochMetrics:
     train_seconds: float
     eval_seconds: float
     images: int  # trained on in this epoch
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)  # by layer, at the last step, before clipping
+    learned: Mapping[str, float] = field(default_factory=dict)  # thresholds and the like, by layer
+    notes: tuple[str, ...] = ()  # what the user should know
+    stop_reason: str = ""  # "early_stopping" where the replicate ends before its time
 
 
 @dataclass
 class TrainingState:
-    """All that an epoch changes; a checkpoint holds exactly this."""
+    """All that an epoch changes; a checkpoint holds exactly this.
+
+    model: what is evaluated and saved; learner: what the optimiser moves. They are one unless weights are averaged.
+    """
 
     seed: int
     model: nn.Module
+    learner: nn.Module
     optimizer: Optimizer
     schedule: Schedule
+    patience: Patience
+    scaler: torch.amp.GradScaler
     epoch: int = 0
+    last: EpochMetrics | None = None
     best: EpochMetrics | None = None
     best_weights: Mapping[str, Tensor] | None = None
 
 
 def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) -> TrainingState:
-    """Epoch 0 of a replicate: weights drawn from its seed."""
+    """Epoch 0 of a replicate: weights drawn from its seed, or pretrained. `InputError` where it cannot be trained."""
+    numerics = numerics_of(config, device)
     torch.manual_seed(_stream(seed, 0))
-    model = build_model(config, info).to(device, memory_format=_memory_format(info))
-    optimizer = make_optimizer(model, config)
-    return TrainingState(seed, model, optimizer, make_schedule(config.schedule, optimizer, config.epochs))
+    learner = _initial_model(config, info).to(device).to(memory_format=numerics.memory_format(info.is_3d))
+    model = average_of(learner) if config.ema else learner
+    if config.compile:
+        learner.compile()
+    optimizer = make_optimizer(learner, config)
+    schedule = Schedule(config.schedule, optimizer, config.epochs)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    return TrainingState(seed, model, learner, optimizer, schedule, Patience(config), scaler)
 
 
-def _memory_format(info: DataInfo) -> torch.memory_format:
-    return torch.channels_last_3d if info.is_3d else torch.channels_last
+def _initial_model(config: TrialConfig, info: DataInfo) -> nn.Module:
+    """Pretrained weights go in before stochastic layers rename what they wrap."""
+    model = build_plain(config, info)
+    if config.transfer != "scratch":
+        load_backbone(model, config)
+    model = apply_stochastic(model, config)
+    freeze(model, config)
+    if config.evaluation_samples and not random_layers(model):
+        raise InputError(f"evaluation_samples={config.evaluation_samples}: the model has no random layer: leave it out")
+    return model
 
 
 def _stream(seed: int, epoch: int) -> int:
-    """The random stream of an epoch: a function of seed and epoch alone, so that a resumed run draws the same numbers."""
+    """The random stream of an epoch: a function of seed and epoch alone, so a resumed run draws the same numbers."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "big") >> 1
 
 
@@ -83,29 +107,39 @@ def train(
 ) -> Iterator[EpochMetrics]:
     """Train from `state.epoch` to `config.epochs`, changing `state` and yielding once an epoch.
 
-    Ends early where a training loss is not finite; the last metrics then say `finite=False`.
+    Ends early where a training loss is not finite (the last metrics then say `finite=False`), or where the patience of
+    early stopping is exhausted (`stop_reason="early_stopping"`).
     """
-    while state.epoch < config.epochs:
+    data = {**data, "train": part(data["train"], config.data_fraction)}
+    numerics = numerics_of(config, data["train"].labels.device)
+    while state.epoch < config.epochs and not state.patience.exhausted:
         started = time.perf_counter()
-        rate = float(state.optimizer.param_groups[0]["lr"])
         state.epoch += 1
         torch.manual_seed(_stream(state.seed, state.epoch))
-        images, finite = _train_epoch(config, info, data["train"], state)
-        state.schedule.step()
-        trained = time.perf_counter()
-        quality = {split: evaluate(state.model, data[split], info) for split in SPLITS}
-        finite = finite and all(math.isfinite(q.loss) for q in quality.values())
+        trained = _train_epoch(config, info, data["train"], state, numerics)
+        ended = time.perf_counter()
+        samples = config.evaluation_samples
+        quality = {split: evaluate(state.model, data[split], info, samples, numerics) for split in SPLITS}
+        finite = trained.finite and all(math.isfinite(q.loss) for q in quality.values())
+        state.schedule.end_epoch(quality["val"].loss)
+        state.patience.see(quality["val"])
+        stops_early = state.patience.exhausted and state.epoch < config.epochs
         metrics = EpochMetrics(
             seed=state.seed,
             epoch=state.epoch,
-            lr=rate,
+            lr=trained.lr,
             quality=quality,
             is_best=finite and _is_better(quality["val"], state.best),
             finite=finite,
-            train_seconds=trained - started,
-            eval_seconds=time.perf_counter() - trained,
-            images=images,
+            train_seconds=ended - started,
+            eval_seconds=time.perf_counter() - ended,
+            images=trained.images,
+            gradient_norms=trained.gradient_norms,
+            learned=learned_values(state.model),
+            notes=gradient_notes(total_norm(trained.gradient_norms), state.epoch, config.clip_norm),
+            stop_reason=EARLY_STOPPING if stops_early else "",
         )
+        state.last = metrics
         if metrics.is_best:
             state.best, state.best_weights = metrics, copy_weights(state.model)
         yield metrics
@@ -113,19 +147,79 @@ def train(
             return
 
 
-def _train_epoch(config: TrialConfig, info: DataInfo, split: DeviceSplit, state: TrainingState) -> tuple[int, bool]:
-    state.model.train()
+@dataclass(frozen=True)
+class _Trained:
+    """What the training part of an epoch gave."""
+
+    images: int
+    finite: bool
+    lr: float
+    gradient_norms: Mapping[str, float]
+
+
+def _train_epoch(
+    config: TrialConfig, info: DataInfo, split: DeviceSplit, state: TrainingState, numerics: Numerics
+) -> _Trained:
+    state.learner.train()
+    tell_epoch(state.learner, state.epoch, config.epochs)
     shuffle = torch.Generator().manual_seed(_stream(state.seed, state.epoch))
-    total = torch.zeros((), device=split.images.device)
-    images = 0
-    for inputs, labels in batches(split, config.batch_size, shuffle):
+    total = torch.zeros((), device=split.labels.device)
+    steps = steps_of(len(split), config.batch_size)
+    before = (state.epoch - 1) * steps
+    images, rate, norms = 0, math.nan, {}
+    loss = _Loss(training_loss(config, split.labels, info.n_classes, info.task), config, len(split), state.learner)
+    for step, (inputs, targets) in enumerate(training_batches(split, config, info, shuffle)):
+        state.schedule.set(before + step, steps)
+        rate = rate if step else max(float(group["lr"]) for group in state.optimizer.param_groups)
         state.optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(state.model(inputs), labels, info.task)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        total += loss.detach()  # read once an epoch: reading each loss would make a GPU wait
-        images += len(labels)
-    return images, bool(torch.isfinite(total))
+        total += _backward(config.accumulate, state, numerics, loss, inputs, targets)
+        if state.scaler.is_enabled():
+            state.scaler.unscale_(state.optimizer)
+        if step == steps - 1:
+            norms = gradient_norms(state.learner)
+        if config.clip_norm:
+            clip_grad_norm_(state.learner.parameters(), config.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        if config.ema:
+            update_average(state.model, state.learner, config.ema, before + step + 1)
+        images += len(targets)
+    return _Trained(images, bool(torch.isfinite(total)), rate, norms)
+
+
+class _Loss:
+    """The config's loss of a batch, with the divergence of random layers from their prior where there are some."""
+
+    def __init__(
+        self, criterion: Callable[[Tensor, Tensor], Tensor], config: TrialConfig, images: int, model: nn.Module
+    ) -> None:
+        self.criterion = criterion
+        self.layers = divergent_layers(model)
+        self.weight = config.kl_weight / images  # the criterion is a mean over images
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        loss = self.criterion(logits, targets)
+        return loss + self.weight * divergence_of(self.layers) if self.layers else loss
+
+
+def _backward(
+    accumulate: int, state: TrainingState, numerics: Numerics, loss_of: _Loss, inputs: Tensor, targets: Tensor
+) -> Tensor:
+    """Gradients of a batch, in parts that add up; returns its loss, not read: reading each would make a GPU wait."""
+    parts = min(accumulate, max(1, len(targets) // 2))  # BatchNorm cannot use a part of one image
+    total = torch.zeros((), device=targets.device)
+    for some_inputs, some_targets in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+        loss = loss_of(numerics.logits(state.learner, some_inputs), some_targets)
+        loss = loss * (len(some_targets) / len(targets)) if parts > 1 else loss
+        state.scaler.scale(loss).backward()
+        total += loss.detach()
+    return total
+
+
+def steps_of(images: int, batch_size: int) -> int:
+    """Optimiser steps of an epoch: as many as `batches` gives, which drops a last batch of one image."""
+    whole, rest = divmod(images, batch_size)
+    return whole + (rest > 1 or images == 1)
 
 
 def _is_better(val: Quality, best: EpochMetrics | None) -> bool:
@@ -135,24 +229,6 @@ def _is_better(val: Quality, best: EpochMetrics | None) -> bool:
     if math.isnan(val.auc) or math.isnan(best.quality["val"].auc):
         return val.acc > best.quality["val"].acc
     return val.auc > best.quality["val"].auc
-
-
-@torch.no_grad()
-def predict(model: nn.Module, split: DeviceSplit) -> Tensor:
-    """Logits (N, classes) in evaluation mode."""
-    model.eval()
-    return torch.cat([model(inputs) for inputs, _ in batches(split, EVALUATION_BATCH)])
-
-
-def evaluate(model: nn.Module, split: DeviceSplit, info: DataInfo) -> Quality:
-    """Loss, AUC and ACC of a model on a split."""
-    logits = predict(model, split)
-    labels, scores = split.labels.cpu().numpy(), probabilities(logits, info.task).cpu().numpy()
-    return Quality(
-        loss=float(loss_of(logits, split.labels, info.task)),
-        auc=auc(labels, scores, info.task),
-        acc=accuracy(labels, scores, info.task),
-    )
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:

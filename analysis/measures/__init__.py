@@ -14,6 +14,7 @@ import numpy as np
 
 from analysis.measures import (
     compressibility,
+    distance,
     fisher_shannon,
     heavy_tail,
     jensen_shannon,
@@ -42,12 +43,13 @@ class Column:
 class Measure:
     """A function from one tensor to its columns; the first column bears the measure's name."""
 
-    function: Callable[[Any], Mapping[str, float]]
+    function: Callable[..., Mapping[str, float]]  # of the tensor, and of the initial one where `initial` says so
     columns: Mapping[str, Column]
     reference: str
     ordered: bool = False  # depends on the order in which the weights were flattened
     sized: bool = False  # depends on the number of weights
     default: bool = True  # cheap enough for every tensor of every trial
+    initial: bool = False  # wants the tensor's initial values beside it
 
 
 def number(
@@ -122,6 +124,7 @@ MEASURES: dict[str, Measure] = {
         "Bandt, Pompe (2002), Phys. Rev. Lett. 88, 174102; Rosso et al. (2007), Phys. Rev. Lett. 99, 154102",
         ordered=True,
         sized=True,
+        default=False,
     ),
     "spectral_entropy": Measure(
         spectral.spectral_entropy_columns,
@@ -132,6 +135,7 @@ MEASURES: dict[str, Measure] = {
         "Inouye et al. (1991), Electroencephalogr. Clin. Neurophysiol. 79, 204",
         ordered=True,
         sized=True,
+        default=False,
     ),
     "compressibility": Measure(
         compressibility.compressibility_columns,
@@ -143,6 +147,7 @@ MEASURES: dict[str, Measure] = {
         "Deutsch (1996), RFC 1951",
         ordered=True,
         sized=True,
+        default=False,
     ),
     "jensen_shannon_complexity": number(
         "jensen_shannon_complexity",
@@ -222,6 +227,16 @@ MEASURES: dict[str, Measure] = {
         "Hurley, Rickard (2009), IEEE Trans. Inf. Theory 55, 4723",
     ),
     "weight_negative": number("weight_negative", moments.negative_share, "share of weights below zero", MOMENTS),
+    "initial_distance": Measure(
+        distance.initial_distance_columns,
+        {
+            "initial_distance": Column("distance from the initial weights, over their norm"),
+            "initial_distance_norm": Column("distance from the initial weights", "weight"),
+            "initial_distance_cosine": Column("cosine between the weights and their initial values"),
+        },
+        "Nagarajan, Kolter (2019), Generalization in deep networks: the role of distance from initialization",
+        initial=True,
+    ),
     "multiscale_entropy": Measure(
         multiscale.multiscale_entropy_columns,
         {
@@ -260,8 +275,14 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def measure_tensor(weights: np.ndarray[Any, Any], names: Iterable[str] | None = None) -> dict[str, float]:
+def measure_tensor(
+    weights: np.ndarray[Any, Any],
+    names: Iterable[str] | None = None,
+    initial: np.ndarray[Any, Any] | None = None,
+) -> dict[str, float]:
     """All columns of one tensor, of the measures named or else of every default one.
+
+    initial: the tensor before training; measures that compare with it are NaN without it.
 
     >>> measure_tensor(np.array([0.0, 1.0]), ["lmc"])["lmc_high"]
     1.0
@@ -270,4 +291,8 @@ def measure_tensor(weights: np.ndarray[Any, Any], names: Iterable[str] | None = 
     if unknown := [name for name in chosen if name not in MEASURES]:
         raise KeyError(f"unknown measure {unknown[0]!r}; choose from {', '.join(MEASURES)}")
     tensor = np.asarray(weights, dtype=np.float64)
-    return {key: float(value) for name in chosen for key, value in MEASURES[name].function(tensor).items()}
+    found: dict[str, float] = {}
+    for measure in (MEASURES[name] for name in chosen):
+        columns = measure.function(tensor, initial) if measure.initial else measure.function(tensor)
+        found.update({key: float(value) for key, value in columns.items()})
+    return found

@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from analysis.measures._values import Values, quiet
 from analysis.measures.spectral import singular_values
 
 FEWEST = 8  # eigenvalues that a fit wants
+AT_ONCE = 1 << 16  # numbers of many fits in one array
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,7 @@ def fit_power_law(x: ArrayLike) -> PowerLaw:
         return PowerLaw(math.nan, math.nan, math.nan, 0)
     logs = np.log(values)
     starts = np.flatnonzero(np.diff(logs, prepend=-np.inf) > 0.0)  # ties start at their first
-    fits = [_fit_from(logs, int(start)) for start in starts[logs[starts] < logs[-1]]]
-    distance, alpha, start = min(fits)
+    distance, alpha, start = _best_fit(logs, starts[logs[starts] < logs[-1]])
     return PowerLaw(alpha, distance, float(values[start]), values.size - start)
 
 
@@ -68,9 +68,18 @@ def alpha_columns(weights: ArrayLike) -> dict[str, float]:
     return {"alpha": fit.alpha, "alpha_distance": fit.distance, "alpha_n": float(fit.n)}
 
 
-def _fit_from(logs: Values, start: int) -> tuple[float, float, int]:
-    """Distance, exponent and start of the fit to the values from start on."""
-    above = logs[start:] - logs[start]
-    exponent = above.size / float(above.sum())
-    distance = np.abs(-np.expm1(-exponent * above) - np.arange(above.size) / above.size).max()
-    return float(distance), 1.0 + exponent, start
+def _best_fit(logs: Values, starts: NDArray[np.intp]) -> tuple[float, float, int]:
+    """Distance, exponent and start of the fit with the least distance, among those to the values from each start on."""
+    at_once = max(1, AT_ONCE // logs.size)
+    return min(_fit_block(logs, starts[first : first + at_once]) for first in range(0, starts.size, at_once))
+
+
+def _fit_block(logs: Values, starts: NDArray[np.intp]) -> tuple[float, float, int]:
+    column = starts[:, None]
+    place, count = np.arange(logs.size) - column, logs.size - column
+    above = np.where(place >= 0, logs - logs[column], 0.0)
+    exponents = count / above.sum(axis=1, keepdims=True)
+    gaps = np.abs(-np.expm1(-exponents * above) - place / count)
+    distances = np.where(place >= 0, gaps, 0.0).max(axis=1)
+    best = int(distances.argmin())
+    return float(distances[best]), 1.0 + float(exponents[best, 0]), int(starts[best])

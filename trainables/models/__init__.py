@@ -1,7 +1,15 @@
 """The models: every file here is one model, or a family that lists its `NAMES`.
 
 A model file holds `OPTIONS` (the config fields that it reads beside `activation`) and
-`build(config, info) -> nn.Module`, which maps (B, C, [D,] H, W) to logits (B, classes).
+`build(config, info) -> nn.Module`, which maps (B, C, [D,] H, W) to logits (B, classes). It may hold
+
+- `OWN`: the values that config fields take where they are left out, such as the model's own activation;
+- `stages(model)`: its parts from input to classifier, each a tuple of paths of modules or parameters; the last one is
+  the head. Transfer needs it: `trainables.transfer` freezes by stage and never loads the head;
+- `imagenet(config)`: where its ImageNet weights are, as `trainables.weights` names places.
+
+Files are light to import: torchvision and timm are imported where a model is built. The first convolution takes as many
+channels as the images have; nothing is repeated.
 """
 
 from __future__ import annotations
@@ -25,7 +33,14 @@ MODELS: dict[str, ModuleType] = _find_models()
 
 
 def build_model(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """The config's model for a dataset, with freshly drawn weights."""
+    """The config's model for a dataset, weights freshly drawn. Raises `InputError` where it cannot take the images."""
+    from trainables.stochastic_layers import apply_stochastic
+
+    return apply_stochastic(build_plain(config, info), config)
+
+
+def build_plain(config: TrialConfig, info: DataInfo) -> nn.Module:
+    """The same without its stochastic layers: what pretrained weights fit."""
     model: nn.Module = MODELS[config.model].build(config, info)
     return model
 

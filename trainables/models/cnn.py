@@ -7,7 +7,8 @@ from torch import nn
 from trainables.activations import make_activation
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
-from trainables.errors import InputError
+from trainables.models._inputs import need_2d, side_of
+from trainables.models._stages import Stages, by_layer
 
 OPTIONS = ("width", "depth", "dropout")
 WIDTH, DEPTH = 16, 3
@@ -15,10 +16,9 @@ WIDTH, DEPTH = 16, 3
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
     """`depth` stages (default 3); the first has `width` channels (default 16), each next one twice as many."""
-    if info.is_3d:
-        raise InputError(f"model 'cnn' takes 2D images, {info.name} is 3D: choose a 3D model")
+    need_2d(config, info)
     layers: list[nn.Module] = []
-    channels, side = info.channels, min(info.shape[:2])
+    channels, side = info.channels, side_of(info)
     for stage in range(config.depth or DEPTH):
         out = (config.width or WIDTH) * 2**stage
         layers += [
@@ -30,5 +30,12 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
             layers.append(nn.MaxPool2d(2))
             side //= 2
         channels = out
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(channels, info.n_classes)]
+    dropout = nn.Dropout(config.dropout or 0.0)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), dropout, nn.Linear(channels, info.n_classes)]
     return nn.Sequential(nn.Sequential(*layers), nn.Sequential(*head))
+
+
+def stages(model: nn.Sequential) -> Stages:
+    features = model.get_submodule("0")
+    assert isinstance(features, nn.Sequential)
+    return [*by_layer(features, "0."), ("1",)]

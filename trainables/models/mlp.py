@@ -1,4 +1,4 @@
-"""A multilayer perceptron on the flattened image."""
+"""A multilayer perceptron on the flattened image, 2D or 3D."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from math import prod
 
 from torch import nn
 
-from trainables.activations import make_activation
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
+from trainables.models._inputs import hidden_head
+from trainables.models._stages import Stages, by_layer
 
 OPTIONS = ("hidden_dims", "dropout")
 HIDDEN_DIMS = (256, 128)
@@ -16,10 +17,9 @@ HIDDEN_DIMS = (256, 128)
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
     """Linear, activation and dropout for each hidden width (256, 128 by default), then a linear classifier."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    width = prod(info.shape)
-    for hidden in config.hidden_dims or HIDDEN_DIMS:
-        layers += [nn.Linear(width, hidden), make_activation(config.activation)]
-        layers += [nn.Dropout(config.dropout)] if config.dropout else []
-        width = hidden
-    return nn.Sequential(*layers, nn.Linear(width, info.n_classes))
+    layers = hidden_head(config, prod(info.shape), HIDDEN_DIMS, dropout=0.0, classes=info.n_classes)
+    return nn.Sequential(nn.Flatten(), *layers.children())
+
+
+def stages(model: nn.Sequential) -> Stages:
+    return by_layer(model)[1:]  # the first holds only Flatten

@@ -1,0 +1,78 @@
+"""python -m analysis.compare RUN ...: scientific values side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.command_line import new_app, start
+
+app = new_app()
+EXAMPLES = """Examples:
+
+  python -m analysis.compare latest
+
+  python -m analysis.compare results/activations --stopped equal-epochs
+
+  python -m analysis.compare latest --against relu --json
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="latest, a sweep's name, a run id, a path, a results folder.")
+    ],
+    against: Annotated[str | None, typer.Option(help="The value others are compared with (default: best).")] = None,
+    metric: Annotated[str | None, typer.Option(help="What selects: val_auc, val_acc or val_loss (default: the run's)."
+    )] = None,
+    stopped: Annotated[
+        str, typer.Option(help="Trials that a scheduler stopped: left-out, or all trials at equal-epochs.")
+    ] = "left-out",
+    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:  # fmt: skip
+    """Compare scientific values, each at its best nuisance setting by validation, and complexity with performance."""
+    import json
+
+    from rich.console import Console
+
+    from analysis import comparison
+    from analysis.comparison_importance import importances
+    from analysis.comparison_measures import associate_models, associate_parts
+    from analysis.results import load, with_stopped
+    from analysis.run_folder import find_runs
+
+    everything = load(find_runs(runs, storage), metric)
+    results = with_stopped(everything, stopped)  # type: ignore[arg-type]
+    found = comparison.compare(results, against)
+    important = importances(results)
+    # A measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs.
+    models, parts = associate_models(everything), associate_parts(everything, (everything.metric, "gap_acc"))
+    if json_:
+        from analysis.comparison_words import answers
+
+        document = {
+            "runs": [str(run.path) for run in results.runs],
+            "scientific": results.scientific,
+            "nuisance": results.nuisance,
+            "metric": results.metric,
+            "stopped": stopped,
+            "equal_epochs": results.equal_epochs,
+            "answers": answers(results, found),
+            **vars(found),
+            "importance": important,
+            "correlations": models,
+            "correlations_by_part": parts,
+        }
+        print(json.dumps(comparison.as_document(document)))
+        return
+    from analysis.comparison_screen import print_comparison
+
+    print_comparison(Console(), results, found, important, models, parts)
+
+
+if __name__ == "__main__":
+    start(app)

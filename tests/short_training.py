@@ -1,0 +1,48 @@
+"""Short trainings on the embedded digits, which the tests of activations, layers, optimisers and schedules share."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from trainables.config import TrialConfig, make_config
+from trainables.data.arrays import Data
+from trainables.data.batches import DeviceSplit, to_device
+from trainables.data.datasets import load
+from trainables.data.normalization import normalization_of
+from trainables.training import EpochMetrics, TrainingState, start, train
+
+CPU = torch.device("cpu")
+torch.set_num_threads(1)  # sums in one order, so that equal means equal
+
+
+@cache
+def digits() -> Data:
+    return load("digits")
+
+
+@cache
+def splits() -> dict[str, DeviceSplit]:
+    return to_device(digits(), normalization_of("dataset", digits()), CPU)
+
+
+def small_config(**values: object) -> TrialConfig:
+    """Two epochs of a small mlp, unless the values say otherwise."""
+    given = {"dataset": "digits", "epochs": 2, "model": "mlp", **values}
+    return make_config({"hidden_dims": (32, 16), **given} if given["model"] == "mlp" else given)
+
+
+def started(config: TrialConfig, seed: int = 0) -> TrainingState:
+    return start(config, seed, digits().info, CPU)
+
+
+def go_on(config: TrialConfig, state: TrainingState) -> list[EpochMetrics]:
+    return list(train(config, digits().info, splits(), state))
+
+
+def trained(**values: object) -> tuple[TrainingState, list[EpochMetrics]]:
+    """The state and all metrics after training from the start."""
+    config = small_config(**values)
+    state = started(config)
+    return state, go_on(config, state)

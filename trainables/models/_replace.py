@@ -1,0 +1,21 @@
+"""The config's activation in place of a library model's own."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from trainables.activations import make_activation
+
+LIBRARY_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU)
+
+
+def replace_activations(model: nn.Module, name: str) -> None:
+    """Put a new activation in each place of an old one, in place.
+
+    What is no hidden activation stays: the softmax of attention and the sigmoid gate of squeeze-and-excitation, whose
+    values must lie in [0, 1].
+    """
+    for parent in list(model.modules()):
+        for place, child in list(parent.named_children()):
+            if isinstance(child, LIBRARY_ACTIVATIONS):
+                setattr(parent, place, make_activation(name))

@@ -1,0 +1,19 @@
+"""Models of the timm package, which is an extra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from trainables.errors import InputError
+
+
+def create(name: str, **options: Any) -> nn.Module:
+    """A timm model with drawn weights; timm never downloads here. Raises `InputError` where timm is missing."""
+    try:
+        from timm import create_model
+    except ImportError:
+        raise InputError("this model needs the package timm: pip install 'sweeps[timm]'") from None
+    model: nn.Module = create_model(name, pretrained=False, **options)
+    return model

@@ -1,0 +1,47 @@
+"""How numbers are kept during the forward and backward pass: their format and the order of images in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig
+from trainables.errors import InputError
+
+FORMATS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """format: that of autocast, None for float32 throughout; channels_last: images stay as they are stored."""
+
+    format: torch.dtype | None = None
+    channels_last: bool = True
+
+    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """The model's outputs in float32."""
+        if not self.channels_last:
+            inputs = inputs.clone(memory_format=torch.contiguous_format)  # `contiguous()` leaves one channel as it is
+        if self.format is None:
+            return model(inputs)
+        with torch.autocast(inputs.device.type, self.format):
+            outputs: Tensor = model(inputs)
+        return outputs.float()
+
+    def memory_format(self, is_3d: bool) -> torch.memory_format:
+        """That of the weights."""
+        if not self.channels_last:
+            return torch.contiguous_format
+        return torch.channels_last_3d if is_3d else torch.channels_last
+
+
+EXACT = Numerics()
+
+
+def numerics_of(config: TrialConfig, device: torch.device) -> Numerics:
+    """The config's. Raises `InputError` for float16 on a CPU, whose gradients nothing would scale."""
+    if config.precision == "float16" and device.type == "cpu":
+        raise InputError("precision=float16 needs a GPU: choose bfloat16 or float32")
+    return Numerics(FORMATS[config.precision], config.channels_last)

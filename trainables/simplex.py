@@ -1,0 +1,31 @@
+"""The probability simplex: vectors of numbers ≥ 0 that sum to 1 (or to a stated total)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def to_simplex(images: Tensor, total: float) -> Tensor:
+    """Each image (B, ...) shifted to ≥ 0 and scaled to sum to `total`; an image of one value becomes uniform."""
+    flat = images.flatten(1)
+    shifted = flat - flat.amin(dim=1, keepdim=True)
+    sums = shifted.sum(dim=1, keepdim=True)
+    uniform = torch.full_like(shifted, 1 / shifted.shape[1])
+    shares = torch.where(sums > 0, shifted / sums.clamp_min(torch.finfo(sums.dtype).tiny), uniform)
+    return (shares * total).view_as(flat).reshape(images.shape)
+
+
+def sparsemax(scores: Tensor, dim: int) -> Tensor:
+    """The point of the simplex nearest to the scores, along one dimension (Martins & Astudillo 2016, algorithm 1).
+
+    Its gradient is the published one: on the support, the incoming gradient minus its mean.
+    """
+    scores = scores - scores.detach().amax(dim=dim, keepdim=True)  # near 0, where rounding is least
+    ordered = scores.sort(dim=dim, descending=True).values
+    sizes = torch.arange(1, scores.shape[dim] + 1, device=scores.device, dtype=scores.dtype)
+    sizes = sizes.view([-1 if d == dim % scores.ndim else 1 for d in range(scores.ndim)])
+    sums = ordered.cumsum(dim) - 1
+    support = (sizes * ordered > sums).sum(dim=dim, keepdim=True)
+    threshold = sums.gather(dim, support - 1) / support
+    return torch.relu(scores - threshold)
