@@ -1,13 +1,22 @@
-"""What the tests share: where the real data is."""
+"""What the tests share: where the real data is, and a cache of their own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded datasets of the tests, and of the commands they start, go to a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEPS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,8 @@ def training_batches(
             yield normalized(split, images), labels
             continue
         inputs = _normalized(split, augment(images.movedim(-1, 1).float(), strengths).movedim(1, -1))
-        yield cut_and_mix(inputs, labels, strengths, info.n_classes)
+        inputs, targets = cut_and_mix(inputs, labels, strengths, info.n_classes)
+        yield inputs.movedim(1, -1).contiguous().movedim(-1, 1), targets
 
 
 def _training_order(split: DeviceSplit, config: TrialConfig, generator: torch.Generator) -> Tensor:
