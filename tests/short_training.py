@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import Data
 from trainables.data.batches import DeviceSplit, to_device
@@ -46,3 +50,24 @@ def trained(**values: object) -> tuple[TrainingState, list[EpochMetrics]]:
     config = small_config(**values)
     state = started(config)
     return state, go_on(config, state)
+
+
+def draw(*shape: int, seed: int = 1) -> torch.Tensor:
+    """Numbers from N(0, 1) that do not depend on what was drawn before."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def untimed(metrics: EpochMetrics) -> dict[str, Any]:
+    """All that must be equal in two runs of one config: not how long it took."""
+    values = {**vars(metrics), "train_seconds": 0, "eval_seconds": 0}
+    return {name: str(value) if name == "quality" else value for name, value in values.items()}  # NaN equals NaN
+
+
+def resumed_after(epochs: int, config: TrialConfig, place: Path) -> tuple[list[EpochMetrics], TrainingState]:
+    """All metrics and the state of a run that was interrupted after some epochs and went on from its checkpoint."""
+    first = started(config)
+    before = list(islice(train(config, digits().info, splits(), first), epochs))
+    save_checkpoint(place / "checkpoint.pt", [first])
+    torch.rand(7)  # numbers that someone else draws meanwhile
+    second = load_checkpoint(place / "checkpoint.pt", config, digits(), CPU)[0]
+    return before + go_on(config, second), second

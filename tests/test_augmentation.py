@@ -144,6 +144,7 @@ def test_every_operation_draws_for_each_image_and_from_the_seed(name: str, kind:
     assert torch.equal(first, batch(0))
     assert not torch.equal(first, batch(1))
     assert first.shape == (24, SHAPES[kind][-1], *SHAPES[kind][:-1])
+    assert first.movedim(1, -1).is_contiguous(), "channels last in memory"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from tests.short_training import CPU, digits, go_on, small_config, splits, started, trained
+from tests.short_training import CPU, digits, go_on, resumed_after, small_config, splits, started, trained, untimed
 from trainables.checkpoint import load_checkpoint, save_checkpoint
 from trainables.config import PROFILES, TrialConfig, make_config
 from trainables.data.batches import training_batches
-from trainables.early_stopping import Patience
 from trainables.errors import InputError
-from trainables.evaluation import Quality
 from trainables.gradients import gradient_norms, gradient_notes, total_norm
 from trainables.losses import loss_of
-from trainables.replicates import epoch_row, mean_and_spread, train_replicates
-from trainables.training import EpochMetrics, TrainingState, _stream, train
+from trainables.replicates import epoch_row
+from trainables.training import _stream
 
 INFO = digits().info
 RESUMED: list[dict[str, Any]] = [
@@ -48,20 +45,6 @@ RESUMED: list[dict[str, Any]] = [
 def same(one: nn.Module, other: nn.Module) -> bool:
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
-
-
-def untimed(metrics: EpochMetrics) -> dict[str, Any]:
-    values = {**vars(metrics), "train_seconds": 0, "eval_seconds": 0}
-    return {name: str(value) if name == "quality" else value for name, value in values.items()}  # NaN equals NaN
-
-
-def resumed_after(epochs: int, config: TrialConfig, place: Path) -> tuple[list[EpochMetrics], TrainingState]:
-    first = started(config)
-    before = list(islice(train(config, INFO, splits(), first), epochs))
-    save_checkpoint(place / "checkpoint.pt", [first])
-    torch.rand(7)  # numbers that someone else draws meanwhile
-    second = load_checkpoint(place / "checkpoint.pt", config, digits(), CPU)[0]
-    return before + go_on(config, second), second
 
 
 @pytest.mark.parametrize("values", RESUMED, ids=str)
@@ -93,100 +76,6 @@ def test_a_damaged_or_foreign_checkpoint_is_an_error_that_names_it(tmp_path: Pat
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="cannot be used"):
         load_checkpoint(tmp_path / "none.pt", config, digits(), CPU)
-
-
-def run_replicates(config: TrialConfig) -> list[list[EpochMetrics]]:
-    return list(train_replicates(config, INFO, splits(), [started(config, seed) for seed in config.seeds]))
-
-
-@pytest.mark.parametrize("values", [{"dropout": 0.4}, {"stochastic": "bayes_by_backprop"}, {"ema": 0.9}])
-def test_a_replicate_does_not_depend_on_the_others(values: dict[str, Any]) -> None:
-    together = run_replicates(small_config(seeds=(4, 1, 7), **values))
-    for number, seed in enumerate((4, 1, 7)):
-        alone = run_replicates(small_config(seeds=(seed,), **values))
-        assert [untimed(epoch[number]) for epoch in together] == [untimed(epoch[0]) for epoch in alone]
-    assert len({epoch.quality["val"].loss for epoch in together[-1]}) == 3
-
-
-STOPS_EARLY = {"epochs": 12, "patience": 2, "min_delta": 0.003, "lr": 0.02, "schedule": "constant", "batch_size": 256}
-
-
-def test_early_stopping_ends_each_replicate_in_its_own_time() -> None:
-    seeds = (0, 1, 2, 3)
-    config = small_config(seeds=seeds, **STOPS_EARLY)
-    alone = [go_on(config, started(config, seed)) for seed in seeds]
-    lengths = [len(epochs) for epochs in alone]
-    assert 2 < min(lengths) < max(lengths) < 12, "the settings of this test must make them end at different epochs"
-    together = run_replicates(config)
-    assert len(together) == max(lengths)
-    for epoch, metrics in enumerate(together, start=1):
-        assert [m.epoch for m in metrics] == [epoch] * 4
-        for number, m in enumerate(metrics):
-            own = alone[number][min(epoch, lengths[number]) - 1]
-            assert m.quality == own.quality
-            assert m.stop_reason == ("early_stopping" if epoch >= lengths[number] else "")
-            assert (m.images > 0) == (epoch <= lengths[number])
-            assert not (m.is_best and epoch > lengths[number])
-    rows = [epoch_row(m) for m in together[-1]]
-    means = mean_and_spread(rows)  # type: ignore[arg-type]
-    assert means["val_auc"] == pytest.approx(sum(epochs[-1].quality["val"].auc for epochs in alone) / 4)
-
-
-def test_early_stopping_survives_a_resume_before_and_after_it_has_struck(tmp_path: Path) -> None:
-    config = small_config(**STOPS_EARLY)
-    whole = go_on(config, started(config))
-    for epochs in (len(whole) - 1, len(whole)):
-        found, state = resumed_after(epochs, config, tmp_path)
-        assert [untimed(m) for m in found] == [untimed(m) for m in whole]
-        assert list(train_replicates(config, INFO, splits(), [state])) == []
-
-
-def test_patience_not_reached_by_the_last_epoch_is_no_early_stop() -> None:
-    _, metrics = trained(epochs=2, patience=2)
-    assert [m.stop_reason for m in metrics] == ["", ""]
-
-
-def stopped_at(scores: list[float], patience: int, min_delta: float) -> int | None:
-    """Early stopping as Keras documents it, written out: the number of values seen when it strikes."""
-    for seen in range(1, len(scores) + 1):
-        best, since = -math.inf, 0
-        for score in scores[:seen]:
-            best, since = (score, 0) if score > best + min_delta else (best, since + 1)
-        if since >= patience:
-            return seen
-    return None
-
-
-@pytest.mark.parametrize("metric", ["val_auc", "val_acc", "val_loss"])
-@pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (2, 0.0), (3, 0.05), (5, 0.2)])
-def test_patience_counts_epochs_without_improvement(metric: str, patience: int, min_delta: float) -> None:
-    generator = torch.Generator().manual_seed(3)
-    config = small_config(patience=patience, min_delta=min_delta, early_stopping_metric=metric)
-    for _ in range(20):
-        scores = torch.rand(12, generator=generator).tolist()
-        watcher, struck = Patience(config), None
-        for seen, score in enumerate(scores, start=1):
-            values = {"val_loss": 9.0, "val_auc": 0.1, "val_acc": 0.1} | {
-                metric: -score if metric == "val_loss" else score
-            }
-            watcher.see(Quality(values["val_loss"], values["val_auc"], values["val_acc"]))
-            struck = struck or (seen if watcher.exhausted else None)
-        assert struck == stopped_at(scores, patience, min_delta)
-
-
-def test_patience_goes_by_accuracy_where_auc_is_undefined() -> None:
-    watcher = Patience(small_config(patience=2))
-    for acc in (0.1, 0.2, 0.3, 0.4):
-        watcher.see(Quality(1.0, math.nan, acc))
-    assert not watcher.exhausted
-
-
-def test_a_diverging_replicate_ends_the_trial_and_says_so() -> None:
-    config = small_config(optimizer="sgd", lr=1000, lr_scale=1e30, seeds=(0, 1), epochs=5)
-    epochs = run_replicates(config)
-    assert len(epochs) < 5
-    assert not all(m.finite for m in epochs[-1])
-    assert not any(m.is_best for m in epochs[-1] if not m.finite)
 
 
 def test_exploding_gradients_are_noted_with_a_remedy() -> None:
@@ -306,7 +195,7 @@ def test_weights_and_images_lie_in_the_chosen_order(channels_last: bool) -> None
     assert all(output.is_contiguous(memory_format=order) for output in seen)
 
 
-@pytest.mark.parametrize("values", [{}, {"activation": "jump_relu"}, {"stochastic": "bayes_by_backprop"}], ids=str)
+@pytest.mark.parametrize("values", [{}, {"activation": "jump_relu"}], ids=str)
 def test_a_compiled_model_trains_alike(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Captured and differentiated as a graph; without the last step, which calls a C++ compiler for half a minute."""
     capture = nn.Module.compile

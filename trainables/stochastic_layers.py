@@ -15,6 +15,7 @@ from torch import nn
 from trainables.activations import hidden_activations
 from trainables.config import TrialConfig
 from trainables.errors import InputError
+from trainables.evaluation import random_layers
 from trainables.random_layers import (
     AdditiveNoise,
     BernoulliUnits,
@@ -200,6 +201,9 @@ def strength_of(config: TrialConfig) -> float:
 def apply_stochastic(model: nn.Module, config: TrialConfig) -> nn.Module:
     """The model with the config's stochastic layers in it; changed in place, and for matrices wrapped as well.
 
-    Raises `InputError` where the model has no place for them.
+    Raises `InputError` where the model has no place for them, or no random layer that an evaluation could sample.
     """
-    return STOCHASTIC_LAYERS[config.stochastic].transform(model, config)
+    model = STOCHASTIC_LAYERS[config.stochastic].transform(model, config)
+    if config.evaluation_samples and not random_layers(model):
+        raise InputError(f"evaluation_samples={config.evaluation_samples}: the model has no random layer: leave it out")
+    return model

@@ -19,8 +19,7 @@ from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
 from trainables.data.batches import DeviceSplit, part, training_batches
 from trainables.early_stopping import EARLY_STOPPING, Patience
-from trainables.errors import InputError
-from trainables.evaluation import Quality, evaluate, random_layers
+from trainables.evaluation import Quality, evaluate
 from trainables.gradients import gradient_norms, gradient_notes, total_norm
 from trainables.losses import training_loss
 from trainables.models import build_plain
@@ -92,8 +91,6 @@ def _initial_model(config: TrialConfig, info: DataInfo) -> nn.Module:
         load_backbone(model, config)
     model = apply_stochastic(model, config)
     freeze(model, config)
-    if config.evaluation_samples and not random_layers(model):
-        raise InputError(f"evaluation_samples={config.evaluation_samples}: the model has no random layer: leave it out")
     return model
 
 

@@ -54,7 +54,7 @@ def load_backbone(model: nn.Module, config: TrialConfig) -> None:
             f"missing, such as {missing[0]}: choose the model that these weights are of"
         )
     with torch.no_grad():
-        for name in set(backbone) & set(given):
+        for name in (name for name in backbone if name in given):
             state[name].copy_(fitted(given[name], state[name].shape, name, config))
 
 

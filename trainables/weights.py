@@ -77,11 +77,24 @@ def _find_imagenet(config: TrialConfig) -> Path:
     return PLACES[place](config.model, name)
 
 
-def _in_torchvision_cache(model: str, name: str) -> Path:
-    """torchvision's file in torch.hub's folder, its name checked against its content."""
+def _torchvisions(model: str, name: str) -> Path:
     from torchvision.models import get_weight
 
-    url = get_weight(name).url
+    return _in_hub(model, get_weight(name).url)
+
+
+def _timms(model: str, name: str) -> Path:
+    if find_spec("timm") is None:
+        raise InputError(f"the ImageNet weights of {model} need the package timm: pip install 'sweeps[timm]'")
+    from timm.models import get_pretrained_cfg
+
+    entry = get_pretrained_cfg(name)
+    assert entry is not None
+    return _in_hub(model, str(entry.url))
+
+
+def _in_hub(model: str, url: str) -> Path:
+    """The file that torch.hub keeps of an address; its name, which ends in its SHA-256's beginning, is checked."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         raise InputError(
@@ -94,25 +107,6 @@ def _in_torchvision_cache(model: str, name: str) -> Path:
     return path
 
 
-def _in_timm_cache(model: str, name: str) -> Path:
-    """timm's file in the Hugging Face cache."""
-    if find_spec("timm") is None:
-        raise InputError(f"the ImageNet weights of {model} need the package timm: pip install 'sweeps[timm]'")
-    from huggingface_hub import try_to_load_from_cache
-    from timm.models import get_pretrained_cfg
-
-    entry = get_pretrained_cfg(name)
-    assert entry is not None
-    repository = str(entry.hf_hub_id)
-    path = try_to_load_from_cache(repository, "model.safetensors")
-    if not isinstance(path, str):
-        raise InputError(
-            f"the ImageNet weights of {model} are not in the Hugging Face cache: run "
-            f"hf download {repository} model.safetensors, or give weights=FILE"
-        )
-    return Path(path)
-
-
 def _in_wheel(model: str, name: str) -> Path:
     """The file inside an installed package."""
     spec = find_spec(name)
@@ -123,8 +117,8 @@ def _in_wheel(model: str, name: str) -> Path:
 
 
 PLACES: dict[str, Callable[[str, str], Path]] = {
-    "torchvision": _in_torchvision_cache,
-    "timm": _in_timm_cache,
+    "torchvision": _torchvisions,
+    "timm": _timms,
     "wheel": _in_wheel,
 }
 
