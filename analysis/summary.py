@@ -117,7 +117,8 @@ def summary_table(groups: Sequence[Group], metric: str, complexity: Sequence[str
     separator = " " if width >= WIDE else "\n"
     shown = (metric, "test_auc", "test_acc")
     table = Table(header_style="bold", pad_edge=False, padding=(0, 1, 0, 0), box=box.SIMPLE_HEAD)
-    table.add_column("#", justify="right", style="dim")
+    if width >= WIDE:
+        table.add_column("#", justify="right", style="dim")
     for name in groups[0].best.scientific if groups else ():
         longest = max(len(text) for text in (name, *(show_value(group.best.scientific[name]) for group in groups)))
         table.add_column(name.replace("_", separator), style="bold", overflow="fold", min_width=min(longest, 16))
@@ -130,7 +131,8 @@ def summary_table(groups: Sequence[Group], metric: str, complexity: Sequence[str
     for name in complexity:
         table.add_column(name.replace("_", separator), justify="right", no_wrap=True)
     for number, group in enumerate(groups, start=1):
-        table.add_row(str(number), *_cells(group, shown, complexity, separator))
+        cells = _cells(group, shown, complexity, separator)
+        table.add_row(*([str(number)] if width >= WIDE else []), *cells)
     return table
 
 
