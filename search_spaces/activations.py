@@ -1,7 +1,7 @@
 """Which activation function is best for a small network, when each gets its own best learning rate?
 
-Size: 12 activations × 4 learning rates × 3 seeds, at most 12 epochs, ASHA among the rates of each activation. The likeliest
-rate comes first, so that the others meet a good peer at the rungs.
+Size: 12 activations × 4 learning rates × 3 seeds, at most 12 epochs, ASHA among the rates of each activation. The
+likeliest rate comes first, so that the others meet a good peer at the rungs.
 """
 
 from ray import tune
@@ -20,5 +20,5 @@ SWEEP = Sweep(
     },
     nuisance={"lr": tune.grid_search([1e-2, 3e-3, 3e-2, 1e-3])},
     fixed={"dataset": "digits", "model": "cnn", "optimizer": "adamw", "schedule": "cosine", "epochs": 12},
-    scheduler=Asha(grace=1, reduction=3),
+    scheduler=Asha(grace=2, reduction=3),
 )  # fmt: skip

@@ -45,7 +45,7 @@ def test_fix_holds_a_varied_field_still() -> None:
 def test_options_of_asha() -> None:
     _, sweep = find_sweep("activations")
     assert with_scheduler(sweep, None, 3, 4.0, "lr,model").scheduler == Asha(3, 4.0, ("lr", "model"))
-    assert with_scheduler(sweep, None, None, None, "none").scheduler == Asha(1, 3, ())
+    assert with_scheduler(sweep, None, None, None, "none").scheduler == Asha(2, 3, ())
     assert with_scheduler(sweep, "fifo", None, None, None).scheduler == "fifo"
     assert with_scheduler(CASES, "asha", None, None, None).scheduler == Asha()
     with pytest.raises(InputError, match="--grace is an option of asha"):
