@@ -22,4 +22,5 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Sequential) -> Stages:
+    """One stage for each linear layer."""
     return by_layer(model)[1:]  # the first holds only Flatten

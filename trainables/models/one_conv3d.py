@@ -25,4 +25,5 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Sequential) -> Stages:
+    """The convolution, and the classifier."""
     return [("0",), ("1",)]
