@@ -97,7 +97,8 @@ def _associate(means: pd.DataFrame, part: str, measures: Sequence[str], outcomes
     for measure in measures:
         for outcome in outcomes:
             x, y = means[measure].to_numpy(), means[outcome].to_numpy()
-            plain, partial = spearman(x, y, blocks), spearman(x, y, blocks, held)
+            plain = spearman(x, y, blocks)
+            partial = spearman(x, y, blocks, held) if held else plain
             found.append(Association(part, measure, outcome, plain, math.nan, partial, math.nan, varying))
     return found
 

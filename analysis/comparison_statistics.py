@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
 RESAMPLES = 9999
+ROUNDING = 1e-12
 ENOUGH = 10  # values from which the bias-corrected bootstrap is stable
 
 
@@ -43,7 +44,7 @@ def bootstrap_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     if known.size < 2:
         return Estimate(float(known[0]) if known.size else math.nan, math.nan, math.nan, known.size)
     mean = float(known.mean())
-    if np.ptp(known) == 0.0:
+    if _alike(known):
         return Estimate(mean, mean, mean, known.size, 0.0)
     method = "BCa" if known.size >= ENOUGH else "percentile"
     rng = np.random.default_rng(0)
@@ -52,6 +53,11 @@ def bootstrap_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     ).confidence_interval
     half = float(stats.t.ppf(0.5 + confidence / 2.0, known.size - 1) * known.std(ddof=1) / math.sqrt(known.size))
     return Estimate(mean, float(found.low), float(found.high), known.size, half)
+
+
+def _alike(values: Values) -> bool:
+    """Whether values differ by no more than rounding."""
+    return bool(np.ptp(values) <= ROUNDING * max(1.0, float(np.abs(values).max())))
 
 
 def paired_p(differences: ArrayLike) -> float:
@@ -66,8 +72,8 @@ def paired_p(differences: ArrayLike) -> float:
     known = known[np.isfinite(known)]
     if known.size < 2:
         return math.nan
-    if np.ptp(known) == 0.0:
-        return 1.0 if known[0] == 0.0 else 0.0
+    if _alike(known):
+        return 1.0 if abs(known[0]) < ROUNDING else 0.0
     return float(stats.ttest_1samp(known, 0.0).pvalue)
 
 
@@ -137,7 +143,7 @@ def spearman(
     labels = np.zeros(columns[0].size, int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
     known = np.isfinite(columns).all(axis=0)
     ranks = [_block_ranks(values[known], labels[known]) for values in columns]
-    telling = [rank for rank in ranks[2:] if np.ptp(rank) > 0.0]
+    telling = [rank for rank in ranks[2:] if rank.size and np.ptp(rank) > 0.0]
     n, lost = int(known.sum()), len(telling) + max(np.unique(labels[known]).size - 1, 0)
     if n < 4 + lost:
         return Correlation(*NO_CORRELATION, n)

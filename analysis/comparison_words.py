@@ -134,7 +134,7 @@ def _ranks(results: Results, comparison: Comparison) -> Iterator[str]:
         return
     best = min(ranking.ranks, key=lambda value: ranking.ranks[value])
     text = (
-        f"Over {len(results.blocks)} settings and all seeds ({ranking.rows} rows), {best} ranks best: "
+        f"Over the {ranking.rows} pairs of setting and seed that have all values, {best} ranks best: "
         f"{ranking.ranks[best]:.2f} of {len(ranking.ranks)} on average"
     )
     if not math.isnan(ranking.p):
@@ -168,7 +168,8 @@ def association_words(found: Sequence[Association]) -> str:
         f"{len(surviving)} of {len(known)} rank correlations between a measure and an outcome{controls} survive the "
         f"correction for many tests (Benjamini-Hochberg, 5 %); the {'clearest' if surviving else 'strongest'} is "
         f"{strongest.measure} with the {name_of(strongest.outcome)}: ρ = {rho} ({low} to {high}, "
-        f"n = {strongest.partial.n} trials, corrected {chance(strongest.partial_corrected)})."
+        f"n = {strongest.partial.n} trials, corrected {chance(strongest.partial_corrected)}). These are "
+        "associations: a hyperparameter that moves both can make them."
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.figure_style import INK
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -67,14 +69,14 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Histograms of each weight matrix before (grey outline) and after training, at most the 8 largest."""
+    """Histograms of each weight matrix before (outline) and after training, at most the 8 largest."""
     names = sorted((n for n in after if after[n].ndim >= 2), key=lambda n: after[n].size, reverse=True)[:8]
     names.sort(key=list(after).index)
     figure, axes = _figure(max(len(names), 1), title)
     for axis, name in zip(axes, names, strict=False):
         _histogram(axis, after[name], color=COLOURS["train"], alpha=0.6, fill=True, label="best")
         if name in before:
-            _histogram(axis, before[name], color="0.4", label="initial")
+            _histogram(axis, before[name], color=INK, linewidth=0.8, label="initial")
         axis.set_title(f"{name}\n{tuple(after[name].shape)}", fontsize=8)
         axis.set_xlabel("weight")
     axes[0].legend(frameon=False, fontsize=8)

@@ -46,6 +46,11 @@ class Results:
         return list(dict.fromkeys(self.trials["block"]))
 
     @property
+    def values(self) -> list[str]:
+        """The scientific values, in the order in which every figure colours them."""
+        return list(dict.fromkeys(self.trials["value"]))
+
+    @property
     def seeds(self) -> int:
         """Replicates of a trial, at most."""
         return int(self.trials.groupby("trial")["seed"].nunique().max()) if len(self.trials) else 0

@@ -16,6 +16,10 @@ from trainables.config import TrialConfig
 
 Row = dict[str, Any]
 Score = Callable[[Mapping[str, Any], int, int], float]
+REASONS = {
+    "completed": "trained all epochs", "stopped": "rung 2: val_auc below the cutoff",
+    "failed": "RuntimeError: <b>no memory</b>", "diverged": "loss was not finite at epoch 4",
+}  # fmt: skip
 TENSORS = (("0.weight", "Conv2d", [8, 1, 3, 3]), ("1.weight", "BatchNorm2d", [8]), ("2.weight", "Linear", [4, 8]))
 
 
@@ -59,7 +63,12 @@ def make_run(
     history: list[Row] = []
     weights: list[Row] = []
     for number, values in enumerate(product(*fields.values())):
-        config = {**TrialConfig().model_dump(), "epochs": epochs, **(fixed or {}), **dict(zip(fields, values, strict=True))}
+        config = {
+            **TrialConfig().model_dump(),
+            "epochs": epochs,
+            **(fixed or {}),
+            **dict(zip(fields, values, strict=True)),
+        }
         ended = status(config)
         trained = {"stopped": epochs // 2, "failed": 0}.get(ended, epochs)
         for seed in range(seeds):
@@ -97,7 +106,7 @@ def _trial(names: Row, config: Row, status: str, history: Sequence[Row]) -> Row:
     return {
         **names,
         "status": status,
-        "stop_reason": {"completed": "trained all epochs", "failed": "RuntimeError: <b>no memory</b>"}.get(status, "rung 2"),
+        "stop_reason": REASONS[status],
         **config,
         "epochs_trained": len(history),
         "best_epoch": best.get("epoch"),
@@ -117,6 +126,7 @@ def _weights(names: Row, number: int, trial: Row) -> Iterator[Row]:
         for position, (tensor, kind, shape) in enumerate(TENSORS):
             if epoch is not None:
                 yield {
-                    **names, "stage": stage, "epoch": epoch, "tensor": tensor, "position": position, "module_type": kind,
-                    "shape": shape, "lmc": float(rng.random()), "sample_entropy": 2.0 + float(rng.random()),
+                    **names, "stage": stage, "epoch": epoch, "tensor": tensor, "position": position,
+                    "module_type": kind, "shape": shape, "lmc": float(rng.random()),
+                    "sample_entropy": 2.0 + float(rng.random()),
                 }  # fmt: skip

@@ -1,0 +1,108 @@
+"""python -m analysis.report RUN ...: one page that says what came of the runs, and its figures as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.command_line import new_app, start
+
+if TYPE_CHECKING:
+    from analysis.report_sections import Material
+    from analysis.run_folder import RunFolder
+
+app = new_app()
+EXAMPLES = """Examples:
+
+  python -m analysis.report latest
+
+  python -m analysis.report results/activations --output comparison/report.html
+"""
+
+
+def write_report(
+    runs: Sequence[RunFolder],
+    page: Path,
+    figures: Path | None,
+    metric: str | None = None,
+    against: str | None = None,
+    stopped: str = "left-out",
+    command: Sequence[str] = (),
+) -> Path:
+    """Write the page, and each figure as PNG and SVG into a folder (None: no files). Raises `InputError`.
+
+    >>> from analysis.run_folder import find_runs                                          # doctest: +SKIP
+    >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
+    """
+    from analysis import report_complexity, report_page, report_sections
+    from trainables.errors import InputError
+
+    material = gather(runs, metric, against, stopped)
+    draw = report_sections.Drawer(figures)
+    title = report_sections.run_names(runs)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        sections = [
+            report_sections.values(material, draw),
+            report_sections.curves(material, draw),
+            report_sections.hyperparameters(material, draw),
+            report_complexity.performance(material, draw),
+            report_complexity.weights(material, draw),
+            report_sections.failures(material),
+            report_sections.all_trials(material),
+            report_sections.provenance(material, command or ["python", "-m", "analysis.report", title]),
+        ]
+        html = report_page.page(title, report_sections.head(material, title), sections)
+        page.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{page} cannot be written ({error.strerror}): choose another --output") from None
+    return page
+
+
+def gather(runs: Sequence[RunFolder], metric: str | None, against: str | None, stopped: str) -> Material:
+    """All that the page says, computed."""
+    from analysis.comparison import compare
+    from analysis.comparison_importance import importances
+    from analysis.comparison_measures import associate_models, associate_parts
+    from analysis.report_sections import Material
+    from analysis.results import load, with_stopped
+
+    everything = load(runs, metric)
+    results = with_stopped(everything, stopped)  # type: ignore[arg-type]
+    parts = associate_parts(everything, (everything.metric, "gap_acc"))
+    found = compare(results, against)
+    return Material(results, everything, found, importances(results), associate_models(everything), parts)
+
+
+@app.command(epilog=EXAMPLES)
+def report(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="latest, a sweep's name, a run id, a path, a results folder.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="The page (default: report.html in the run, or in the results of several).")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="The value others are compared with (default: best).")] = None,
+    metric: Annotated[str | None, typer.Option(help="What selects (default: what the run selected by).")] = None,
+    stopped: Annotated[
+        str, typer.Option(help="Trials that a scheduler stopped: left-out, or all trials at equal-epochs.")
+    ] = "left-out",
+    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+) -> None:
+    """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
+    import sys
+
+    from analysis.run_folder import find_runs
+
+    found = find_runs(runs, storage)
+    page = output or (found[0].path if len(found) == 1 else storage) / "report.html"
+    command = ["python", "-m", "analysis.report", *sys.argv[1:]]
+    write_report(found, page, page.parent / "figures", metric, against, stopped, command)
+    print(f"{page} and {len(list((page.parent / 'figures').glob('*.svg')))} figures in {page.parent / 'figures'}")
+
+
+if __name__ == "__main__":
+    start(app)
