@@ -31,6 +31,9 @@ def compare(
     stopped: Annotated[
         str, typer.Option(help="Trials that a scheduler stopped: left-out, or all trials at equal-epochs.")
     ] = "left-out",
+    hold: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD", help="Field that correlations hold (default: nuisance).")
+    ] = None,
     storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
@@ -50,7 +53,9 @@ def compare(
     found = comparison.compare(results, against)
     important = importances(results)
     # A measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs.
-    models, parts = associate_models(everything), associate_parts(everything, (everything.metric, "gap_acc"))
+    held = [] if hold == ["none"] else hold
+    models = associate_models(everything, held)
+    parts = associate_parts(everything, (everything.metric, "gap_acc"), held)
     if json_:
         from analysis.comparison_words import answers
 

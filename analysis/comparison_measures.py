@@ -11,7 +11,9 @@ import pandas as pd
 
 from analysis.comparison_statistics import Correlation, benjamini_hochberg, spearman
 from analysis.results import GAPS, Results
-from analysis.table import model_measures
+from analysis.table import OF_MODELS, model_measures
+from trainables.config import TrialConfig
+from trainables.errors import InputError, unknown_name
 
 OUTCOMES = ("val_auc", "val_acc", "test_auc", "test_acc", *GAPS)
 CONTROLS = ("parameters", "epochs_trained")
@@ -43,25 +45,45 @@ def trial_means(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return numbers.groupby(keys, sort=False).mean().reset_index()
 
 
-def associate_models(results: Results) -> list[Association]:
-    """Every measure of the model with every outcome, over finished trials, within blocks."""
+def associate_models(results: Results, hold: Sequence[str] | None = None) -> list[Association]:
+    """Every measure of the model with every outcome, over finished trials, within blocks.
+
+    hold: numeric fields that are held beside parameters and epochs; by default the nuisance fields, since what they
+    move together would seem to be related. Raises `InputError`.
+    """
     trials = results.trials[results.trials["finished"]]
-    measures = [name for name in model_measures() if trials[name].notna().any()]
-    means = trial_means(trials, [*measures, *OUTCOMES, *CONTROLS])
-    return _corrected(_associate(means, "model", measures, OUTCOMES))
+    measures = [name for name in (*model_measures(), *OF_MODELS) if trials[name].notna().any()]
+    controls = _controls(results, hold)
+    means = trial_means(trials, [*measures, *OUTCOMES, *controls])
+    return _corrected(_associate(means, "model", measures, OUTCOMES, controls))
 
 
-def associate_parts(results: Results, outcomes: Sequence[str]) -> list[Association]:
+def _controls(results: Results, hold: Sequence[str] | None) -> tuple[str, ...]:
+    trials = results.trials
+    numeric = [
+        name
+        for name in TrialConfig.model_fields
+        if pd.api.types.is_numeric_dtype(trials[name]) and trials[name].notna().all()
+    ]
+    for name in hold or ():
+        if name not in numeric:
+            raise InputError(unknown_name("numeric field to hold", name, numeric))
+    held = [name for name in results.nuisance if name in numeric] if hold is None else hold
+    return tuple(dict.fromkeys((*CONTROLS, *held)))
+
+
+def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[str] | None = None) -> list[Association]:
     """The same for each module type and each third of the depth, from the best weights of each tensor."""
     trials = results.trials[results.trials["finished"]]
     weights = results.frame("weights")
     weights = weights[(weights["stage"] == "best") & weights["trial"].isin(trials["trial"])]
     measures = [name for name in model_measures() if weights[name].notna().any()]
-    rest = trial_means(trials, [*outcomes, *CONTROLS])
+    controls = _controls(results, hold)
+    rest = trial_means(trials, [*outcomes, *controls])
     found: list[Association] = []
     for part, rows in parts(weights):
         means = part_means(rows, measures).merge(rest, on="trial")
-        found += _associate(means, part, measures, outcomes)
+        found += _associate(means, part, measures, outcomes, controls)
     return _corrected(found)
 
 
@@ -89,9 +111,11 @@ def part_means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     return (sums / shares.where(shares > 0)).reset_index()
 
 
-def _associate(means: pd.DataFrame, part: str, measures: Sequence[str], outcomes: Sequence[str]) -> list[Association]:
+def _associate(
+    means: pd.DataFrame, part: str, measures: Sequence[str], outcomes: Sequence[str], controls: Sequence[str]
+) -> list[Association]:
     blocks = means["block"].to_numpy()
-    varying = tuple(name for name in CONTROLS if (means.groupby("block")[name].nunique() > 1).any())
+    varying = tuple(name for name in controls if (means.groupby("block")[name].nunique() > 1).any())
     held = [means[name].to_numpy() for name in varying]
     found = []
     for measure in measures:

@@ -156,21 +156,30 @@ def importance_words(importance: Importance) -> str:
 
 
 def association_words(found: Sequence[Association]) -> str:
-    """How many associations survive, and the strongest."""
-    known = [a for a in found if not math.isnan(a.partial.rho)]
+    """How many associations survive, without and with what is held, and the strongest."""
+    known = [association for association in found if not math.isnan(association.partial.rho)]
     if not known:
         return "There are too few trials for a correlation of complexity with performance."
-    surviving = [a for a in known if a.partial_corrected < LEVEL]
+    surviving = [association for association in known if association.partial_corrected < LEVEL]
     strongest = min(surviving or known, key=lambda a: (a.partial.p, -abs(a.partial.rho)))
-    controls = f" with {listed([c.replace('_', ' ') for c in strongest.controls])} held" if strongest.controls else ""
+    text = f"{_count(surviving, known)} survive the correction for many tests (Benjamini-Hochberg, 5 %)"
+    if strongest.controls:
+        plain = [association for association in known if association.plain_corrected < LEVEL]
+        held = listed([name.replace("_", " ") for name in strongest.controls])
+        text = (
+            f"{_count(plain, known)} survive the correction for many tests (Benjamini-Hochberg, 5 %); with {held} held"
+        )
+        text += f"{', which may move both' if len(surviving) < len(plain) else ''}, {len(surviving)} do"
     rho, low, high = (f"{x:.2f}".replace("-", "−") for x in vars_of(strongest.partial))
     return (
-        f"{len(surviving)} of {len(known)} rank correlations between a measure and an outcome{controls} survive the "
-        f"correction for many tests (Benjamini-Hochberg, 5 %); the {'clearest' if surviving else 'strongest'} is "
-        f"{strongest.measure} with the {name_of(strongest.outcome)}: ρ = {rho} ({low} to {high}, "
-        f"n = {strongest.partial.n} trials, corrected {chance(strongest.partial_corrected)}). These are "
-        "associations: a hyperparameter that moves both can make them."
+        f"{text}. The {'clearest' if surviving else 'strongest'} is {strongest.measure} with the "
+        f"{name_of(strongest.outcome)}: ρ = {rho} ({low} to {high}, n = {strongest.partial.n} trials, corrected "
+        f"{chance(strongest.partial_corrected)})."
     )
+
+
+def _count(some: Sequence[Association], known: Sequence[Association]) -> str:
+    return f"{len(some)} of {len(known)} rank correlations between a measure and an outcome"
 
 
 def vars_of(found: Correlation) -> tuple[float, float, float]:

@@ -70,6 +70,11 @@ def complexity(
     address: Annotated[
         str | None, typer.Option(help="Spread over the Ray cluster at this address, which must see the files.")
     ] = None,
+    on_data: Annotated[
+        bool,
+        typer.Option("--on-data", help="Also activations by layer on the val split, and sharpness: wants the data."),
+    ] = False,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data files, for --on-data.")] = None,
     output: Annotated[Path | None, typer.Option(help="Of files: write the whole table to this .parquet.")] = None,
     storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -93,6 +98,8 @@ def complexity(
         _measure_files(Console(), files, chosen, output, json_)
     else:
         _measure_runs(Console(stderr=json_), targets, storage, chosen, every, again, workers, address, json_)
+        if on_data:
+            _measure_on_data(Console(stderr=json_), targets, storage, again, workers, address, data_root)
 
 
 def _measure_files(console: Console, files: list[Path], chosen: list[str], output: Path | None, json_: bool) -> None:
@@ -124,7 +131,7 @@ def _measure_runs(
     from analysis.measuring import measure_run
     from analysis.run_folder import find_runs
     from analysis.spread import processors
-    from analysis.weights_screen import as_json, print_measured, progress_bar
+    from analysis.weights_screen import as_json, print_layers, print_measured, progress_bar
 
     problems, documents = 0, []
     for run in find_runs(targets, storage):
@@ -135,12 +142,43 @@ def _measure_runs(
         except KeyboardInterrupt:
             console.print("interrupted; what was measured is saved, and the same command goes on with the rest")
             sys.exit(130)
+        if not json_:
+            print_layers(console, run, chosen)
         print_measured(console, run, found, chosen, time.monotonic() - began)
         problems += len(found.problems)
         documents += _run_rows(run) if json_ else []
     if json_:
         print(as_json(documents))
-    sys.exit(1 if problems else 0)
+    if problems:
+        sys.exit(1)
+
+
+def _measure_on_data(
+    console: Console,
+    targets: list[str],
+    storage: Path,
+    again: bool,
+    workers: int | None,
+    address: str | None,
+    data_root: Path | None,
+) -> None:
+    import sys
+
+    from analysis.measuring_behaviour import measure_run_on_data
+    from analysis.run_folder import find_runs
+    from analysis.spread import processors
+    from analysis.weights_screen import progress_bar
+
+    problems = 0
+    for run in find_runs(targets, storage):
+        with progress_bar(console, run) as update:
+            found = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
+        for problem in found.problems:
+            console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"{found.replicates} models on their data; in {run.activations_table}", soft_wrap=True)
+        problems += len(found.problems)
+    if problems:
+        sys.exit(1)
 
 
 def _run_rows(run: RunFolder) -> list[dict[str, Any]]:

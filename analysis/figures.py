@@ -134,30 +134,37 @@ def importance(found: Sequence[Importance]) -> Figure:
 
 @styled
 def parallel_coordinates(results: Results) -> Figure:
-    """A line for each finished trial through its hyperparameters, its scores and its complexity; best ones on top.
+    """A line for each finished trial through its hyperparameters, its scores and its complexity, a panel a block.
 
-    The colour is the rank of the selecting metric within its block, light for the best; scores are scaled by block.
+    The colour is the rank of the selecting metric within the block, light for the best.
     """
-    trials = results.trials[results.trials["finished"]].drop_duplicates("trial").set_index("trial")
+    blocks = results.blocks[:4]
+    figure, axes = new_figure(len(blocks), 1, 9.0, 3.0)
+    for axis, block in zip(axes[:, 0], blocks, strict=True):
+        _parallel(axis, results, results.trials[(results.trials["block"] == block) & results.trials["finished"]])
+        axis.set_title(block)
+    return figure
+
+
+def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
+    trials = rows.drop_duplicates("trial").set_index("trial")
     shown = [results.metric, "test_auc", "lmc", "sample_entropy"]
-    means = results.trials.groupby("trial")[shown].mean().reindex(trials.index)
-    ranks = means[results.metric].groupby(trials["block"]).rank(ascending=results.mode == "max", pct=True)
+    means = rows.groupby("trial")[shown].mean().reindex(trials.index)
     fields = [name for name in (*results.scientific, *results.nuisance) if trials[name].map(as_text).nunique() > 1]
     columns: list[tuple[str, pd.Series]] = [(name, trials[name]) for name in fields]
     columns += [(name, means[name]) for name in shown if means[name].notna().any()]
-    figure, axes = new_figure(1, 1, 9.0, 3.6)
-    axis = axes[0, 0]
-    heights = [_axis_of(axis, place, name, column) for place, (name, column) in enumerate(columns)]
-    _coloured_lines(axis, np.array(heights).T, ranks.to_numpy())
+    heights = [_axis_of(axis, place, column) for place, (_, column) in enumerate(columns)]
+    if heights and len(trials):
+        ranks = means[results.metric].rank(ascending=results.mode == "max", pct=True)
+        _coloured_lines(axis, np.array(heights).T, ranks.to_numpy())
     axis.set(xlim=(-0.15, len(columns) - 0.55), ylim=(-0.06, 1.1))
     axis.set_xticks(range(len(columns)), [name.replace("_", " ") for name, _ in columns])
     axis.set_yticks([])
     for side in axis.spines.values():
         side.set_visible(False)
-    return figure
 
 
-def _axis_of(axis: Any, place: int, name: str, column: pd.Series) -> np.ndarray:
+def _axis_of(axis: Any, place: int, column: pd.Series) -> np.ndarray:
     """Draw one upright axis with its labels; returns the height of each trial on it."""
     axis.axvline(place, ymin=0.05, ymax=0.92, color=FAINT, linewidth=1)
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):

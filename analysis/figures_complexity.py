@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison_measures import Association, part_means, trial_means
+from analysis.comparison_statistics import Correlation, spearman
 from analysis.comparison_words import name_of
 from analysis.figure_style import COLOURS, FAINT, INK, LONG, colour_of, marker_of, new_figure, seen_through, styled
 from analysis.results import Results
@@ -115,53 +116,49 @@ def _by_stage(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 
 
 @styled
-def complexity_and_performance(
-    results: Results, associations: Sequence[Association], measures: Sequence[str] = MEASURES, outcome: str = ""
-) -> Figure:
-    """A point for each finished trial: a measure of its weights and how well it does, with ρ and its interval."""
+def complexity_and_performance(results: Results, measures: Sequence[str] = MEASURES, outcome: str = "") -> Figure:
+    """A point for each finished trial: a measure of its weights and how well it does, a row of panels a block."""
     outcome = outcome or results.metric
     trials = results.trials[results.trials["finished"]]
-    means = trial_means(trials, [*measures, outcome]).merge(
-        trials[["trial", "value"]].drop_duplicates("trial"), on="trial"
-    )
-    values, blocks = results.values, results.blocks
-    figure, axes = new_figure(1, len(measures), 4.4, 3.1, sharey=True)
-    opacity = max(0.25, 0.85 * seen_through(len(means) // 4))
-    for axis, measure in zip(axes[0], measures, strict=True):
-        for (value, block), part in means.groupby(["value", "block"], sort=False):
-            axis.scatter(
-                part[measure], part[outcome], s=26, color=colour_of(values.index(str(value))), alpha=opacity,
-                marker=marker_of(blocks.index(str(block))), linewidths=0, rasterized=len(means) > LONG,
-            )  # fmt: skip
-        found = next((a for a in associations if (a.measure, a.outcome) == (measure, outcome)), None)
-        axis.set(xlabel=name_of_measure(measure), title=_rho_words(found))
-        axis.grid()
-    axes[0, 0].set_ylabel(name_of(outcome))
-    _two_legends(figure, axes[0, -1], values, blocks)
+    values = trials[["trial", "value"]].drop_duplicates("trial")
+    means = trial_means(trials, [*measures, outcome]).merge(values, on="trial")
+    blocks = results.blocks[:4]
+    figure, axes = new_figure(len(blocks), len(measures), 4.4, 2.8, sharey="row")
+    for line, block in zip(axes, blocks, strict=True):
+        part = means[means["block"] == block]
+        for axis, measure in zip(line, measures, strict=True):
+            _points(axis, part, measure, outcome, results.values)
+            axis.set(xlabel=name_of_measure(measure))
+            axis.set_title(f"{block}: {_rho_words(spearman(part[measure], part[outcome]))}", fontsize=8)
+        line[0].set_ylabel(name_of(outcome))
+    handles, labels = _handles(results.values)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 8))
     return figure
 
 
-def _rho_words(found: Association | None) -> str:
-    if found is None or math.isnan(found.plain.rho):
+def _points(axis: Any, means: pd.DataFrame, measure: str, outcome: str, values: Sequence[str]) -> None:
+    opacity = max(0.25, 0.85 * seen_through(len(means) // 4))
+    for value, part in means.groupby("value", sort=False):
+        number = values.index(str(value))
+        style = {"color": colour_of(number), "marker": marker_of(number), "alpha": opacity, "linewidths": 0}
+        axis.scatter(part[measure], part[outcome], s=28, rasterized=len(means) > LONG, **style)
+    axis.grid()
+
+
+def _rho_words(rho: Correlation) -> str:
+    if math.isnan(rho.rho):
         return "no correlation can be computed"
-    rho = found.plain
     return f"ρ = {rho.rho:.2f} ({rho.low:.2f} to {rho.high:.2f}), n = {rho.n}".replace("-", "−")
 
 
-def _two_legends(figure: Figure, axis: Any, values: Sequence[str], blocks: Sequence[str]) -> None:
-    """Colours say the value and, where there are several blocks, markers the block."""
+def _handles(values: Sequence[str]) -> tuple[list[Any], list[str]]:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], linestyle="", marker="o", color=colour_of(number), label=value or "all")
-        for number, value in enumerate(values[:16])
+    marks = [
+        Line2D([], [], linestyle="", marker=marker_of(number), color=colour_of(number))
+        for number in range(min(len(values), 16))
     ]
-    if len(blocks) > 1:
-        handles += [
-            Line2D([], [], linestyle="", marker=marker_of(number), color=FAINT, label=block)
-            for number, block in enumerate(blocks[:8])
-        ]
-    axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return marks, [value or "all" for value in values[:16]]
 
 
 @styled

@@ -30,6 +30,7 @@ def write_report(
     metric: str | None = None,
     against: str | None = None,
     stopped: str = "left-out",
+    hold: Sequence[str] | None = None,
     command: Sequence[str] = (),
 ) -> Path:
     """Write the page, and each figure as PNG and SVG into a folder (None: no files). Raises `InputError`.
@@ -37,10 +38,10 @@ def write_report(
     >>> from analysis.run_folder import find_runs                                          # doctest: +SKIP
     >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
     """
-    from analysis import report_complexity, report_page, report_sections
+    from analysis import report_complexity, report_page, report_records, report_sections
     from trainables.errors import InputError
 
-    material = gather(runs, metric, against, stopped)
+    material = gather(runs, metric, against, stopped, hold)
     draw = report_sections.Drawer(figures)
     title = report_sections.run_names(runs)
     try:
@@ -51,9 +52,9 @@ def write_report(
             report_sections.hyperparameters(material, draw),
             report_complexity.performance(material, draw),
             report_complexity.weights(material, draw),
-            report_sections.failures(material),
-            report_sections.all_trials(material),
-            report_sections.provenance(material, command or ["python", "-m", "analysis.report", title]),
+            report_records.failures(material),
+            report_records.all_trials(material),
+            report_records.provenance(material, command or ["python", "-m", "analysis.report", title]),
         ]
         html = report_page.page(title, report_sections.head(material, title), sections)
         page.write_text(html, encoding="utf-8")
@@ -62,7 +63,9 @@ def write_report(
     return page
 
 
-def gather(runs: Sequence[RunFolder], metric: str | None, against: str | None, stopped: str) -> Material:
+def gather(
+    runs: Sequence[RunFolder], metric: str | None, against: str | None, stopped: str, hold: Sequence[str] | None
+) -> Material:
     """All that the page says, computed."""
     from analysis.comparison import compare
     from analysis.comparison_importance import importances
@@ -72,9 +75,9 @@ def gather(runs: Sequence[RunFolder], metric: str | None, against: str | None, s
 
     everything = load(runs, metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
-    parts = associate_parts(everything, (everything.metric, "gap_acc"))
-    found = compare(results, against)
-    return Material(results, everything, found, importances(results), associate_models(everything), parts)
+    parts = associate_parts(everything, (everything.metric, "gap_acc"), hold)
+    models = associate_models(everything, hold)
+    return Material(results, everything, compare(results, against), importances(results), models, parts)
 
 
 @app.command(epilog=EXAMPLES)
@@ -90,6 +93,10 @@ def report(
     stopped: Annotated[
         str, typer.Option(help="Trials that a scheduler stopped: left-out, or all trials at equal-epochs.")
     ] = "left-out",
+    hold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD", help="Field that correlations hold (default: nuisance)."),
+    ] = None,
     storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
 ) -> None:
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
@@ -100,7 +107,9 @@ def report(
     found = find_runs(runs, storage)
     page = output or (found[0].path if len(found) == 1 else storage) / "report.html"
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
-    write_report(found, page, page.parent / "figures", metric, against, stopped, command)
+    write_report(
+        found, page, page.parent / "figures", metric, against, stopped, [] if hold == ["none"] else hold, command
+    )
     print(f"{page} and {len(list((page.parent / 'figures').glob('*.svg')))} figures in {page.parent / 'figures'}")
 
 

@@ -14,7 +14,7 @@ from analysis.comparison_words import association_words, name_of
 from analysis.report_page import Cell, Section, paragraph, table
 from analysis.report_sections import Drawer, Material, rho_cell, weight_distributions
 
-MODELS = 3  # architectures with bars of their own
+MODELS = 4  # blocks and architectures with bars of their own
 SHOWN = 12  # associations in a table
 ORDER_WARNING = (
     "A flattened weight tensor is a series in an arbitrary order: Sample Entropy and the other ordered measures "
@@ -44,17 +44,18 @@ def weights(material: Material, draw: Drawer) -> Section:
 
 
 def _by_layer(material: Material, draw: Drawer, rows: pd.DataFrame) -> Iterator[str]:
-    """A figure for each architecture: models whose tensors have the same names."""
+    """A figure for each block and architecture: models whose tensors have the same names."""
     names = pd.Series({trial: tuple(dict.fromkeys(part)) for trial, part in rows.groupby("trial")["tensor"]})
-    models = material.everything.trials.drop_duplicates("trial").set_index("trial")["model"]
-    for number, tensors in enumerate(list(dict.fromkeys(names))[:MODELS]):
-        trials = names.index[[own == tensors for own in names]]
-        part = rows[rows["trial"].isin(trials)]
-        model = models[trials[0]]
+    trials = material.everything.trials.drop_duplicates("trial").set_index("trial")
+    kinds = pd.DataFrame({"block": trials["block"], "tensors": names}).dropna()
+    for number, (block, tensors) in enumerate(list(dict.fromkeys(kinds.itertuples(index=False, name=None)))[:MODELS]):
+        members = [trial for trial, *kind in kinds.itertuples(name=None) if tuple(kind) == (block, tensors)]
+        model = trials["model"][members[0]]
         caption = (
-            f"Complexity by layer of {model}: means over {len(trials)} finished trials and their seeds at the best "
-            "epoch, with standard deviations; the thin line is where the layer began."
+            f"Complexity by layer of {model} on {block}: means over {len(members)} finished trials "
+            "and their seeds at the best epoch, with standard deviations; the thin line is where the layer began."
         )
+        part = rows[rows["trial"].isin(members)]
         yield draw.put(f"by_layer_{number}", figures_complexity.complexity_by_layer(part), caption)
 
 
@@ -66,9 +67,9 @@ def performance(material: Material, draw: Drawer) -> Section:
     if not known:
         return Section("performance", "Complexity and performance", html)
     caption = (
-        "Each point is a finished trial. ρ is Spearman's, within each setting, with its 95 % interval."
+        "Each point is a finished trial. ρ is Spearman's with its 95 % interval."
     )  # fmt: skip
-    drawn = figures_complexity.complexity_and_performance(results, material.models)
+    drawn = figures_complexity.complexity_and_performance(results)
     html += draw.put("complexity_and_performance", drawn, caption)
     outcomes = (results.metric, "gap_acc")
     held = f" at equal {' and '.join(known[0].controls)}".replace("_", " ") if known[0].controls else ""

@@ -53,6 +53,10 @@ class RunFolder:
         return self.path / "weights.parquet"
 
     @property
+    def activations_table(self) -> Path:
+        return self.path / "activations.parquet"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 

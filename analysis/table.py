@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = "1"
 COUNTS = {"pairs", "values", "bins"}  # units of columns that are counted, not measured: no mean of theirs is kept
-Kind = Literal["trials", "epochs", "weights"]
+Kind = Literal["trials", "epochs", "weights", "activations"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,21 @@ QUALITIES = {
     "acc": Column(REAL, "accuracy as MedMNIST defines it", "1", "higher"),
     "loss": Column(REAL, "mean loss", "nat", "lower"),
 }
+LAYER = {
+    "layer": Column(TEXT, "name of the module; empty for the whole model"),
+    "position": Column(WHOLE, "place of the module in the order of calls, from 0; -1 for the whole model"),
+    "module_type": Column(TEXT, "type of the module"),
+    "units": Column(WHOLE, "its output units, for images its channels", "units", null=True),
+}
+BEHAVIOUR = {  # on the validation split, only where it is asked for
+    "activation_entropy": Column(REAL, "entropy of activations in 100 bins; of a model the mean", "1", null=True),
+    "activation_sparsity": Column(REAL, "share of activations that are 0; of a model the mean", "1", null=True),
+    "activation_hoyer": Column(REAL, "Hoyer sparsity of the activations", "1", null=True),
+    "activation_dead": Column(REAL, "share of units that are zero for every image", "1", null=True),
+    "sharpness": Column(REAL, "mean rise of the loss 0.05 away in random directions", "nat", "lower", null=True),
+    "sharpness_max": Column(REAL, "largest rise of the loss in those directions", "nat", "lower", null=True),
+}
+OF_MODELS = ("activation_entropy", "activation_sparsity", "sharpness", "sharpness_max")
 
 
 def _qualities(prefix: str, when: str) -> dict[str, Column]:
@@ -162,8 +177,11 @@ def columns(kind: Kind) -> dict[str, Column]:
         return {**IDENTITY, **EPOCH, **_qualities("", "after the epoch")}
     if kind == "weights":
         return {**IDENTITY, **TENSOR, **tensor_measures()}
+    if kind == "activations":
+        return {**IDENTITY, **LAYER, **BEHAVIOUR}
     at_best, at_last = _qualities("", "at the best epoch"), _qualities("final_", "at the last epoch")
-    return {**IDENTITY, **ENDING, **_config_columns(), **LENGTH, **at_best, **at_last, **COST, **model_measures()}
+    complexity = {**model_measures(), **{name: BEHAVIOUR[name] for name in OF_MODELS}}
+    return {**IDENTITY, **ENDING, **_config_columns(), **LENGTH, **at_best, **at_last, **COST, **complexity}
 
 
 def schema(kind: Kind, about: Mapping[str, Any]) -> pa.Schema:

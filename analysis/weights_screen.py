@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
@@ -22,10 +23,23 @@ from analysis.tensors import read_learned
 from analysis.weights_table import Row, measure_file, model_means
 from trainables.errors import InputError
 
-SHOWN = ("lmc", "sample_entropy", "alpha", "effective_rank_share", "weight_kurtosis", "weight_sparsity")
-HEADS = {"weight_sparsity": "zeros", "weight_kurtosis": "excess kurtosis", "effective_rank_share": "eff. rank share"}
+SHOWN = (
+    "lmc",
+    "sample_entropy",
+    "sample_entropy_shuffled",
+    "alpha",
+    "effective_rank_share",
+    "weight_kurtosis",
+    "weight_sparsity",
+)
+HEADS = {
+    "sample_entropy_shuffled": "the same shuffled",
+    "weight_sparsity": "zeros",
+    "weight_kurtosis": "excess kurtosis",
+    "effective_rank_share": "eff. rank share",
+}
 WHERE = ("file", "tensor", "position", "module_type", "shape", "size")
-CELL = 10  # columns of a number on the screen
+CELL, PAIR = 10, 18  # columns of a number on the screen, and of two with an arrow
 
 
 def file_rows(files: Sequence[Path], measures: Sequence[str]) -> Iterator[Row]:
@@ -76,7 +90,7 @@ def print_rows(console: Console, rows: Sequence[Row], measures: Sequence[str]) -
     shown = columns_for(measures, console.width)
     for path in dict.fromkeys(row["file"] for row in rows):
         part = [row for row in rows if row["file"] == path]
-        console.print(weights_table(part, shown, path))
+        console.print(weights_table(part, shown, Path(path).name))
         known = read_learned(Path(path))[2] is not None
         guessed = "" if known else "; module types are guessed from names and shapes"
         console.print(f"[dim]{sum(row['size'] for row in part):,} weights in {len(part)} tensors{guessed}[/dim]")
@@ -104,11 +118,11 @@ def weights_table(rows: Sequence[Row], shown: Sequence[str], title: str) -> Tabl
     return grid
 
 
-def number(value: float | None) -> str:
-    """Four significant figures; `-` where a measure is undefined."""
+def number(value: float | None, figures: int = 4) -> str:
+    """So many significant figures; `-` where a measure is undefined."""
     if value is None or math.isnan(value):
         return "-"
-    return f"{value:.4g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2g}"
+    return f"{value:.{figures}g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2g}"
 
 
 @contextmanager
@@ -132,3 +146,33 @@ def print_measured(console: Console, run: RunFolder, found: Measured, measures: 
     else:
         text = f"nothing to do: all {len(measures)} measures are there (--again measures them again)"
     console.print(f"{text}; in {run.weights_table}", highlight=False, soft_wrap=True)
+
+
+def print_layers(console: Console, run: RunFolder, measures: Sequence[str]) -> None:
+    """A table for each dataset and model: every tensor before training and at the best epoch, means over trials."""
+    weights, trials = table.read(run.weights_table, "weights"), table.read(run.trials_table)
+    settings = trials.drop_duplicates("trial_id")[["trial_id", "dataset", "image_size", "model"]]
+    rows = weights.merge(settings, on="trial_id")
+    shown = [name for name in measures if rows[name].notna().any()][: max(1, (console.width - 42) // PAIR)]
+    for setting, part in rows.groupby(["dataset", "image_size", "model"], sort=False, dropna=False):
+        dataset, size, model = setting
+        title = f"{model} on {dataset}" + (f" at {size:.0f} px" if size == size else "")
+        console.print(
+            _layers_table(part, shown, f"{title}: {part['trial_id'].nunique()} trials, from the start to best")
+        )
+
+
+def _layers_table(rows: pd.DataFrame, shown: Sequence[str], title: str) -> Table:
+    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column("tensor", overflow="fold", min_width=12)
+    grid.add_column("type", overflow="fold", min_width=6)
+    grid.add_column("shape", overflow="fold", justify="right", min_width=8)
+    for name in shown:
+        grid.add_column(name.replace("_", " "), justify="right", max_width=PAIR)
+    finite = rows.assign(**rows[list(shown)].astype(float).replace([math.inf, -math.inf], math.nan))
+    means = finite.groupby(["tensor", "stage"])[list(shown)].mean()
+    for row in rows.drop_duplicates("tensor").sort_values("position").to_dict("records"):
+        pairs = ([means[name].get((row["tensor"], stage)) for stage in ("initial", "best")] for name in shown)
+        cells = [" → ".join(number(value, 3) for value in pair) for pair in pairs]
+        grid.add_row(row["tensor"], row["module_type"], "×".join(map(str, row["shape"])), *cells)
+    return grid

@@ -107,7 +107,7 @@ def _weighted_mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
 def write_complexity(run: RunFolder, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
     """Write `weights.parquet`, then the model-level columns of `trials.parquet`."""
     table.write(run.weights_table, "weights", rows, about)
-    trials = pq.read_table(run.trials_table)
+    trials = _with_behaviour(run, pq.read_table(run.trials_table))
     means = {key: model_means(part) for key, part in _by_replicate(rows).items()}
     keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
     for name, field in zip(table.model_measures(), _model_fields(), strict=True):
@@ -115,6 +115,25 @@ def write_complexity(run: RunFolder, rows: Sequence[Row], about: Mapping[str, An
         values = [missing if (found := means.get(key, {}).get(name)) is None else found for key in keys]
         trials = _set_column(trials, field, pa.array(values, pa.float64()))
     table.write_arrow(run.trials_table, trials)
+
+
+def write_behaviour(run: RunFolder, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
+    """Write `activations.parquet`, then its columns of `trials.parquet`."""
+    table.write(run.activations_table, "activations", rows, about)
+    table.write_arrow(run.trials_table, _with_behaviour(run, pq.read_table(run.trials_table)))
+
+
+def _with_behaviour(run: RunFolder, trials: pa.Table) -> pa.Table:
+    """The trials with what `activations.parquet` says of whole models, where there is one."""
+    if not run.activations_table.exists():
+        return trials
+    rows = table.read_arrow(run.activations_table, "activations").to_pylist()
+    models = {(row["trial_id"], row["seed"]): row for row in rows if row["layer"] == ""}
+    keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
+    for name in table.OF_MODELS:
+        values = [models.get(key, {}).get(name) for key in keys]
+        trials = _set_column(trials, table.schema("trials", {}).field(name), pa.array(values, pa.float64()))
+    return trials
 
 
 def _model_fields() -> list[pa.Field]:

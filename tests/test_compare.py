@@ -360,7 +360,7 @@ def test_few_trials_have_no_importance(results: Results) -> None:
 
 
 def test_measures_go_with_outcomes_over_means_of_trials(results: Results, run: RunFolder) -> None:
-    found = {(one.measure, one.outcome): one for one in associate_models(results)}
+    found = {(one.measure, one.outcome): one for one in associate_models(results, [])}
     frame = pd.read_parquet(run.trials_table).query("status == 'completed'")
     means = frame.groupby("trial_id")[["lmc", "sample_entropy", "test_acc"]].mean()
     for measure in ("lmc", "sample_entropy"):
@@ -383,10 +383,31 @@ def test_parameters_and_epochs_are_held_where_they_vary(tmp_path: Path) -> None:
     other = [112 + 7 * (i % 5) for i in range(len(frame))]
     index = frame.schema.get_field_index("parameters")
     table.write_arrow(runs[1].trials_table, frame.set_column(index, frame.schema.field("parameters"), [other]))
-    found = {(one.measure, one.outcome): one for one in associate_models(load(runs))}
+    found = {(one.measure, one.outcome): one for one in associate_models(load(runs), [])}
     one = found["sample_entropy", "val_auc"]
     assert one.controls == ("parameters",)
     assert one.partial.rho != one.plain.rho
+
+
+def test_what_a_nuisance_field_moves_is_no_relation_once_it_is_held(tmp_path: Path) -> None:
+    """Measure and outcome follow the rate and nothing else: related as they stand, unrelated at equal rates."""
+    rng = np.random.default_rng(0)
+
+    def by_rate(config: Mapping[str, Any], seed: int, epoch: int) -> float:
+        return 0.5 + 0.1 * math.log10(config["lr"]) / 10 + 0.002 * rng.random()
+
+    rates = [float(rate) for rate in np.geomspace(1e-4, 1e-1, 12)]
+    run = make_run(tmp_path / "s" / "a", {"activation": ["a", "b", "c"]}, {"lr": rates}, by_rate)
+    found = {(one.measure, one.outcome): one for one in associate_models(load([run]))}
+    one = found["lmc", "gap_acc"]
+    assert one.controls == ("lr",)
+    val = found["lmc", "test_acc"]
+    frame = pd.read_parquet(run.trials_table).groupby("trial_id")[["lmc", "test_acc", "lr"]].mean()
+    held = spearman(frame["lmc"], frame["test_acc"], None, [frame["lr"]])
+    assert (val.partial.rho, val.partial.p) == pytest.approx((held.rho, held.p))
+    assert val.plain.rho > 0.9
+    with pytest.raises(InputError, match="numeric field to hold"):
+        associate_models(load([run]), ["activation"])
 
 
 def test_parts_are_module_types_and_thirds_of_the_depth() -> None:
@@ -421,7 +442,7 @@ def test_a_part_is_a_mean_weighted_by_size_without_what_is_undefined() -> None:
 
 
 def test_parts_are_related_to_outcomes(results: Results, run: RunFolder) -> None:
-    found = {(one.part, one.measure, one.outcome): one for one in associate_parts(results, ("val_auc",))}
+    found = {(one.part, one.measure, one.outcome): one for one in associate_parts(results, ("val_auc",), [])}
     weights = pd.read_parquet(run.weights_table).query("stage == 'best' and module_type == 'Linear'")
     frame = pd.read_parquet(run.trials_table).query("status == 'completed'")
     means = pd.concat(

@@ -169,7 +169,7 @@ FIGURES: dict[str, Any] = {
     "heat map": lambda r: figures.heat_map(r, "lr"),
     "layers": lambda r: figures_complexity.complexity_by_layer(r.frame("weights")),
     "along": figures_complexity.complexity_along_training,
-    "performance": lambda r: figures_complexity.complexity_and_performance(r, associate_models(r), outcome="gap_acc"),
+    "performance": lambda r: figures_complexity.complexity_and_performance(r, outcome="gap_acc"),
     "forest": lambda r: figures_complexity.correlation_forest(associate_models(r), ("val_auc",)),
 }
 
