@@ -80,7 +80,7 @@ EPOCH = {
     "notes": Column(TEXT, "what the user should know of the epoch"),
 }
 TENSOR = {
-    "stage": Column(TEXT, "which weights: initial, best or final"),
+    "stage": Column(TEXT, "which weights: initial, best or final, or epoch_0005 and the like along training"),
     "epoch": Column(WHOLE, "epoch that the weights are from; 0 before training", "epochs"),
     "tensor": Column(TEXT, "name of the weight tensor"),
     "position": Column(WHOLE, "place of the tensor in the model, from 0"),

@@ -13,7 +13,7 @@ from tests.short_training import digits, go_on, resumed_after, small_config, spl
 from trainables.config import TrialConfig
 from trainables.early_stopping import Patience
 from trainables.evaluation import Quality
-from trainables.replicates import epoch_row, mean_and_spread, train_replicates
+from trainables.replicates import by_layer, epoch_row, mean_and_spread, train_replicates
 from trainables.training import EpochMetrics
 
 INFO = digits().info
@@ -52,8 +52,22 @@ def test_early_stopping_ends_each_replicate_in_its_own_time() -> None:
             assert (m.images > 0) == (epoch <= lengths[number])
             assert not (m.is_best and epoch > lengths[number])
     rows = [epoch_row(m) for m in together[-1]]
-    means = mean_and_spread(rows)  # type: ignore[arg-type]
+    means = mean_and_spread(rows)
     assert means["val_auc"] == pytest.approx(sum(epochs[-1].quality["val"].auc for epochs in alone) / 4)
+
+
+def test_the_row_of_an_epoch_has_gradients_and_learned_values_by_layer() -> None:
+    config = small_config(activation="learned_threshold")
+    epochs = run_replicates(config)
+    rows = [epoch_row(epoch[0]) for epoch in epochs]
+    assert set(rows[0]["gradient_norms"]) == {"1", "2", "3", "4", "5"}  # linear layers and thresholds
+    for row, epoch in zip(rows, epochs, strict=True):
+        assert row["gradient_norm"] == pytest.approx(math.hypot(*row["gradient_norms"].values()), rel=1e-4)
+        assert row["learned"] == pytest.approx(dict(epoch[0].learned), rel=1e-4)
+    assert by_layer([row["learned"] for row in rows]) == {
+        layer: [rows[0]["learned"][layer], rows[1]["learned"][layer]] for layer in epochs[0][0].learned
+    }
+    assert by_layer([{"a": 1.0}, {}, {"b": 2.0}]) == {"a": [1.0, None, None], "b": [None, None, 2.0]}
 
 
 def test_early_stopping_survives_a_resume_before_and_after_it_has_struck(tmp_path: Path) -> None:

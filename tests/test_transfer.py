@@ -196,7 +196,7 @@ def changed_stages(model: nn.Module, before: dict[str, Tensor], config: TrialCon
         ("full", [True, True, True, True]),
     ],
 )
-@pytest.mark.parametrize("stochastic", ["none", "multiplicative_noise"])
+@pytest.mark.parametrize("stochastic", ["none", "drop_connect"])
 def test_strategy_trains_what_it_says(
     transfer: str, expected: list[bool], stochastic: str, file: Callable[..., Path]
 ) -> None:
@@ -208,6 +208,33 @@ def test_strategy_trains_what_it_says(
     assert model_size(config, digits().info).trained == sum(
         p.numel() for p in state.model.parameters() if p.requires_grad
     )
+
+
+@pytest.mark.parametrize("stochastic", ["stochastic_depth", "additive_noise", "dropout", "drop_connect"])
+@pytest.mark.parametrize("transfer", ["frozen", "partial:1", "full"])
+@pytest.mark.parametrize("name", ["cnn", "resnet18", "vgg16"])
+def test_random_layers_are_refused_just_where_they_would_draw_nothing(
+    name: str, transfer: str, stochastic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stochastic == "stochastic_depth" and name != "resnet18":
+        return  # no residual branches
+    own = {"cnn": {}, "resnet18": {"stem": "small"}, "vgg16": {"dropout": 0.0}}[name]
+    strength = 0.9 if stochastic == "stochastic_depth" else None
+    config = make_config(
+        {"model": name, "transfer": transfer, "stochastic": stochastic, "stochastic_strength": strength, **own}
+    )
+    info, inputs = images(32), torch.rand(8, 1, 32, 32)
+    with monkeypatch.context() as patch:
+        patch.setattr("trainables.stochastic_layers.frozen_paths", lambda model, config: ())  # nothing is refused
+        model = built(config, info)
+    freeze(model, config)
+    model.train()
+    draws = not torch.equal(model(inputs), model(inputs))
+    if draws:
+        model_size(config, info)
+    else:
+        with pytest.raises(InputError, match=f"{stochastic} has no effect with transfer={transfer}: all its places"):
+            model_size(config, info)
 
 
 def test_a_frozen_stage_stays_in_evaluation_in_the_model_and_in_its_copies(file: Callable[..., Path]) -> None:

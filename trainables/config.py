@@ -122,6 +122,9 @@ class TrialConfig(BaseModel):
     profile: Literal["none", "medical"] = _field(
         "none", "medical: gradients clipped at 1, and nothing that trades exactness for speed"
     )
+    save_every: int = _field(
+        0, "epochs from one set of weights that is kept along training to the next; 0: none is", "epochs", ge=0
+    )
     seeds: tuple[Seed, ...] = _field((0,), "one replicate is trained per seed", min_length=1)
 
     @field_validator(*REGISTRIES)
@@ -247,6 +250,8 @@ class TrialConfig(BaseModel):
             if getattr(self, name) != type(self).model_fields[name].default and name not in has_effect:
                 raise ValueError(f"{name} has no effect with {needed}: leave it out")
         self._check_stochastic()
+        if self.save_every > self.epochs:
+            raise ValueError(f"save_every={self.save_every} keeps nothing of {self.epochs} epochs: choose less, or 0")
         if self.optimizer == "sgd_nesterov" and self.momentum == 0:
             raise ValueError("momentum=0: sgd_nesterov needs some; choose optimizer=sgd")
         if self.batch_size < 2 * self.accumulate:

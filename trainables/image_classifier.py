@@ -72,7 +72,7 @@ def train_trial(
     splits = to_device(data, normalization, device)
     writer = _CheckpointWriter(folder / CHECKPOINT)
     for epoch in itertools.chain(_unreported(job, states), train_replicates(job.config, data.info, splits, states)):
-        _save_epoch(folder, states, metadata)
+        _save_epoch(folder, states, metadata, job.config.save_every)
         saved = writer.save_if_due(states)
         finite = all(metrics.finite for metrics in epoch)
         tune.report(_report(job, attempt, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
@@ -127,11 +127,17 @@ def _save_initial(folder: Path, states: list[TrainingState], metadata: Mapping[i
         save_weights(place / "initial_model.safetensors", state.model.state_dict(), metadata[state.seed], 0)
 
 
-def _save_epoch(folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]]) -> None:
-    """Before the report, since a trial that is stopped never returns from it."""
+def _save_epoch(
+    folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]], every: int
+) -> None:
+    """Before the report, since a trial that is stopped never returns from it. every: as `TrialConfig.save_every`."""
     for state in states:
         place = folder / f"seed_{state.seed}"
-        save_weights(place / "final_model.safetensors", state.model.state_dict(), metadata[state.seed], state.epoch)
+        names = ["final_model"]
+        if every and state.epoch % every == 0:
+            names.append(f"epoch_{state.epoch:04d}_model")
+        for name in names:
+            save_weights(place / f"{name}.safetensors", state.model.state_dict(), metadata[state.seed], state.epoch)
         if state.best and state.best_weights and (state.best.epoch == state.epoch or not _has_best(place)):
             save_weights(place / "best_model.safetensors", state.best_weights, metadata[state.seed], state.best.epoch)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from statistics import fmean, stdev
+from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
@@ -58,8 +59,8 @@ def metric_values(metrics: EpochMetrics) -> dict[str, float]:
     return {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in QUALITIES}
 
 
-def epoch_row(metrics: EpochMetrics) -> dict[str, float | int | bool | str]:
-    """One row of `epochs.parquet`: one replicate, one epoch; and what else is worth knowing of it."""
+def epoch_row(metrics: EpochMetrics) -> dict[str, Any]:
+    """One row of `epochs.parquet`: one replicate, one epoch; and what else is worth knowing of it, some by layer."""
     return {
         "seed": metrics.seed,
         "epoch": metrics.epoch,
@@ -70,10 +71,23 @@ def epoch_row(metrics: EpochMetrics) -> dict[str, float | int | bool | str]:
         "eval_seconds": round(metrics.eval_seconds, 6),
         "images_trained": metrics.images,
         "gradient_norm": total_norm(metrics.gradient_norms),
+        "gradient_norms": _short(metrics.gradient_norms),
+        "learned": _short(metrics.learned),
         **uncertainty(metrics),
         "notes": "; ".join(metrics.notes),
         "stop_reason": metrics.stop_reason,
     }
+
+
+def _short(values: Mapping[str, float]) -> dict[str, float]:
+    """Five digits: they stand in the ledger, once an epoch for each layer."""
+    return {name: float(f"{value:.5g}") for name, value in values.items()}
+
+
+def by_layer(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, list[float | None]]:
+    """`{"layer": [value of the first epoch, ...]}` of values by layer of each epoch; None where an epoch has none."""
+    layers = dict.fromkeys(layer for values in epochs for layer in values)
+    return {layer: [values.get(layer) for values in epochs] for layer in layers}
 
 
 def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
@@ -83,7 +97,7 @@ def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
     return {name: value for name, value in found.items() if not isnan(value)}
 
 
-def mean_and_spread(rows: list[dict[str, float]]) -> dict[str, float]:
+def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Over replicates: `val_auc` is the mean, `val_auc_std` the sample standard deviation (NaN for one replicate)."""
     result: dict[str, float] = {}
     for name in METRICS:

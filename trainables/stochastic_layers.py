@@ -26,6 +26,7 @@ from trainables.random_layers import (
 )
 from trainables.random_weights import BayesianLayer, ConcreteDropout, DropConnect, WeightLayer
 from trainables.stochastic_matrices import replace_module, use_stochastic_matrices
+from trainables.transfer import frozen_paths, is_in
 
 STRENGTH, TEMPERATURE, KL = "stochastic_strength", "stochastic_temperature", "kl_weight"
 Transform = Callable[[nn.Module, TrialConfig], nn.Module]
@@ -201,9 +202,23 @@ def strength_of(config: TrialConfig) -> float:
 def apply_stochastic(model: nn.Module, config: TrialConfig) -> nn.Module:
     """The model with the config's stochastic layers in it; changed in place, and for matrices wrapped as well.
 
-    Raises `InputError` where the model has no place for them, or no random layer that an evaluation could sample.
+    Raises `InputError` where the model has no place for them, where all of them would be frozen, and where there is no
+    random layer that an evaluation could sample.
     """
+    before = {id(module) for module in model.modules()}
     model = STOCHASTIC_LAYERS[config.stochastic].transform(model, config)
+    _refuse_idle(model, config, before)
     if config.evaluation_samples and not random_layers(model):
         raise InputError(f"evaluation_samples={config.evaluation_samples}: the model has no random layer: leave it out")
     return model
+
+
+def _refuse_idle(model: nn.Module, config: TrialConfig, before: set[int]) -> None:
+    """Random layers draw nothing in frozen stages, which compute as in evaluation."""
+    added = {id(module) for module in random_layers(model)} - before
+    frozen = frozen_paths(model, config)
+    if added and all(is_in(path, frozen) for path, module in model.named_modules() if id(module) in added):
+        raise InputError(
+            f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its places in "
+            f"{config.model!r} are frozen; choose transfer=full, partial:N of more stages, or another of either"
+        )

@@ -45,9 +45,9 @@ def load_backbone(model: nn.Module, config: TrialConfig) -> None:
     given = read_weights(config)
     state = model.state_dict()
     head = stages_of(model, config)[-1]
-    backbone = [name for name in state if not _is_in(name, head)]
+    backbone = [name for name in state if not is_in(name, head)]
     optional = _optional(model)
-    missing = [name for name in backbone if name not in given and not _is_in(name, optional)]
+    missing = [name for name in backbone if name not in given and not is_in(name, optional)]
     if missing:
         raise InputError(
             f"weights={config.weights}: {len(missing)} of the {len(backbone)} tensors of {config.model}'s backbone are "
@@ -64,21 +64,26 @@ def _optional(model: nn.Module) -> tuple[str, ...]:
     return (*(path for path, _ in hidden_activations(model)), *counters)
 
 
-def _is_in(name: str, paths: tuple[str, ...]) -> bool:
-    return any(name == path or name.startswith(f"{path}.") for path in paths)
-
-
 def freeze(model: nn.Module, config: TrialConfig) -> None:
     """Freeze the backbone's stages but the last N of `partial:N`, in place; none for `scratch` and `full`."""
+    for path in frozen_paths(model, config):
+        _freeze_path(model, path)
+
+
+def frozen_paths(model: nn.Module, config: TrialConfig) -> tuple[str, ...]:
+    """What `freeze` freezes. Raises `InputError` where the backbone has fewer stages than are to be trained."""
     if config.transfer in ("scratch", "full"):
-        return
+        return ()
     backbone = stages_of(model, config)[:-1]
     trained = int(config.transfer.partition(":")[2] or 0)
     if trained > len(backbone):
         raise InputError(f"transfer={config.transfer}: {config.model} has {len(backbone)} stages beside its head")
-    for stage in backbone[: len(backbone) - trained]:
-        for path in stage:
-            _freeze_path(model, path)
+    return tuple(path for stage in backbone[: len(backbone) - trained] for path in stage)
+
+
+def is_in(name: str, paths: tuple[str, ...]) -> bool:
+    """Whether a module, parameter or buffer is one of these paths or lies inside one."""
+    return any(name == path or name.startswith(f"{path}.") for path in paths)
 
 
 def _freeze_path(model: nn.Module, path: str) -> None:
@@ -106,6 +111,6 @@ def parameter_groups(model: nn.Module, config: TrialConfig) -> list[dict[str, An
     head = stages_of(model, config)[-1]
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for name, parameter in trained.items():
-        parts[_is_in(name, head)].append(parameter)
+        parts[is_in(name, head)].append(parameter)
     rates = {True: config.lr, False: config.lr * config.backbone_lr_scale}
     return [{"params": parts[is_head], "lr": rates[is_head]} for is_head in (True, False)]
