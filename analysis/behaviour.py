@@ -25,7 +25,7 @@ from trainables.data.batches import DeviceSplit, batches, to_device
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
-from trainables.evaluation import EVALUATION_BATCH, evaluate
+from trainables.evaluation import evaluate, evaluation_batch
 from trainables.models import build_model
 
 Row = dict[str, Any]
@@ -106,7 +106,7 @@ def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, 
             hooks.append(module.register_forward_hook(hook))
     try:
         model.eval()
-        for inputs, _ in batches(split, EVALUATION_BATCH):
+        for inputs, _ in batches(split, evaluation_batch(split)):
             model(inputs)
     finally:
         for handle in hooks:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainables.activations import hidden_activations, learned_values
 from trainables.data.batches import DeviceSplit, batches
-from trainables.evaluation import EVALUATION_BATCH
+from trainables.evaluation import evaluation_batch
 from trainables.stochastic_matrices import column_sums
 
 SUM_TOLERANCE = 1e-4  # relative; what a sum of thousands of float32 numbers may be off
@@ -112,7 +112,7 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
     try:
         with torch.no_grad():
             model.eval()
-            for inputs, _ in batches(split, EVALUATION_BATCH):
+            for inputs, _ in batches(split, evaluation_batch(split)):
                 model(inputs)
     finally:
         for hook in hooks:
