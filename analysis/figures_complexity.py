@@ -77,6 +77,8 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
 
     Lines are means over the finished trials of a value, weighted over weight matrices by size.
     """
+    from matplotlib.ticker import MaxNLocator
+
     weights = results.frame("weights")
     finished = results.trials.loc[results.trials["finished"], "trial"].unique()
     rows = weights[weights["trial"].isin(finished) & (weights["shape"].map(len) >= 2)]
@@ -95,6 +97,8 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
                 axis.plot(x, y, linewidth=1.4, markersize=5, **style)
             axis.set(ylabel=name_of_measure(measure), title=block, xlabel="epoch" if along.any() else "")
             axis.grid(axis="y")
+            if along.any():
+                axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = {
         label: handle for line in axes for handle, label in zip(*line[0].get_legend_handles_labels(), strict=True)
     }

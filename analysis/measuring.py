@@ -122,7 +122,7 @@ def missing(
             yield Replicate(identity, folder, tuple(parts.items()))
     if every and not along:
         raise InputError(
-            f"{run.path} has no weights by epoch: training kept the initial, best and final ones; leave out --every"
+            f"{run.path} has no weights by epoch: leave out --every, or train with --set save_every={every}"
         )
 
 
