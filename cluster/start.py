@@ -1,0 +1,76 @@
+"""python -m cluster.start NAME --name RUN --storage FOLDER …: run a sweep, or go on with it if it has begun.
+
+The entry point of Kubernetes, SLURM and job submission: whatever starts it again after a loss resumes the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis.command_line import guard
+from trainables.errors import InputError
+
+USAGE = "python -m cluster.start NAME --name RUN --storage FOLDER [options of sweeps.run]"
+
+
+def value_of(option: str, words: Sequence[str]) -> str | None:
+    """The value of an option in a list of words, written `--option value` or `--option=value`; the last one counts."""
+    found = None
+    for position, word in enumerate(words):
+        if word == option and position + 1 < len(words):
+            found = words[position + 1]
+        elif word.startswith(option + "="):
+            found = word.removeprefix(option + "=")
+    return found
+
+
+def sweep_of(words: Sequence[str]) -> str:
+    """The sweep's name as it stands in the results folder. Raises `InputError` where the first word is an option."""
+    if not words or words[0].startswith("-"):
+        raise InputError(f"the first word must be the sweep's name: {USAGE}")
+    return Path(words[0]).stem if words[0].endswith(".py") else words[0]
+
+
+def has_begun(storage: str, sweep: str, run: str) -> bool:
+    """Whether a run's ledger exists in a folder or at a URI of a file system that pyarrow knows.
+
+    Raises `InputError` where the storage cannot be reached: to start afresh then could double a run.
+    """
+    if "://" not in storage:
+        return (Path(storage) / sweep / run / "ledger.jsonl").is_file()
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileSystem, FileType
+
+    try:
+        files, folder = FileSystem.from_uri(storage)
+        found = files.get_file_info(f"{folder}/{sweep}/{run}/ledger.jsonl")
+    except (OSError, ValueError, ArrowException) as error:
+        raise InputError(f"{storage} cannot be read ({error}): check the address and the credentials") from None
+    return bool(found.type == FileType.File)
+
+
+def command(words: Sequence[str]) -> list[str]:
+    """The command that starts or resumes the run. Raises `InputError` where --name or --storage is missing."""
+    sweep = sweep_of(words)
+    run, storage = value_of("--name", words), value_of("--storage", words)
+    if not run or not storage:
+        raise InputError(f"--name and --storage are needed, so that a second start finds the run: {USAGE}")
+    resume = ["--resume"] if has_begun(storage, sweep, run) else []
+    return [sys.executable, "-m", "sweeps.run", *words, *resume]
+
+
+def main() -> None:
+    """Become `sweeps.run`: the process keeps its id, so that signals reach the driver itself."""
+    words = command(sys.argv[1:])
+    print("+", " ".join(words[1:]), flush=True)
+    os.execv(words[0], words)
+
+
+if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"{__doc__}\n{USAGE}")
+    else:
+        guard(main)
