@@ -22,7 +22,7 @@ from trainables.data.arrays import DataInfo
 from trainables.data.batches import DeviceSplit, batches
 from trainables.data.datasets import load
 from trainables.errors import InputError
-from trainables.model_size import model_size
+from trainables.model_size import model_size, model_sizes
 from trainables.models import MODELS, build_model
 from trainables.training import TrainingState, start, train
 
@@ -89,6 +89,18 @@ def test_size_is_the_published_one(name: str) -> None:
         assert size.parameters == meta["num_params"]
         assert size.macs / 1e9 == pytest.approx(meta["_ops"], abs=6e-4)
     assert size.macs / 1e9 == pytest.approx(published.macs, rel=0.04)
+
+
+def test_every_model_has_its_size_for_the_images_or_says_why_not() -> None:
+    pytest.importorskip("timm")
+    sizes = model_sizes(28, 1, 10)
+    assert list(sizes) == list(MODELS)
+    shape = {name: (28,) * dims_of(name) + (1,) for name in MODELS}
+    for name in ("mlp", "cnn", "cnn3d", "resnet18_3d"):
+        info = DataInfo("made", "multi-class", tuple("0123456789"), shape[name])
+        model = built(name, info)
+        assert sizes[name].parameters == sum(p.numel() for p in model.parameters())  # type: ignore[union-attr]
+    assert "study_cnn' needs images of at least 16 px" in str(model_sizes(8)["study_cnn"])
 
 
 @pytest.mark.parametrize(("blocks", "millions"), [(3, 0.27), (5, 0.46), (7, 0.66), (9, 0.85), (18, 1.7)])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, make_config, registry
 from trainables.data.arrays import DataInfo
+from trainables.errors import InputError
 from trainables.models import build_model
 from trainables.transfer import freeze
 
@@ -33,3 +34,21 @@ def model_size(config: TrialConfig, info: DataInfo) -> ModelSize:
     parameters = list(model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     return ModelSize(sum(p.numel() for p in parameters), trained, counter.get_total_flops() // 2)
+
+
+def model_sizes(side: int = 28, channels: int = 1, classes: int = 10) -> dict[str, ModelSize | str]:
+    """The size of every model with its own options, for square images, or cubes where it takes volumes.
+
+    Where a model cannot take such images, or its package is missing, the reason stands in the size's place.
+    """
+    found: dict[str, ModelSize | str] = {}
+    for name in registry("model"):
+        config = make_config({"model": name, "transfer": "scratch"})
+        for axes in (2, 3):
+            info = DataInfo("this", "multi-class", tuple(map(str, range(classes))), (*(side,) * axes, channels))
+            try:
+                found[name] = model_size(config, info)
+                break
+            except InputError as error:
+                found.setdefault(name, str(error))
+    return found
