@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -247,6 +248,16 @@ def test_activation_is_replaced_everywhere(name: str) -> None:
             library = calls(LIBRARY[name](64, 1000).eval(), 3, 64, 64)
         assert seen["sin"] == sum(library[operation] for operation in ACTIVATION_OPERATIONS)
         assert (seen["sigmoid"], seen["_softmax"]) == (library["sigmoid"], library["_softmax"])  # gates, attention
+
+
+def test_a_model_that_ignores_the_activation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the values of a comparison would all be the same network."""
+    plain = SimpleNamespace(OPTIONS=(), build=lambda config, info: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    monkeypatch.setitem(MODELS, "plain", plain)  # type: ignore[arg-type]
+    info = dataset(8, 1, 10)
+    assert isinstance(build_model(make_config({"model": "plain"}), info), nn.Module)
+    with pytest.raises(InputError, match="activation=tanh has no effect on model 'plain': its file must build"):
+        build_model(make_config({"model": "plain", "activation": "tanh"}), info)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,7 +1,8 @@
 """The models: every file here is one model, or a family that lists its `NAMES`.
 
 A model file holds `OPTIONS` (the config fields that it reads beside `activation`) and
-`build(config, info) -> nn.Module`, which maps (B, C, [D,] H, W) to logits (B, classes). It may hold
+`build(config, info) -> nn.Module`, which maps (B, C, [D,] H, W) to logits (B, classes), takes every hidden activation
+from `make_activation(config.activation)` and refuses images that it cannot take (`_inputs.need_2d`). It may hold
 
 - `OWN`: the values that config fields take where they are left out, such as the model's own activation;
 - `stages(model)`: its parts from input to classifier, each a tuple of paths of modules or parameters; the last one is
@@ -20,8 +21,10 @@ from types import ModuleType
 
 from torch import nn
 
+from trainables.activations import hidden_activations
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
+from trainables.errors import InputError
 
 
 def _find_models() -> dict[str, ModuleType]:
@@ -41,7 +44,14 @@ def build_model(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 def build_plain(config: TrialConfig, info: DataInfo) -> nn.Module:
     """The same without its stochastic layers: what pretrained weights fit."""
-    model: nn.Module = MODELS[config.model].build(config, info)
+    file = MODELS[config.model]
+    model: nn.Module = file.build(config, info)
+    own = getattr(file, "OWN", {}).get("activation", TrialConfig.model_fields["activation"].default)
+    if config.activation != own and next(hidden_activations(model), None) is None:
+        raise InputError(
+            f"activation={config.activation} has no effect on model {config.model!r}: its file must build hidden "
+            "activations with make_activation(config.activation)"
+        )
     return model
 
 
