@@ -1,0 +1,140 @@
+"""What NVIDIA's driver says of the GPUs of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """A process on a GPU. memory_mb: MiB, None where the driver does not tell. trial: which one it trains, if known."""
+
+    pid: int
+    name: str
+    memory_mb: float | None
+    trial: str = ""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU. Per cent, MiB, degrees Celsius, watts; None where this GPU has no such sensor."""
+
+    index: int
+    name: str
+    utilization: float | None
+    memory_used_mb: float | None
+    memory_total_mb: float | None
+    temperature: float | None
+    power: float | None
+    power_limit: float | None
+    processes: tuple[GpuProcess, ...] = ()
+
+    @property
+    def memory_percent(self) -> float | None:
+        """Memory in use, in per cent of all."""
+        if not self.memory_total_mb or self.memory_used_mb is None:
+            return None
+        return 100 * self.memory_used_mb / self.memory_total_mb
+
+
+def read_gpus(nvml: Any, processes: bool = True) -> tuple[list[Gpu], str]:
+    """All GPUs, and why there are none ("" where there are).
+
+    nvml: the module `pynvml` of nvidia-ml-py, or one with its functions; it is initialised and shut down here.
+    A single sensor that fails leaves None; only a driver that is missing or broken ends the reading.
+    """
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        return [], f"no NVIDIA driver ({error})"
+    try:
+        return [_read_one(nvml, index, processes) for index in range(nvml.nvmlDeviceGetCount())], ""
+    except nvml.NVMLError as error:
+        return [], f"NVIDIA's driver does not answer ({error})"
+    finally:
+        nvml.nvmlShutdown()
+
+
+def local_gpus(processes: bool = True) -> tuple[list[Gpu], str]:
+    """`read_gpus` with the real driver."""
+    try:
+        import pynvml
+    except ImportError:
+        return [], "nvidia-ml-py is not installed: pip install nvidia-ml-py"
+    return read_gpus(pynvml, processes)
+
+
+def _read_one(nvml: Any, index: int, processes: bool) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+
+    def ask(function: Callable[..., Any], *more: Any) -> Any:
+        try:
+            return function(handle, *more)
+        except nvml.NVMLError:
+            return None
+
+    name = ask(nvml.nvmlDeviceGetName) or "unknown"
+    memory = ask(nvml.nvmlDeviceGetMemoryInfo)
+    rates = ask(nvml.nvmlDeviceGetUtilizationRates)
+    return Gpu(
+        index=index,
+        name=name.decode() if isinstance(name, bytes) else str(name),
+        utilization=None if rates is None else float(rates.gpu),
+        memory_used_mb=None if memory is None else memory.used / MIB,
+        memory_total_mb=None if memory is None else memory.total / MIB,
+        temperature=_number(ask(nvml.nvmlDeviceGetTemperature, nvml.NVML_TEMPERATURE_GPU)),
+        power=_watts(ask(nvml.nvmlDeviceGetPowerUsage)),
+        power_limit=_watts(ask(nvml.nvmlDeviceGetEnforcedPowerLimit)),
+        processes=_processes(ask(nvml.nvmlDeviceGetComputeRunningProcesses) or []) if processes else (),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _watts(milliwatts: Any) -> float | None:
+    return None if milliwatts is None else milliwatts / 1000
+
+
+def _processes(entries: list[Any]) -> tuple[GpuProcess, ...]:
+    found = []
+    for entry in sorted(entries, key=lambda entry: int(entry.pid)):
+        memory = None if entry.usedGpuMemory is None else entry.usedGpuMemory / MIB
+        found.append(GpuProcess(entry.pid, process_name(entry.pid), memory, trial_of(entry.pid)))
+    return tuple(found)
+
+
+def process_name(pid: int) -> str:
+    """The title of a process: `ray::…` for Ray's workers, else the program's name; "gone" where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        title = " ".join(process.cmdline()[:1])
+        return title if title.startswith("ray::") else process.name()
+    except psutil.NoSuchProcess:
+        return "gone"
+    except psutil.AccessDenied:
+        return "not ours"
+
+
+def trial_of(pid: int) -> str:
+    """The trial that a worker trains, from the name of the thread that trains it (`trial 0007`); "" if unknown.
+
+    The name of a thread and not the process's title, which Ray writes anew at every call of an actor.
+    """
+    from pathlib import Path
+
+    for path in sorted(Path(f"/proc/{pid}/task").glob("*/comm")):
+        try:
+            name = path.read_text().strip()
+        except OSError:  # the thread has ended since it was listed
+            continue
+        if name.startswith("trial "):
+            return name.removeprefix("trial ")
+    return ""
