@@ -472,7 +472,8 @@ def test_trains_two_epochs_and_learns_images_by_heart(name: str, request: pytest
     epochs = list(train(config, info, {"train": everything, "val": few, "test": few}, state))
     assert [metrics.epoch for metrics in epochs] == [1, 2]
     assert all(metrics.finite for metrics in epochs)
-    assert _steps_until_known(state, everything, fit) < fit.steps
+    known = _steps_until_known(state, everything, fit)
+    assert known < fit.steps, f"{name} knows {fit.images} images after more than {fit.steps} steps: see FITS"
 
 
 def _steps_until_known(state: TrainingState, split: DeviceSplit, fit: Fit) -> int:
