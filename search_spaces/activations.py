@@ -2,6 +2,7 @@
 
 Size: 12 activations × 4 learning rates × 3 seeds, at most 12 epochs, ASHA among the rates of each activation. The
 likeliest rate comes first, so that the others meet a good peer at the rungs.
+Cost: 48 trials of 1 epoch and 1 seed took 44 s on 2 busy cores, start and figures included (`--epochs 1 --seeds 1`).
 """
 
 from ray import tune

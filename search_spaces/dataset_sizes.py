@@ -3,6 +3,8 @@
 Add `--set image_size=28,64,128,224` where those files are there: the same model then sees every size.
 
 Size: 5 fractions of the training images × 2 learning rates × 3 seeds, 20 epochs each, no early stopping.
+Cost: 5 trials of 1 epoch and 1 seed took 38 s on 2 busy cores, start and figures included (`--epochs 1 --seeds 1
+--set lr=0.001`).
 """
 
 from ray import tune

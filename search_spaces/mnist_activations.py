@@ -1,6 +1,8 @@
 """The MNIST study's grid: activations × two MLPs, dropout 0.2, Adam 0.001, batch 128.
 
 Size: 8 activations × 2 networks × 3 seeds, at most 30 epochs with early stopping (patience 5).
+Cost: 16 trials of 1 epoch, 1 seed and a fifth of the images took 59 s on 2 busy cores, start and figures included
+(`--epochs 1 --seeds 1 --set data_fraction=0.2`).
 """
 
 from ray import tune

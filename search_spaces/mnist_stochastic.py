@@ -1,6 +1,8 @@
 """The MNIST study's stochastic matrices: every layer maps the probability simplex to itself.
 
 Size: 2 kinds of matrix × 2 temperatures × 2 activations × 2 rates × 3 seeds, at most 100 epochs, patience 20.
+Cost: 8 trials of 1 epoch, 1 seed and a tenth of the images took 69 s on 2 busy cores, start and figures included
+(`--epochs 1 --seeds 1 --set data_fraction=0.1 --set lr=0.1`).
 """
 
 from ray import tune

@@ -1,6 +1,8 @@
 """Which regulariser helps a small network on few images: weight decay, dropout, label smoothing, averaging?
 
 Size: 7 settings × 2 learning rates × 3 seeds, 30 epochs each, no early stopping.
+Cost: 7 trials of 1 epoch and 1 seed took 61 s on 2 busy cores, start and figures included (`--epochs 1 --seeds 1
+--set lr=0.001`).
 """
 
 from ray import tune

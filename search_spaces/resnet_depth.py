@@ -1,6 +1,8 @@
 """Does depth help with and without skip connections? Gradient norms by epoch are in `epochs.parquet`.
 
 Size: 4 depths × with or without skips × 2 learning rates × 3 seeds, 20 epochs each, no early stopping.
+Cost: 4 trials of 1 epoch and 1 seed took 42 s on 2 busy cores, start and figures included (`--epochs 1 --seeds 1
+--set lr=0.001 --set blocks=1,2`).
 """
 
 from ray import tune

@@ -1,6 +1,7 @@
 """Which learning-rate schedule is best, when each gets its own best peak rate?
 
 Size: 8 schedules × 4 peak rates × 3 seeds, 20 epochs each; no early stopping, since schedules differ at their ends.
+Cost: 32 trials of 1 epoch and 1 seed took 48 s on 2 busy cores, start and figures included (`--epochs 1 --seeds 1`).
 """
 
 from ray import tune
