@@ -85,7 +85,7 @@ class _Cluster:
         """One sample of each node that answers, the head first. Raises `InputError` where none does."""
         from cluster.ray_nodes import ask_all, living_nodes, start_probes
 
-        nodes = living_nodes()
+        nodes = list({node.address: node for node in reversed(living_nodes())}.values())[::-1]  # each machine once
         known = {node.node_id: self.probes[node.node_id] for node in nodes if node.node_id in self.probes}
         self.probes = known | start_probes([node for node in nodes if node.node_id not in known])
         probes = {node.node_id: self.probes[node.node_id] for node in nodes}

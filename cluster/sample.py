@@ -13,7 +13,7 @@ from cluster.gpu import Gpu, GpuProcess, local_gpus, process_name, trial_of
 MIB = 2**20
 CPU_INTERVAL = 0.2  # seconds over which the processors' load is measured
 WORKER_TITLE = "ray::"
-NOT_WORKERS = ("IDLE", "Agent")  # those that wait, and the helpers that Ray starts on every node
+NOT_WORKERS = ("IDLE", "Agent", "::Probe")  # those that wait, Ray's helpers on every node, and our own
 
 
 @dataclass(frozen=True)

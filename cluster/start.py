@@ -1,6 +1,6 @@
 """python -m cluster.start NAME --name RUN --storage FOLDER …: run a sweep, or go on with it if it has begun.
 
-The entry point of Kubernetes, SLURM and job submission: whatever starts it again after a loss resumes the same run.
+The entry point on clusters, of Kubernetes and of SLURM: whatever starts it again after a loss resumes the same run.
 """
 
 from __future__ import annotations
