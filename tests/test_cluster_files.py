@@ -55,6 +55,7 @@ def test_the_code_is_not_found_from_elsewhere(tmp_path: Path) -> None:
     assert "file_mounts" in failures(content("cluster.yaml"), tmp_path)
 
 
+GPU = ("available_node_types", "gpu", "node_config")
 MUTATIONS = [
     ("cluster.yaml", ["max_workers"], "four", "structure"),
     ("cluster.yaml", ["head_node_type"], "nobody", "structure"),
@@ -66,13 +67,13 @@ MUTATIONS = [
     ("cluster.yaml", ["setup_commands"], ["pip install ray"], "versions"),
     ("cluster.yaml", ["provider", "availability_zone"], "eu-west-1a", "provider"),
     ("cluster.yaml", ["provider", "cache_stoped_nodes"], False, "provider"),
-    ("cluster.yaml", ["available_node_types", "gpu", "node_config", "InstanceType"], "g4dn.xlrge", "node_config"),
-    ("cluster.yaml", ["available_node_types", "gpu", "node_config", "InstanceTyp"], "g4dn.xlarge", "node_config"),
-    ("cluster.yaml", ["available_node_types", "gpu", "node_config", "InstanceMarketOptions"], {"MarketType": "sopt"}, "node_config"),
+    ("cluster.yaml", [*GPU, "InstanceType"], "g4dn.xlrge", "node_config"),
+    ("cluster.yaml", [*GPU, "InstanceTyp"], "g4dn.xlarge", "node_config"),
+    ("cluster.yaml", [*GPU, "InstanceMarketOptions"], {"MarketType": "sopt"}, "node_config"),
     ("gcp.yaml", ["available_node_types", "gpu", "resources"], {"CPU": 4}, "resources"),
-    ("gcp.yaml", ["available_node_types", "gpu", "node_config", "machinType"], "g2-standard-4", "node_config"),
-    ("gcp.yaml", ["available_node_types", "gpu", "node_config", "scheduling"], {"onHostMaintenance": "MIGRATE"}, "node_config"),
-    ("gcp.yaml", ["available_node_types", "gpu", "node_config", "scheduling"], {"onHostMaintenance": "TERMINATE", "provisioningModel": "SPOTTY"}, "node_config"),
+    ("gcp.yaml", [*GPU, "machinType"], "g2-standard-4", "node_config"),
+    ("gcp.yaml", [*GPU, "scheduling"], {"onHostMaintenance": "MIGRATE"}, "node_config"),
+    ("gcp.yaml", [*GPU, "scheduling"], {"onHostMaintenance": "TERMINATE", "provisioningModel": "SPOTTY"}, "node_config"),
     ("local.yaml", ["provider", "worker_ips"], ["a", "a"], "provider"),
     ("local.yaml", ["provider", "worker_ips"], ["gpu0.example.org"], "provider"),
     ("local.yaml", ["auth"], {}, "auth"),
