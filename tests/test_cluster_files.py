@@ -73,7 +73,7 @@ MUTATIONS = [
     ("gcp.yaml", ["available_node_types", "gpu", "resources"], {"CPU": 4}, "resources"),
     ("gcp.yaml", [*GPU, "machinType"], "g2-standard-4", "node_config"),
     ("gcp.yaml", [*GPU, "scheduling"], {"onHostMaintenance": "MIGRATE"}, "node_config"),
-    ("gcp.yaml", [*GPU, "scheduling"], {"onHostMaintenance": "TERMINATE", "provisioningModel": "SPOTTY"}, "node_config"),
+    ("gcp.yaml", [*GPU, "scheduling"], {"onHostMaintenance": "TERMINATE", "onHost": 1}, "node_config"),
     ("local.yaml", ["provider", "worker_ips"], ["a", "a"], "provider"),
     ("local.yaml", ["provider", "worker_ips"], ["gpu0.example.org"], "provider"),
     ("local.yaml", ["auth"], {}, "auth"),
