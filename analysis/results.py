@@ -109,7 +109,8 @@ def _roles(
     """Scientific, nuisance and context fields that vary.
 
     Scores on different datasets cannot be told better or worse, so that the dataset is context wherever anything else
-    is compared; so is every other field that differs between runs.
+    is compared; so is every other field that differs between runs. What differs within a run only because a config
+    fills it in from a compared field (an optimiser's own rate, the weights of transfer) is no context.
     """
     vary = {name: trials[name].map(as_text).nunique() > 1 for name in TrialConfig.model_fields if name != "seeds"}
     named = {role: _union(about["roles"].get(role, {}) for about in abouts) for role in ("scientific", "nuisance")}
@@ -118,7 +119,16 @@ def _roles(
         scientific.remove("dataset")
     nuisance = [name for name in named["nuisance"] if vary.get(name) and name not in scientific]
     context = [name for name, varies in vary.items() if varies and name not in (*scientific, *nuisance)]
+    context = [name for name in context if name == "dataset" or not _is_filled_in(trials, name, scientific, nuisance)]
     return tuple(scientific or named["scientific"][:1]), tuple(nuisance), tuple(context)
+
+
+def _is_filled_in(trials: pd.DataFrame, name: str, scientific: Sequence[str], nuisance: Sequence[str]) -> bool:
+    """Whether a field without a role varies within a run, and follows from the fields that have one in all of them."""
+    text = trials[[name, *scientific, *nuisance]].map(as_text)
+    within = bool((text[name].groupby(trials["run_id"]).nunique() > 1).any())
+    given = text.groupby([*scientific, *nuisance])[name].nunique() if scientific or nuisance else None
+    return within and given is not None and bool((given == 1).all())
 
 
 def _union(names: Iterable[Iterable[str]]) -> list[str]:

@@ -6,6 +6,8 @@ The folder holds a subfolder for each class and is split 70/15/15 with seed 42. 
 trained from scratch; `medical_cnn` is a frozen pretrained backbone by definition: `pip install -e ".[transfer]"`.
 
 Size: 8 networks × 3 seeds, at most 50 epochs with early stopping (patience 10, on val accuracy).
+Cost: 8 trials of 1 epoch and 1 seed at 64 px on 180 images took 256 s on 2 busy cores, start and figures included
+(`--epochs 1 --seeds 1 --set image_size=64`).
 """
 
 from search_spaces.definition import Sweep

@@ -4,6 +4,7 @@ For a 3D set: `--dataset adrenalmnist3d --set model=resnet18_3d --set batch_size
 vessel) also `--set normalization=times_half --set augmentation=shape`.
 
 Size: 1 model × 3 seeds, 100 epochs.
+Cost: 1 epoch and 1 seed took 49 s on 2 busy cores, start and figures included (`--epochs 1 --seeds 1`).
 """
 
 from search_spaces.definition import Sweep

