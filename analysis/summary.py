@@ -40,6 +40,8 @@ def interval(values: Iterable[float]) -> Interval:
     n = len(known)
     if n == 0:
         return Interval(math.nan, math.nan, 0)
+    if not all(map(math.isfinite, known)):  # `stdev` cannot take them
+        return Interval(fmean(known), math.nan, n)
     half = float(stdtrit(n - 1, 0.975)) * stdev(known) / math.sqrt(n) if n > 1 else math.nan
     return Interval(fmean(known), half, n)
 

@@ -27,6 +27,38 @@ class Asha:
     grace: int = 1
     reduction: float = 3.0
     stratify: tuple[str, ...] | None = None
+    brackets: int | None = 1  # grace periods tried side by side; None: all that fit, as in Hyperband (Li et al. 2018)
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median stopping rule (Golovin et al. 2017, section 3.2.2), from epoch `grace` on.
+
+    A trial is stopped if its best value so far is worse than the median of its peers' running means up to this epoch;
+    it needs `min_peers` peers that have come as far. stratify: as of `Asha`.
+    """
+
+    grace: int = 1
+    stratify: tuple[str, ...] | None = None
+    min_peers: int = 3
+
+
+Scheduler = Asha | Median | Literal["fifo"]
+
+
+@dataclass(frozen=True)
+class Optuna:
+    """Nuisance settings proposed by Optuna, `Sweep.samples` of them for each combination of scientific values.
+
+    Every combination has a study of its own, and equally many trials. metrics: what is optimised together; empty: the
+    sweep's own metric.
+    """
+
+    sampler: Literal["tpe", "gp", "nsga2"] = "tpe"
+    metrics: tuple[str, ...] = ()
+
+
+Searcher = Optuna | Literal["grid", "random"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +78,9 @@ class Sweep:
     samples: int = 1  # draws of the random nuisance domains; every scientific value meets the same ones
     metric: str = "val_auc"
     mode: Literal["max", "min"] = "max"
-    scheduler: Asha | Literal["fifo"] = field(default_factory=Asha)
+    scheduler: Scheduler = field(default_factory=Asha)
+    searcher: Searcher = "grid"  # random: nuisance grids are drawn from, too
+    replicates: Literal["together", "apart", "auto"] = "together"  # in one trial of Tune, or each in its own
     resources: Resources = field(default_factory=Resources)
 
     @property

@@ -9,9 +9,10 @@ from pkgutil import iter_modules
 
 import search_spaces
 from search_spaces.definition import Sweep
+from search_spaces.resolved import read_sweep
 from trainables.errors import InputError, unknown_name
 
-NOT_SWEEPS = {"definition", "find"}
+NOT_SWEEPS = {"definition", "find", "resolved"}
 
 
 def sweep_names() -> list[str]:
@@ -20,11 +21,15 @@ def sweep_names() -> list[str]:
 
 
 def find_sweep(name: str) -> tuple[str, Sweep]:
-    """(name, sweep) of a name in `search_spaces/` or a path to a `.py` file with a `SWEEP`."""
+    """(name, sweep) of a name in `search_spaces/`, a `.py` file with a `SWEEP`, or a run to be run again as it was."""
     if name.endswith(".py"):
         return Path(name).stem, _checked(_run_file(Path(name)).get("SWEEP"), name)
+    if name.endswith(".json") or (Path(name) / "run.json").is_file():
+        return read_sweep(Path(name))
     if name not in sweep_names():
-        raise InputError(unknown_name("sweep", name, sweep_names()) + " (or a path to a .py file with a SWEEP)")
+        raise InputError(
+            unknown_name("sweep", name, sweep_names()) + " (or a .py file with a SWEEP, or a run's folder)"
+        )
     return name, _checked(getattr(import_module(f"search_spaces.{name}"), "SWEEP", None), name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,17 +13,20 @@ from typing import Any
 
 from rich.console import Console
 
-from analysis.run_folder import DEFAULT_STORAGE, RunFolder, TrialFolder
-from search_spaces.definition import Asha, Sweep
+from analysis.run_folder import DEFAULT_STORAGE, RunFolder
+from search_spaces.definition import Optuna, Sweep
+from search_spaces.resolved import show_domain, to_data
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
 from sweeps.names import new_run_id
-from sweeps.plan import Plan, PlannedTrial, make_plan
+from sweeps.plan import Plan, PlannedTrial, make_plan, with_ids
 from sweeps.provenance import provenance
 from sweeps.recorder import Recorder
+from sweeps.reuse import take_finished
 from sweeps.state import RunState, fold
 from trainables.checkpoint import write_atomically
+from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.image_classifier import Job
 
@@ -38,18 +41,42 @@ class Settings:
     max_concurrent: int | None = None
     max_failures: int = 1  # times a failed trial is tried again
     address: str | None = None  # of a Ray cluster; None: this machine
+    reuse: bool = False  # take finished trials with the same key from earlier runs in the storage
+    retry_failed: bool = False  # on a resume, trials that failed are tried again
+    time_budget: float | None = None  # seconds after which the run ends, to be resumed
+    max_errors: int | None = None  # failed trials at which the run ends
     quiet: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. signal: the one that interrupted it, else None."""
+    """What a run came to. signal: the one that interrupted it, else None; halted: why it ended before its trials."""
 
     run: RunFolder
     state: RunState
     signal: int | None
     seconds: float
     problems: tuple[str, ...] = ()  # what could not be measured or drawn
+    halted: str = ""
+
+
+@dataclass
+class Brake:
+    """Says when a run is to end before its trials have, and why."""
+
+    interrupt: Interrupt
+    settings: Settings
+    state: RunState
+    began: float
+    reason: str = ""
+
+    def __call__(self) -> bool:
+        budget, errors = self.settings.time_budget, self.settings.max_errors
+        if not self.reason and budget and time.monotonic() - self.began > budget:
+            self.reason = f"the time budget of {budget:g} s is used up"
+        if not self.reason and errors and (failed := self.state.count("failed")) >= errors:
+            self.reason = f"{failed} trials have failed (--max-errors {errors})"
+        return bool(self.reason) or self.interrupt.signal is not None
 
 
 def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, console: Console | None = None) -> Outcome:
@@ -62,6 +89,8 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     now = datetime.now()
     plan = make_plan(sweep, settings.data_root, now)
     folder = create_run(sweep, name, plan, settings, now)
+    if settings.reuse:
+        take_finished(folder, plan.trials, settings.storage)
     return execute(sweep, plan, folder, settings, console or Console())
 
 
@@ -77,15 +106,16 @@ def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: dat
     except OSError as error:
         raise InputError(f"{folder.path} cannot be written ({error.strerror}): choose another --storage") from None
     ledger = Ledger(folder.ledger)
-    _append_planned(ledger, plan.trials)
+    for trial in plan.trials:
+        ledger.append("planned", **_planned(trial))
+    if plan.proposed:
+        ledger.append("expected", trials=plan.proposed)
     ledger.close()
     return folder
 
 
-def _append_planned(ledger: Ledger, trials: Sequence[PlannedTrial]) -> None:
-    for trial in trials:
-        fields = {name: getattr(trial, name) for name in ("trial_id", "key", "folder", "parameters", "macs", "stratum")}
-        ledger.append("planned", **fields, config=trial.config.model_dump(mode="json"))
+def _planned(trial: PlannedTrial) -> dict[str, Any]:
+    return {**vars(trial), "config": trial.config.model_dump(mode="json")}
 
 
 @dataclass(frozen=True)
@@ -96,30 +126,45 @@ class Resumed:
     finished: int
     unfinished: int
     added: int
+    requeued: int  # of the unfinished, those that had failed
     foreign: int  # trials of the run that this command does not plan; left as they are
     damaged_bytes: int  # cut off the end of the ledger
 
 
-def resume_run(folder: RunFolder, plan: Plan) -> Resumed:
+def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
     """Match the plan with the run's ledger by trial key and append what is new."""
     damaged = cut_damaged_end(folder.ledger)
-    known = {trial.key: trial for trial in fold(read_ledger(folder.ledger)).trials.values()}
-    number, trials, added = len(known), [], []
-    for trial in plan.trials:
-        if old := known.get(trial.key):
-            trials.append(replace(trial, trial_id=old.trial_id, folder=old.folder))
-        else:
-            number += 1
-            added.append(replace(trial, trial_id=f"{number:04d}"))
+    state = fold(read_ledger(folder.ledger))
+    known = {trial.key: trial for trial in state.trials.values()}
+    plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
+    trials = with_ids(plan.trials, {key: (trial.trial_id, trial.folder) for key, trial in known.items()})
+    mine = [known[trial.key] for trial in trials if trial.key in known]
+    requeued = [trial for trial in mine if retry_failed and trial.status == "failed"]
+    finished = sum(trial.ended for trial in mine) - len(requeued)
     ledger = Ledger(folder.ledger)
-    _append_planned(ledger, added)
-    finished = sum(known[trial.key].ended for trial in trials)
-    ledger.append("resumed", finished=finished, unfinished=len(trials) - finished, added=len(added))
+    added = [trial for trial in trials if trial.key not in known]
+    for trial in added:
+        ledger.append("planned", **_planned(trial))
+    for failed in requeued:
+        ledger.append("requeued", trial_id=failed.trial_id)
+    if plan.proposed:
+        ledger.append("expected", trials=plan.proposed + len(known) - len(mine))
+    ledger.append("resumed", finished=finished, unfinished=len(mine) - finished, added=len(added))
     ledger.close()
-    foreign = len(known) - len(trials)
     return Resumed(
-        replace(plan, trials=(*trials, *added)), finished, len(trials) - finished, len(added), foreign, damaged
+        replace(plan, trials=tuple(trials)), finished, len(mine) - finished, len(added), len(requeued),
+        len(known) - len(mine), damaged,
     )  # fmt: skip
+
+
+def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedTrial]:
+    """The trials that the searcher proposed before the run was interrupted."""
+    from sweeps.proposals import belongs
+
+    if not plan.proposed:
+        return []
+    mine = [trial for trial in state.trials.values() if trial.proposal and belongs(sweep, trial)]
+    return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]
 
 
 def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, Any]:
@@ -133,14 +178,22 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "mode": sweep.mode,
         "seeds": list(sweep.seeds),
         "samples": sweep.samples,
-        "scheduler": {"asha": asdict(sweep.scheduler)} if isinstance(sweep.scheduler, Asha) else sweep.scheduler,
+        "scheduler": _named(sweep.scheduler),
+        "searcher": _named(sweep.searcher),
+        "replicates": sweep.replicates,
         "stratify": list(plan.stratify),
         "resources": asdict(sweep.resources),
-        "trials": len(plan.trials),
+        "trials": len(plan.trials) + plan.proposed,
+        "definition": to_data(sweep),
         "datasets": {data.info.name: data.digest for data, _ in plan.datasets.values()},
         "notes": sorted({note for data, _ in plan.datasets.values() for note in data.notes}),
         "provenance": provenance(sys.argv),
     }
+
+
+def _named(rule: Any) -> Any:
+    """A scheduler or searcher with its options, `{"asha": {"grace": 1, ...}}`; one without options by its name."""
+    return rule if isinstance(rule, str) else {type(rule).__name__.lower(): asdict(rule)}
 
 
 def roles(sweep: Sweep) -> dict[str, Any]:
@@ -154,13 +207,6 @@ def roles(sweep: Sweep) -> dict[str, Any]:
     return found
 
 
-def show_domain(domain: Any) -> Any:
-    """A grid as its list, a random domain as Tune writes it, a constant as it is."""
-    if isinstance(domain, dict) and set(domain) == {"grid_search"}:
-        return domain["grid_search"]
-    return f"{type(domain).__name__} {domain.domain_str}" if hasattr(domain, "domain_str") else domain
-
-
 def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
     """Run what the ledger still lacks, then measure and draw."""
     from sweeps.finish import finish
@@ -171,18 +217,15 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
     state = fold(read_ledger(folder.ledger))
     with ray_session(settings.address, folder.log) as cluster, Interrupt() as interrupt:
         resources = check_bundle(sweep.resources, cluster)
-        recorder = Recorder(folder, sweep, state, about)
-        jobs = [
-            _job(folder.trial(trial.folder), trial, state.trials[trial.trial_id].epoch)
-            for trial in plan.trials
-            if not state.trials[trial.trial_id].ended
-        ]
+        recorder = Recorder(folder, sweep, state, about, plan.epochs)
+        brake = Brake(interrupt, settings, state, began)
+        jobs = [_job(folder, state, trial) for trial in plan.trials if not state.trials[trial.trial_id].ended]
         view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)
         try:
             with view:
-                if jobs:
-                    stop = lambda: interrupt.signal is not None  # noqa: E731
-                    run_trials(recorder, jobs, plan.datasets, resources, settings, stop, view.update)
+                if jobs or not state.ended:
+                    propose = _proposer(sweep, plan, folder, recorder)
+                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, view.update)
         finally:
             recorder.interrupted()
             recorder.step(final=True)
@@ -190,10 +233,33 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
         problems: list[str] = []
         if interrupt.signal is None:
             with Measuring(console, settings.quiet) as measuring:
-                problems = finish(folder, state, sweep, about, measuring.update)
-        return Outcome(folder, state, interrupt.signal, time.monotonic() - began, tuple(problems))
+                problems = finish(folder, state, sweep, about, measuring.update, settings.data_root)
+        seconds = time.monotonic() - began
+        return Outcome(folder, state, interrupt.signal, seconds, tuple(problems), "" if state.ended else brake.reason)
 
 
-def _job(folder: TrialFolder, trial: PlannedTrial, known_epochs: int) -> Job:
-    attempts = len(list(folder.path.glob("attempt-*")))
-    return Job(trial.trial_id, trial.config, str(folder.path.absolute()), attempts, known_epochs)
+def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Callable[[], Job | None] | None:
+    """Makes the searcher's next trial, planned in the ledger before it starts; None for a plan that is complete."""
+    if not isinstance(sweep.searcher, Optuna):
+        return None
+    from sweeps.proposals import Proposals
+
+    proposals = Proposals(sweep, sweep.searcher, plan.planner, recorder.state)
+
+    def propose() -> Job | None:
+        proposal = proposals.next()
+        if proposal is None:
+            if recorder.state.expected > len(recorder.state.trials):  # a small space has no more settings
+                recorder.record("expected", trials=len(recorder.state.trials))
+            return None
+        about = {"row": proposal.row, "params": dict(proposal.params), "attributes": dict(proposal.attributes)}
+        recorder.record("planned", **_planned(proposal.trial), proposal=about)
+        return _job(folder, recorder.state, proposal.trial)
+
+    return propose
+
+
+def _job(folder: RunFolder, state: RunState, trial: PlannedTrial) -> Job:
+    place = folder.trial(trial.folder).path
+    attempts = len(list(place.glob("attempt-*")))
+    return Job(trial.trial_id, trial.config, str(place.absolute()), attempts, state.trials[trial.trial_id].epoch)

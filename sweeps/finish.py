@@ -11,17 +11,24 @@ import numpy as np
 
 from analysis import plots, table
 from analysis.complexity import measure_replicate, read_tensors, write_complexity
+from analysis.layer_statistics import layer_statistics
 from analysis.run_folder import RunFolder, TrialFolder
 from analysis.summary import interval
 from search_spaces.definition import Sweep
-from sweeps.rows import QUALITIES, epoch_rows, trial_rows
+from sweeps.rows import QUALITIES, epoch_rows, identity, trial_rows
 from sweeps.state import RunState, TrialState
+from trainables.replicates import by_layer
 
 Row = dict[str, Any]
 
 
 def finish(
-    run: RunFolder, state: RunState, sweep: Sweep, about: Mapping[str, Any], progress: Callable[[int, int], None]
+    run: RunFolder,
+    state: RunState,
+    sweep: Sweep,
+    about: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+    data_root: Path | None = None,
 ) -> list[str]:
     """Measure and draw what has not been measured and drawn yet, then write `weights.parquet` and its means.
 
@@ -32,10 +39,10 @@ def finish(
     import ray
 
     rows = _known_rows(run)
-    known = {row["trial_id"] for row in rows}
-    todo = [trial for trial in state.trials.values() if trial.ended and trial.epoch and trial.trial_id not in known]
+    known = {row["trial_key"] for row in rows}
+    todo = [trial for trial in state.trials.values() if trial.ended and trial.epoch and trial.key not in known]
     task = ray.remote(num_cpus=1)(finish_trial)
-    waiting = {task.remote(run, trial, sweep, about): trial for trial in todo}
+    waiting = {task.remote(run, trial, sweep, about, data_root): trial for trial in todo}
     problems: list[str] = []
     while waiting:
         ready, _ = ray.wait(list(waiting), num_returns=1)
@@ -46,7 +53,7 @@ def finish(
             problems.append(f"trial {trial.trial_id} could not be measured: {str(error).strip().splitlines()[-1]}")
         progress(len(todo) - len(waiting), len(todo))
     if run.trials_table.exists():
-        rows.sort(key=lambda row: row["trial_id"])
+        rows.sort(key=lambda row: (row["trial_id"], row["replicate"]))
         write_complexity(run, rows, {**about, "sweep": run.sweep, "run_id": run.run_id})
     return problems
 
@@ -56,22 +63,30 @@ def _known_rows(run: RunFolder) -> list[Row]:
     return rows
 
 
-def finish_trial(run: RunFolder, trial: TrialState, sweep: Sweep, about: Mapping[str, Any]) -> list[Row]:
+def finish_trial(
+    run: RunFolder, trial: TrialState, sweep: Sweep, about: Mapping[str, Any], data_root: Path | None
+) -> list[Row]:
     """One trial's figures, statistics and rows of `weights.parquet`."""
     folder = run.trial(trial.folder)
     rows: list[Row] = []
     for number, seed in enumerate(trial.config["seeds"]):
-        names = {"sweep": run.sweep, "run_id": run.run_id, "trial_id": trial.trial_id, "trial_key": trial.key}
         measured = measure_replicate(folder.replicate(seed))
-        rows += [{**names, "replicate": number, "seed": seed, **row} for row in measured]
+        rows += [{**identity(run, trial, number, seed), **row} for row in measured]
     results = list(trial_rows(run, trial, sweep))
-    write_run_stats(folder, trial, results, rows, about)
+    kept = _kept_weights(folder, trial.config["seeds"][0])
+    layers = layer_statistics(kept, data_root) if kept else {}
+    write_run_stats(folder, trial, results, rows, layers, about)
     draw(run, trial, results)
     return rows
 
 
 def write_run_stats(
-    folder: TrialFolder, trial: TrialState, results: Sequence[Row], rows: Sequence[Row], about: Mapping[str, Any]
+    folder: TrialFolder,
+    trial: TrialState,
+    results: Sequence[Row],
+    rows: Sequence[Row],
+    layers: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
     """`run_stats.json`: what the trial was, how it went by epoch, what came of it, and what its weights are like."""
     stats = {
@@ -85,6 +100,7 @@ def write_run_stats(
         "results": {name: _spread([row[name] for row in results]) for name in QUALITIES},
         "replicates": [_replicate(trial, number, row) for number, row in enumerate(results)],
         "weight_statistics": [_statistics(row) for row in rows if row["stage"] in ("best", "final")],
+        "layers": layers,
         "provenance": about.get("provenance", {}),
     }
     folder.run_stats.write_text(json.dumps(_finite(stats), indent=1))
@@ -104,6 +120,8 @@ def _replicate(trial: TrialState, number: int, row: Row) -> Row:
         "epochs_trained": row["epochs_trained"],
         **{name: row[name] for name in QUALITIES},
         "history": {name: [values[name] for values in history] for name in names},
+        "gradient_norms": by_layer([values.get("gradient_norms") or {} for values in history]),
+        "learned": by_layer([values.get("learned") or {} for values in history]),
     }
 
 

@@ -70,6 +70,19 @@ def _measures() -> Rows:
     ]
 
 
+def _models(side: int, channels: int, classes: int) -> Rows:
+    """Every model with its size for such images; where it cannot take them, the reason."""
+    from trainables.model_size import model_sizes
+
+    sizes = model_sizes(side, channels, classes)
+    return [
+        {**row, "parameters": f"{size.parameters:,}", "macs": f"{size.macs / 1e6:,.1f} M", "note": ""}
+        if not isinstance(size := sizes[row["model"]], str)
+        else {**row, "parameters": "", "macs": "", "note": size}
+        for row in _registry("model")()
+    ]
+
+
 LISTS: dict[str, Callable[[], Rows]] = {
     "sweeps": _sweeps,
     "datasets": _datasets,
@@ -101,7 +114,9 @@ def list_(
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     storage: Annotated[Path, typer.Option(help="runs: folder of the results.")] = Path("results"),
     check: Annotated[str | None, typer.Option(metavar="NAME", help="datasets: look at every image of one.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="datasets --check: size of the images.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="datasets --check, models: side of the images.")] = None,
+    channels: Annotated[int, typer.Option(min=1, help="models: channels of the images.")] = 1,
+    classes: Annotated[int, typer.Option(min=1, help="models: classes of the images.")] = 10,
     data_root: Annotated[Path | None, typer.Option(help="datasets --check: folder of the data files.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="schedules: draw them to a .png or .svg.")] = None,
 ) -> None:
@@ -120,7 +135,10 @@ def list_(
     if plot:
         _plot_schedules(plot)
     chosen = [what] if what else list(LISTS)
-    lists = {name: _runs(storage) if name == "runs" else LISTS[name]() for name in chosen}
+    tables = {**LISTS, "runs": lambda: _runs(storage)}
+    if what == "models":  # their sizes take seconds
+        tables["models"] = lambda: _models(image_size or 28, channels, classes)
+    lists = {name: tables[name]() for name in chosen}
     if json_:
         print(json.dumps(lists[what] if what else lists))
     else:

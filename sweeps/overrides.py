@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from search_spaces.definition import Asha, Resources, Sweep
+from search_spaces.definition import Sweep
 from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
@@ -112,45 +112,3 @@ def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
         fixed = {key: value for key, value in sweep.fixed.items() if key != name}
         return replace(sweep, scientific={**sweep.scientific, name: grid}, fixed=fixed)
     return replace(sweep, fixed={**sweep.fixed, name: values[0]})
-
-
-def with_scheduler(
-    sweep: Sweep, name: str | None, grace: int | None, reduction: float | None, stratify: str | None
-) -> Sweep:
-    """The sweep with the scheduler's options put in; None: not given."""
-    if name not in (None, "asha", "fifo"):
-        raise InputError(unknown_name("scheduler", name, ["asha", "fifo"]))
-    given: dict[str, Any] = {"grace": grace, "reduction": reduction, "stratify": _fields(stratify)}
-    given = {option: value for option, value in given.items() if value is not None}
-    scheduler: Asha | Literal["fifo"] = "fifo" if name == "fifo" else sweep.scheduler
-    if name == "asha" and not isinstance(scheduler, Asha):
-        scheduler = Asha()
-    if given and not isinstance(scheduler, Asha):
-        raise InputError(f"--{next(iter(given))} is an option of asha, but the scheduler is {scheduler}")
-    return replace(sweep, scheduler=replace(scheduler, **given) if isinstance(scheduler, Asha) else scheduler)
-
-
-def _fields(text: str | None) -> tuple[str, ...] | None:
-    """`"a,b"` to its fields, `"none"` to no field; None stays None, which means: choose."""
-    if text is None:
-        return None
-    return () if text == "none" else tuple(text.split(","))
-
-
-def with_options(
-    sweep: Sweep, seeds: int | None, samples: int | None, metric: str | None, cpus: float | None, gpus: str
-) -> Sweep:
-    """The sweep with replicates, draws, metric and resources put in; None: not given."""
-    try:
-        share = sweep.resources.gpus if gpus == "auto" else float(gpus)
-    except ValueError:
-        raise InputError(f"--gpus-per-trial {gpus}: a number, or auto") from None
-    metric = metric or sweep.metric
-    return replace(
-        sweep,
-        seeds=tuple(range(seeds)) if seeds else sweep.seeds,
-        samples=samples or sweep.samples,
-        metric=metric,
-        mode="min" if metric.endswith("loss") else "max",
-        resources=Resources(cpus or sweep.resources.cpus, share),
-    )

@@ -2,81 +2,184 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from search_spaces.definition import Asha, Sweep
+from search_spaces.definition import Asha, Median, Optuna, Sweep
+from sweeps.asha import bracket_weights, next_bracket
+from sweeps.expansion import check_roles, config_of, expand, scientific_rows
 from sweeps.names import two_words
 from trainables.code_digest import code_digest
-from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of, registry, trial_key
+from trainables.config import TrialConfig, trial_key
 from trainables.data.arrays import Data
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
 from trainables.errors import InputError, unknown_name
 from trainables.image_classifier import DataKey, data_key
+from trainables.weights import weights_digest
 
-DRAW_SEED = 0  # of the random nuisance domains
+METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
 
 
 @dataclass(frozen=True)
 class PlannedTrial:
     """One trial to run."""
 
-    trial_id: str
+    trial_id: str  # "0007"; "0007.2" for the third replicate of it, where replicates run apart
     key: str
     config: TrialConfig
     folder: str
     parameters: int
     macs: int
     stratum: str
+    bracket: int = 0
+
+
+@dataclass
+class Planner:
+    """Makes trials of configs: names, keys, sizes, strata and brackets."""
+
+    datasets: Mapping[DataKey, tuple[Data, Normalization]]
+    stratify: tuple[str, ...]
+    now: datetime
+    brackets: list[float] = field(default_factory=lambda: [1.0])  # weights of ASHA's brackets
+    taken: dict[str, dict[int, int]] = field(default_factory=dict)  # trials by stratum and bracket
+
+    def trial(self, config: TrialConfig, trial_id: str) -> PlannedTrial:
+        """A config as a trial. Raises `InputError` where its model cannot be built."""
+        from trainables.model_size import model_size
+
+        data, _ = self.datasets[data_key(config)]
+        key = trial_key(config, data.digest, code_digest(), weights_digest(config))
+        size = model_size(config, data.info)
+        name = f"{self.now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"
+        stratum = stratum_of(config, self.stratify)
+        taken = self.taken.setdefault(stratum, {})
+        bracket = next_bracket(taken, self.brackets)
+        taken[bracket] = taken.get(bracket, 0) + 1
+        return PlannedTrial(trial_id, key, config, name, size.parameters, size.macs, stratum, bracket)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a run with the data they need."""
+    """All trials of a run with the data they need; with the searcher Optuna, more are planned while it runs."""
 
     trials: tuple[PlannedTrial, ...]
-    datasets: Mapping[DataKey, tuple[Data, Normalization]]
-    stratify: tuple[str, ...]
+    planner: Planner
+    proposed: int = 0  # trials that the searcher makes in all
+    epochs: int = 1  # that the longest of them is trained
+    examples: tuple[PlannedTrial, ...] = ()  # one for each compared value, where the searcher makes the trials
 
     @property
-    def replicates(self) -> int:
-        return sum(len(trial.config.seeds) for trial in self.trials)
+    def datasets(self) -> Mapping[DataKey, tuple[Data, Normalization]]:
+        return self.planner.datasets
+
+    @property
+    def stratify(self) -> tuple[str, ...]:
+        return self.planner.stratify
 
 
 def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
     """Expand, check and name every trial. Raises `InputError` for whatever cannot run."""
-    from trainables.model_size import model_size
-
     check_metric(sweep.metric)
+    if isinstance(sweep.searcher, Optuna):
+        return _open_plan(sweep, sweep.searcher, data_root, now)
     configs = expand(sweep)
-    datasets = _load_datasets(configs, data_root)
-    stratify = choose_strata(sweep, configs)
-    trials = []
-    for number, config in enumerate(configs, start=1):
-        data, _ = datasets[data_key(config)]
-        key = trial_key(config, data.digest, code_digest())
-        size = model_size(config, data.info)
-        name = f"{now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"
-        stratum = stratum_of(config, stratify)
-        trials.append(PlannedTrial(f"{number:04d}", key, config, name, size.parameters, size.macs, stratum))
-    return Plan(tuple(trials), datasets, stratify)
+    planner = make_planner(sweep, configs, data_root, now)
+    apart = sweep.replicates == "apart"
+    trials = [
+        planner.trial(part, f"{number:04d}.{place}" if apart else f"{number:04d}")
+        for number, config in enumerate(configs, start=1)
+        for place, part in enumerate(_by_seed(config) if apart else [config])
+    ]
+    return Plan(tuple(trials), planner, epochs=max(trial.config.epochs for trial in trials))
+
+
+def _open_plan(sweep: Sweep, searcher: Optuna, data_root: Path | None, now: datetime) -> Plan:
+    """No trial yet, but the data for all, and the proof that every scientific value can run."""
+    from sweeps.proposals import check_space, first_setting
+
+    for metric in searcher.metrics:
+        check_metric(metric)
+    check_roles(sweep)
+    if sweep.replicates == "apart":
+        raise InputError("the searcher optuna is told means over replicates: leave --replicates at together")
+    check_space(sweep)
+    rows = scientific_rows(sweep)
+    configs = [config_of(sweep, row, first_setting(sweep), rows) for row in rows]
+    planner = make_planner(sweep, configs * sweep.samples, data_root, now)
+    examples = tuple(planner.trial(config, "") for config in configs)
+    planner.taken.clear()
+    epochs = max(config.epochs for config in configs)
+    return Plan((), planner, len(configs) * sweep.samples, epochs, examples)
+
+
+def make_planner(sweep: Sweep, configs: Sequence[TrialConfig], data_root: Path | None, now: datetime) -> Planner:
+    """The planner for configs like these."""
+    planner = Planner(load_datasets(configs, data_root), choose_strata(sweep, configs), now)
+    if isinstance(sweep.scheduler, Asha):
+        planner.brackets = bracket_weights(sweep.scheduler, max(config.epochs for config in configs))
+    return planner
+
+
+def _by_seed(config: TrialConfig) -> list[TrialConfig]:
+    return [config.model_copy(update={"seeds": (seed,)}) for seed in config.seeds]
+
+
+def with_ids(trials: Sequence[PlannedTrial], known: Mapping[str, tuple[str, str]]) -> list[PlannedTrial]:
+    """The trials with ids and folders of those known by key, (id, folder); new ones count on from the last number.
+
+    Replicates of one config that run apart share a number, known or new.
+    """
+    last = max((int(trial_id.split(".")[0]) for trial_id, _ in known.values()), default=0)
+    numbers: dict[str, str] = {}  # of this plan -> of the run
+    for trial in trials:
+        if trial.key in known:
+            numbers[_number(trial.trial_id)] = _number(known[trial.key][0])
+    found = []
+    for trial in trials:
+        if trial.key in known:
+            trial_id, folder = known[trial.key]
+            found.append(replace(trial, trial_id=trial_id, folder=folder))
+            continue
+        number, dot, place = trial.trial_id.partition(".")
+        if number not in numbers:
+            last += 1
+            numbers[number] = f"{last:04d}"
+        found.append(replace(trial, trial_id=numbers[number] + dot + place))
+    return found
+
+
+def _number(trial_id: str) -> str:
+    return trial_id.split(".")[0]
+
+
+def settle(sweep: Sweep, address: str | None, about: Mapping[str, Any]) -> Sweep:
+    """The sweep with `replicates="auto"` decided: as the run that is resumed decided, else by this machine.
+
+    Apart where so few trials would leave processors idle; else together, which stops replicates as one.
+    """
+    if sweep.replicates != "auto":
+        return sweep
+    known: Any = about.get("replicates")
+    if known is None:
+        few = len(expand(sweep)) * sweep.resources.cpus < (os.cpu_count() or 1) and address is None
+        known = "apart" if few and len(sweep.seeds) > 1 and not isinstance(sweep.searcher, Optuna) else "together"
+    return replace(sweep, replicates=known)
 
 
 def check_metric(metric: str) -> None:
     """Only a validation metric may steer."""
-    known = [f"val_{name}" for name in ("auc", "acc", "loss")]
-    if metric not in known:
-        raise InputError(unknown_name("metric", metric, known) + "; nothing is ever selected by train or test")
+    if metric not in METRICS:
+        raise InputError(unknown_name("metric", metric, METRICS) + "; nothing is ever selected by train or test")
 
 
-def _load_datasets(configs: list[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:
+def load_datasets(configs: Sequence[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:
+    """The data of all configs, each dataset once."""
     loaded: dict[tuple[str, int | None, int | None], Data] = {}
     datasets: dict[DataKey, tuple[Data, Normalization]] = {}
     for config in configs:
@@ -88,100 +191,23 @@ def _load_datasets(configs: list[TrialConfig], data_root: Path | None) -> dict[D
     return datasets
 
 
-def expand(sweep: Sweep) -> list[TrialConfig]:
-    """Every scientific value with every nuisance setting, nuisance outermost, each config once."""
-    compared, nuisance, fixed = set(sweep.compared), set(sweep.nuisance), set(sweep.fixed)
-    twice = (compared & nuisance) | ((compared | nuisance) & fixed) | (set(sweep.scientific) & _case_fields(sweep))
-    if twice:
-        raise InputError(f"{', '.join(sorted(twice))}: a field has one role, scientific, nuisance or fixed")
-    for name in (*sweep.compared, *sweep.nuisance, *sweep.fixed):
-        if name not in TrialConfig.model_fields or name == "seeds":
-            raise InputError(unknown_name("field", name, [f for f in TrialConfig.model_fields if f != "seeds"]))
-    scientific = [{**case, **row} for case in sweep.cases or ({},) for row in _product(_grids(sweep.scientific))]
-    unique: dict[TrialConfig, None] = {}
-    for setting in nuisance_settings(sweep):
-        for row in scientific:
-            values = {**sweep.fixed, **setting, **row, "seeds": sweep.seeds}
-            unique[make_config(_without_foreign_options(values, scientific))] = None
-    return list(unique)
-
-
-def _case_fields(sweep: Sweep) -> set[str]:
-    return {name for case in sweep.cases for name in case}
-
-
-def nuisance_settings(sweep: Sweep) -> Iterator[dict[str, Any]]:
-    """The product of the nuisance grids, times `samples` paired draws of the random domains."""
-    from ray.tune.search.sample import Domain
-
-    random = {name: domain for name, domain in sweep.nuisance.items() if isinstance(domain, Domain)}
-    grids = _grids({name: domain for name, domain in sweep.nuisance.items() if name not in random})
-    rng = np.random.RandomState(DRAW_SEED)
-    draws = [
-        {name: _plain(domain.sample(random_state=rng)) for name, domain in random.items()}
-        for _ in range(sweep.samples if random else 1)
-    ]
-    for draw in draws:
-        for grid in _product(grids):
-            yield {**grid, **draw}
-
-
-def _grids(domains: Mapping[str, Any]) -> dict[str, list[Any]]:
-    from ray.tune.search.sample import Domain
-
-    grids: dict[str, list[Any]] = {}
-    for name, domain in domains.items():
-        if isinstance(domain, Domain):
-            raise InputError(f"{name} is compared, so it must be tune.grid_search([...]), not a random domain")
-        grid = isinstance(domain, dict) and set(domain) == {"grid_search"}
-        grids[name] = list(domain["grid_search"]) if grid else [domain]
-    return grids
-
-
-def _product(grids: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*grids.values()):
-        yield dict(zip(grids, values, strict=True))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _without_foreign_options(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Drop what only another of the compared models or stochastic layers reads; an option of none stays an error."""
-    foreign: set[str] = set()
-    for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
-        compared = {row[field] for row in rows if row.get(field) in registry(field)}
-        chosen = str(values.get(field))
-        if len(compared) > 1 and chosen in compared:
-            foreign |= set().union(*(options(name) for name in compared)) - options(chosen)
-    return {name: value for name, value in values.items() if name not in foreign}
-
-
-def _model_options(model: str) -> set[str]:
-    return set(options_of(model)) & set(MODEL_OPTIONS)
-
-
-def _stochastic_options(name: str) -> set[str]:
-    entry = registry("stochastic")[name]
-    return {*entry.options, *(["stochastic_strength"] if entry.strength is not None else [])}
-
-
-def choose_strata(sweep: Sweep, configs: list[TrialConfig]) -> tuple[str, ...]:
+def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ...]:
     """The fields whose values compete only among themselves (see `Asha.stratify`)."""
-    if not isinstance(sweep.scheduler, Asha):
+    rule = sweep.scheduler
+    if not isinstance(rule, Asha | Median):
         return ()
-    if sweep.scheduler.stratify is not None:
-        for name in sweep.scheduler.stratify:
+    if rule.stratify is not None:
+        for name in rule.stratify:
             if name not in TrialConfig.model_fields:
                 raise InputError(unknown_name("field to stratify by", name, TrialConfig.model_fields))
-        return sweep.scheduler.stratify
+        return rule.stratify
     fields = sweep.compared
     sizes: dict[str, int] = {}
     for config in configs:
         stratum = stratum_of(config, fields)
         sizes[stratum] = sizes.get(stratum, 0) + 1
-    return fields if fields and min(sizes.values()) > sweep.scheduler.reduction else ()
+    enough = rule.reduction if isinstance(rule, Asha) else rule.min_peers
+    return fields if fields and min(sizes.values()) > enough else ()
 
 
 def stratum_of(config: TrialConfig, fields: tuple[str, ...]) -> str:

@@ -32,9 +32,14 @@ def measure_progress(state: RunState, seconds_gone: float) -> Progress:
     done = sum(trial.epoch for trial in trials)
     typical = sum(trial.epoch for trial in ended) / len(ended) if ended else None
     left = sum(_epochs_left(trial, typical) for trial in trials if not trial.ended)
+    left += (state.total - len(trials)) * _epochs_of_a_new_trial(trials, typical)
     share = done / (done + left) if done else 0.0
     seconds_left = seconds_gone * left / done if done and ended else None  # 0 where all have ended
-    return Progress(len(trials), len(ended), counts, share, seconds_gone, seconds_left)
+    return Progress(state.total, len(ended), counts, share, seconds_gone, seconds_left)
+
+
+def _epochs_of_a_new_trial(trials: Sequence[TrialState], typical: float | None) -> float:
+    return typical or max((trial.config["epochs"] for trial in trials), default=1)
 
 
 def _epochs_left(trial: TrialState, typical: float | None) -> float:

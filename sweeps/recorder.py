@@ -8,13 +8,14 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from analysis import table
 from analysis.run_folder import RunFolder
-from search_spaces.definition import Asha, Sweep
+from search_spaces.definition import Asha, Median, Sweep
 from sweeps.asha import Decision, Rungs
 from sweeps.ledger import Event, Ledger
+from sweeps.median import RunningMeans
 from sweeps.rows import epoch_rows, trial_rows
 from sweeps.state import RunState, TrialState
 from sweeps.tensorboard_events import write_scalars
@@ -27,17 +28,16 @@ TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables du
 class Recorder:
     """Takes the run's events in, in order, and answers whether a trial goes on."""
 
-    def __init__(self, run: RunFolder, sweep: Sweep, state: RunState, about: Mapping[str, Any]) -> None:
+    def __init__(self, run: RunFolder, sweep: Sweep, state: RunState, about: Mapping[str, Any], epochs: int) -> None:
         self.run, self.sweep, self.state, self.about = run, sweep, state, about
         self.ledger = Ledger(run.ledger)
         self.tables_due = 0.0
-        epochs = max((trial.config["epochs"] for trial in state.trials.values()), default=1)
-        self.rungs = Rungs(sweep.scheduler, sweep.mode == "max", epochs) if isinstance(sweep.scheduler, Asha) else None
-        self._refill_rungs()
+        self.judge = make_judge(sweep, epochs)
+        self._refill()
 
-    def _refill_rungs(self) -> None:
+    def _refill(self) -> None:
         """After a resume: file every value that the ledger knows, in the ledger's order."""
-        for event in self._ledger_epochs() if self.rungs else ():
+        for event in self._ledger_epochs() if self.judge else ():
             self._judge(self.state.trials[event["trial_id"]], event["epoch"], event["mean"])
 
     def _ledger_epochs(self) -> list[Event]:
@@ -86,10 +86,12 @@ class Recorder:
         return True
 
     def _judge(self, trial: TrialState, epoch: int, mean: Mapping[str, Any]) -> Decision | None:
-        if self.rungs is None:
+        if self.judge is None:
             return None
         value = mean[self.sweep.metric]
-        return self.rungs.judge(trial.trial_id, trial.stratum, epoch, math.nan if value is None else value)
+        return self.judge.judge(
+            trial.trial_id, trial.stratum, epoch, math.nan if value is None else value, trial.bracket
+        )
 
     def _stop(self, trial: TrialState, decision: Decision) -> None:
         word = "below" if self.sweep.mode == "max" else "above"
@@ -132,6 +134,19 @@ class Recorder:
 
     def close(self) -> None:
         self.ledger.close()
+
+
+class Judge(Protocol):
+    """A rule that stops trials: a fold over the values of the epochs, in the order of their reports."""
+
+    def judge(self, trial_id: str, stratum: str, epoch: int, value: float, bracket: int = 0) -> Decision | None: ...
+
+
+def make_judge(sweep: Sweep, epochs: int) -> Judge | None:
+    """The rule of the sweep's scheduler for trials of so many epochs; None: every trial is trained to its end."""
+    if isinstance(sweep.scheduler, Asha):
+        return Rungs(sweep.scheduler, sweep.mode == "max", epochs)
+    return RunningMeans(sweep.scheduler, sweep.mode == "max", epochs) if isinstance(sweep.scheduler, Median) else None
 
 
 def move_up(run: RunFolder, trial: TrialState) -> None:

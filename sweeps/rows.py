@@ -19,7 +19,7 @@ def epoch_rows(run: RunFolder, trial: TrialState) -> Iterator[Row]:
     """One row per replicate and epoch."""
     for replicates in trial.epochs:
         for number, values in enumerate(replicates):
-            yield {**_identity(run, trial, number, values["seed"]), **_nan_for_none(values)}
+            yield {**identity(run, trial, number, values["seed"]), **_nan_for_none(values)}
 
 
 def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]:
@@ -29,7 +29,7 @@ def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]
     for number, seed in enumerate(trial.config["seeds"]):
         history = [_nan_for_none(replicates[number]) for replicates in trial.epochs]
         yield {
-            **_identity(run, trial, number, seed),
+            **identity(run, trial, number, seed),
             "status": trial.status,
             "stop_reason": trial.stop_reason,
             **trial.config,
@@ -43,9 +43,11 @@ def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]
         }
 
 
-def _identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
-    names = {"sweep": run.sweep, "run_id": run.run_id, "trial_id": trial.trial_id, "trial_key": trial.key}
-    return {**names, "replicate": number, "seed": seed}
+def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
+    """The columns that name a replicate. Replicates that ran apart are `0007.0`, `0007.1`, ...: of trial 0007."""
+    trial_id, _, place = trial.trial_id.partition(".")
+    names = {"sweep": run.sweep, "run_id": run.run_id, "trial_id": trial_id, "trial_key": trial.key}
+    return {**names, "replicate": int(place) if place else number, "seed": seed}
 
 
 def _nan_for_none(values: Row) -> Row:

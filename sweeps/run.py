@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from analysis.command_line import new_app, start
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,33 +33,53 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def run(
-    name: Annotated[str, typer.Argument(help="A sweep of `python -m sweeps.list`, or a .py file with a SWEEP.")],
+    name: Annotated[
+        str, typer.Argument(help="A sweep of `python -m sweeps.list`, a .py file with a SWEEP, or a run to repeat.")
+    ],
     dataset: Annotated[str | None, typer.Option(help="Dataset; the same as --set dataset=...")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs a trial is trained at most.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Replicates: seeds 0 to N-1.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Draws of the random nuisance domains.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Draws of random domains; optuna: trials of each compared value.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=V[,V...]", help="Set or vary a field; may be repeated.")
-    ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="asha or fifo (no early stopping).")] = None,
-    grace: Annotated[int | None, typer.Option(min=1, help="asha: epochs before the first stop.")] = None,
-    reduction: Annotated[float | None, typer.Option(min=1.1, help="asha: one of so many goes on at each rung.")] = None,
-    stratify: Annotated[
-        str | None,
-        typer.Option(metavar="FIELD[,FIELD...]", help="asha: whose values compete apart; none: all together."),
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="val_auc, val_acc or val_loss: what stops and ranks trials.")
     ] = None,
     fix: Annotated[
         list[str] | None, typer.Option(metavar="FIELD=V", help="Hold a field still that the sweep varies.")
     ] = None,
+    overrides: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML or TOML file with set, fix and these options.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="asha, hyperband (asha with every bracket), median or fifo (no early stopping).")
+    ] = None,
+    grace: Annotated[int | None, typer.Option(min=1, help="asha, median: epochs before the first stop.")] = None,
+    reduction: Annotated[float | None, typer.Option(min=1.1, help="asha: one of so many goes on at each rung.")] = None,
+    brackets: Annotated[int | None, typer.Option(min=1, help="asha: grace periods tried side by side.")] = None,
+    stratify: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD[,FIELD...]", help="asha, median: whose values compete apart; none: all together."),
+    ] = None,
+    searcher: Annotated[
+        str | None, typer.Option(help="grid, random, or optuna[:tpe|gp|nsga2]: how nuisance settings are chosen.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="val_auc, val_acc or val_loss: what stops and ranks; optuna: several.")
+    ] = None,
+    replicates: Annotated[
+        str | None, typer.Option(help="together in a trial, apart, or auto: apart where workers would be idle.")
+    ] = None,
     max_failures: Annotated[int, typer.Option(min=0, help="Times a failed trial is tried again.")] = 1,
+    max_errors: Annotated[int | None, typer.Option(min=1, help="End the run at so many failed trials.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End the run, to be resumed, after 90s, 30m, 2h, ...")
+    ] = None,
     max_concurrent: Annotated[int | None, typer.Option(min=1, help="Trials at a time at most.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0.1, help="CPUs, and so threads, of one trial.")] = None,
     gpus_per_trial: Annotated[
-        str, typer.Option(help="GPUs of one trial, also a fraction; auto: 1 if there are any.")
-    ] = "auto",
+        str | None, typer.Option(help="GPUs of one trial, also a share; auto: as its measured memory allows.")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).")
     ] = None,
@@ -69,54 +90,82 @@ def run(
     resume: Annotated[
         str | None, typer.Option(metavar="[RUN]", help="Go on with a run (default: this sweep's newest).")
     ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: failed trials, too.")] = False,
+    reuse: Annotated[bool, typer.Option("--reuse", help="Take equal finished trials from earlier runs.")] = False,
     address: Annotated[str | None, typer.Option(help="Address of a Ray cluster (default: this machine).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the trials and start nothing.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Time a few batches first; say how long it takes.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the summary alone.")] = False,
 ) -> None:
     """Run a sweep and end in one table: plan, train with early stopping, measure, summarise."""
     from rich.console import Console
 
     from search_spaces.find import find_sweep
+    from sweeps import options
     from sweeps.execution import Settings
-    from sweeps.overrides import override, with_options, with_scheduler
 
     console = Console()
     sweep_name, sweep = find_sweep(name)
-    sweep = override(sweep, set_ or [], fix or [], {"dataset": dataset, "epochs": epochs})
-    sweep = with_scheduler(sweep, scheduler, grace, reduction, stratify)
-    sweep = with_options(sweep, seeds, samples, metric, cpus_per_trial, gpus_per_trial)
-    settings = Settings(data_root, storage, run_name, max_concurrent, max_failures, address, quiet)
+    given = options.Options(
+        tuple(set_ or ()), tuple(fix or ()), dataset, epochs, seeds, samples, scheduler, grace, reduction, brackets,
+        stratify, searcher, replicates, metric, cpus_per_trial, gpus_per_trial,
+    )  # fmt: skip
+    sweep = options.apply(sweep, options.merge(options.read_options(overrides), given) if overrides else given)
+    settings = Settings(
+        data_root, storage, run_name, max_concurrent, max_failures, address, reuse, retry_failed,
+        options.seconds(time_budget), max_errors, quiet,
+    )  # fmt: skip
+    if retry_failed and resume is None:
+        raise InputError("--retry-failed goes on with a run: add --resume [RUN]")
     if not quiet:
         console.print(f"[bold]{sweep_name}[/bold]: {sweep.question}", highlight=False)
-    sys.exit(_carry_out(sweep, sweep_name, settings, resume, dry_run, console))
+    sys.exit(_carry_out(sweep, sweep_name, settings, resume, Before(dry_run, estimate), console))
+
+
+class Before(NamedTuple):
+    """What is shown before a start, or in its place."""
+
+    dry_run: bool
+    estimate: bool
 
 
 def _carry_out(
-    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, dry_run: bool, console: Console
+    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, before: Before, console: Console
 ) -> int:
     """Plan, show or run, and print what came of it. Returns the exit code."""
     from datetime import datetime
 
     from analysis.run_folder import find_run
     from sweeps import execution, telling
-    from sweeps.plan import make_plan
+    from sweeps.estimate import estimate
+    from sweeps.plan import make_plan, settle
+    from sweeps.reuse import take_finished
 
     now = datetime.now()
+    old = None if resume is None else find_run(resume or settings.name or sweep_name, settings.storage)
+    sweep = settle(sweep, settings.address, old.read_description() if old else {})
     plan = make_plan(sweep, settings.data_root, now)
-    if dry_run:
-        telling.print_plan(console, sweep, plan)
+    if before.dry_run:
+        telling.print_plan(console, sweep, plan, settings, old)
+    guess = estimate(sweep, plan, settings) if before.estimate else None
+    if guess:
+        telling.print_estimate(console, guess)
+    if before.dry_run:
         return 0
-    if resume is None:
+    if old is None:
         folder = execution.create_run(sweep, sweep_name, plan, settings, now)
     else:
-        folder = find_run(resume or settings.name or sweep_name, settings.storage)
-        resumed = execution.resume_run(folder, plan)
+        folder, resumed = old, execution.resume_run(old, sweep, plan, settings.retry_failed)
         plan = resumed.plan
         telling.print_resumed(console, resumed)
+    if settings.reuse:
+        telling.print_reused(console, take_finished(folder, plan.trials, settings.storage))
     if not settings.quiet:
         telling.print_start(console, sweep, plan, folder)
     outcome = execution.execute(sweep, plan, folder, settings, console)
-    return telling.print_outcome(console, outcome, sys.argv)
+    return telling.print_outcome(console, outcome, sys.argv, guess)
 
 
 def allow_bare_resume(arguments: list[str]) -> list[str]:

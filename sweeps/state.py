@@ -9,6 +9,7 @@ from typing import Any
 
 from sweeps.ledger import Event
 
+PLANNED = ("trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal")
 ENDED = ("completed", "stopped", "diverged", "failed")  # interrupted trials go on at a resume
 
 
@@ -23,6 +24,9 @@ class TrialState:
     parameters: int
     macs: int
     stratum: str = ""
+    bracket: int = 0
+    proposal: dict[str, Any] | None = None  # what the searcher must know of it again
+    pruned: bool = False  # stopped by the scheduler
     status: str = "planned"
     stop_reason: str = ""
     attempts: int = 0
@@ -43,9 +47,19 @@ class TrialState:
 
 @dataclass
 class RunState:
-    """All trials of a run, in the order of their planning."""
+    """All trials of a run, in the order of their planning. expected: how many there will be, where that is known."""
 
     trials: dict[str, TrialState] = field(default_factory=dict)
+    expected: int = 0
+
+    @property
+    def total(self) -> int:
+        return max(self.expected, len(self.trials))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return len(self.trials) >= self.expected and all(trial.ended for trial in self.trials.values())
 
     def count(self, *statuses: str) -> int:
         return sum(trial.status in statuses for trial in self.trials.values())
@@ -54,8 +68,10 @@ class RunState:
         """Take one event in. Events of kinds that say nothing of trials are passed over."""
         kind = event["event"]
         if kind == "planned":
-            fields = ("trial_id", "key", "folder", "config", "parameters", "macs", "stratum")
-            self.trials[event["trial_id"]] = TrialState(**{name: event[name] for name in fields})
+            known = {name: event[name] for name in PLANNED if name in event}
+            self.trials[event["trial_id"]] = TrialState(**known)
+        elif kind == "expected":
+            self.expected = event["trials"]
         elif "trial_id" in event:
             _apply_to_trial(self.trials[event["trial_id"]], kind, event)
 
@@ -72,6 +88,9 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
             trial.means.append(event["mean"])
     elif kind in (*ENDED, "interrupted"):
         trial.status, trial.stop_reason = kind, event["reason"]
+        trial.pruned = "rung" in event
+    elif kind == "requeued":
+        trial.status, trial.stop_reason = "planned", ""
 
 
 def fold(events: Iterable[Event]) -> RunState:

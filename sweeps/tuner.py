@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +30,7 @@ import ray  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.experiment import Trial  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
+from ray.tune.search import Searcher  # noqa: E402
 
 from search_spaces.definition import Resources  # noqa: E402
 from sweeps.recorder import Recorder  # noqa: E402
@@ -52,7 +55,8 @@ def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
         {"address": "local", "include_dashboard": False} if address is None else {"address": address}
     )
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+        with _own_process_group():
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "on this machine"
         raise InputError(f"Ray cannot be started {where}: {str(error).splitlines()[0]}") from error
@@ -65,6 +69,22 @@ def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
         ray.shutdown()
         logging.getLogger("ray").removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def _own_process_group() -> Iterator[None]:
+    """Ray's processes, started in it, are in another process group than we are.
+
+    Ctrl-C and `timeout` signal a whole group: Ray's control store would end at once, and we could not end in order.
+    """
+    before = os.getpgrp()
+    with suppress(PermissionError):  # the leader of a session cannot change its group: then all stay in one
+        os.setpgid(0, 0)
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):
+            os.setpgid(0, before)
 
 
 def _log_to(path: Path) -> logging.Handler:
@@ -99,38 +119,56 @@ def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
 def run_trials(
     recorder: Recorder,
     jobs: Sequence[Job],
+    propose: Callable[[], Job | None] | None,
     datasets: Mapping[Any, tuple[Data, Normalization]],
     resources: Resources,
     limits: Limits,
     stop_requested: Callable[[], bool],
     on_step: Callable[[], None],
 ) -> None:
-    """Run the jobs to their ends, or until a stop is requested. Returns when no trial runs any more."""
-    trainable = tune.with_parameters(
-        train_trial, jobs=list(jobs), datasets=dict(datasets), threads=max(1, int(resources.cpus))
-    )
-    bundle = {"CPU": resources.cpus, "GPU": resources.gpus or 0}
+    """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
+
+    Returns when no trial runs any more.
+    """
+    threads = max(1, int(resources.cpus))
+    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads)
+    texts = [job.to_json() for job in jobs]
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, bundle),
-            param_space={"job": tune.grid_search(list(range(len(jobs))))},
+            tune.with_resources(trainable, _bundle(resources)),
+            param_space={"job": tune.grid_search(texts)} if propose is None else {},
             tune_config=tune.TuneConfig(
-                scheduler=_Judge(recorder, jobs),
+                search_alg=_Source(texts, propose) if propose else None,
+                num_samples=-1 if propose else 1,
+                scheduler=_Judge(recorder),
                 max_concurrent_trials=limits.max_concurrent or 0,
                 reuse_actors=True,
-                trial_name_creator=lambda trial: f"job_{trial.config['job']}",
-                trial_dirname_creator=lambda trial: f"job_{trial.config['job']}",
+                trial_name_creator=lambda trial: f"job_{_trial_id(trial)}",
+                trial_dirname_creator=lambda trial: f"job_{_trial_id(trial)}",
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=scratch,
                 verbose=0,
                 stop=_StopOnRequest(stop_requested),
-                callbacks=[_Listener(recorder, jobs, on_step)],
+                callbacks=[_Listener(recorder, resources, on_step)],
                 failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             ),
         )
         tuner.fit()
+
+
+def _bundle(resources: Resources) -> dict[str, float]:
+    return {"CPU": resources.cpus, "GPU": resources.gpus or 0}
+
+
+def _trial_id(trial: Trial) -> str:
+    return _trial_id_in(trial.config["job"])
+
+
+@lru_cache(maxsize=4096)
+def _trial_id_in(job: str) -> str:
+    return str(json.loads(job)["trial_id"])
 
 
 class Limits(Protocol):
@@ -142,18 +180,44 @@ class Limits(Protocol):
     def max_failures(self) -> int: ...
 
 
+class _Source(Searcher):
+    """Hands Tune the jobs that are known, then those that are proposed, one at a time."""
+
+    def __init__(self, jobs: Sequence[str], propose: Callable[[], Job | None]) -> None:
+        super().__init__()
+        self.jobs, self.propose = list(jobs), propose
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as of _Judge
+
+    def suggest(self, trial_id: str) -> dict[str, str] | None:
+        if self.jobs:
+            return {"job": self.jobs.pop(0)}
+        job = self.propose()
+        return {"job": job.to_json()} if job else Searcher.FINISHED  # type: ignore[return-value]
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: what became of a trial is in the ledger's state, which the next proposal is made from."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the truth."""
+
+
 class _Judge(FIFOScheduler):
     """Hands every report to the recorder, which answers whether the trial goes on."""
 
-    def __init__(self, recorder: Recorder, jobs: Sequence[Job]) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__()
-        self.recorder, self.jobs = recorder, jobs
+        self.recorder = recorder
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it for snapshots that we never read; the ledger's open file cannot be pickled
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        trial_id = self.jobs[trial.config["job"]].trial_id
+        trial_id = _trial_id(trial)
         if self.recorder.state.trials[trial_id].ended:
             # Tune repeats the last result of a function that has returned; a worker may die after its last epoch
             return str(TrialScheduler.CONTINUE if result.get("done") else TrialScheduler.STOP)
@@ -164,27 +228,35 @@ class _Judge(FIFOScheduler):
 class _Listener(tune.Callback):
     """Starts and errors for the recorder; a heartbeat for tables and the live view."""
 
-    def __init__(self, recorder: Recorder, jobs: Sequence[Job], on_step: Callable[[], None]) -> None:
-        self.recorder, self.jobs, self.on_step = recorder, jobs, on_step
+    def __init__(self, recorder: Recorder, resources: Resources, on_step: Callable[[], None]) -> None:
+        self.recorder, self.resources, self.on_step = recorder, resources, on_step
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def _trial_id(self, trial: Trial) -> str:
-        return self.jobs[trial.config["job"]].trial_id
-
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.recorder.started(self._trial_id(trial))
+        self.recorder.started(_trial_id(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.recorder.failed(self._trial_id(trial), cause_of(trial))
+        self.recorder.failed(_trial_id(trial), cause_of(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.recorder.record("retried", trial_id=self._trial_id(trial), cause=cause_of(trial))
+        cause = cause_of(trial)
+        had: Any = trial.placement_group_factory
+        more = larger_share(cause, had.required_resources.get("GPU", 0.0))
+        if more:
+            trial.update_resources({"CPU": self.resources.cpus, "GPU": more})
+        self.recorder.record("retried", trial_id=_trial_id(trial), cause=cause, **({"gpus": more} if more else {}))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.recorder.step()
         self.on_step()
+
+
+def larger_share(cause: str, share: float) -> float | None:
+    """Twice the share of a GPU, for a trial that ran out of its memory; None where that is not so or cannot help."""
+    short = "CUDA out of memory" in cause or "OutOfMemoryError" in cause
+    return min(1.0, 2 * share) if short and 0 < share < 1 else None
 
 
 def cause_of(trial: Trial) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from trainables.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_metadata
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import Data
 from trainables.data.batches import to_device
 from trainables.data.normalization import Normalization
@@ -38,6 +39,15 @@ class Job:
     known_attempts: int = 0  # attempts of earlier drivers
     known_epochs: int = 0  # epochs of theirs that the ledger holds
 
+    def to_json(self) -> str:
+        """As Tune carries it to a worker: in a trial's own config, so that a job may be made while others run."""
+        return json.dumps({**vars(self), "config": self.config.model_dump(mode="json")})
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        values = json.loads(text)
+        return cls(**{**values, "config": make_config(values["config"])})
+
 
 def data_key(config: TrialConfig) -> DataKey:
     """What a trial's data depends on."""
@@ -45,19 +55,18 @@ def data_key(config: TrialConfig) -> DataKey:
 
 
 def train_trial(
-    tune_config: dict[str, int],
-    jobs: list[Job],
+    tune_config: dict[str, str],
     datasets: Mapping[DataKey, tuple[Data, Normalization]],
     threads: int,
 ) -> None:
-    """Train all replicates of `jobs[tune_config["job"]]`, from its latest checkpoint if there is one.
+    """Train all replicates of the job in `tune_config["job"]`, from its latest checkpoint if there is one.
 
     Reports once an epoch. All files go to a folder of this attempt, so that a worker that is thought dead but lives on
     cannot touch what its successor writes; the driver moves them up when the trial has ended.
     """
     from ray import tune
 
-    job = jobs[tune_config["job"]]
+    job = Job.from_json(tune_config["job"])
     data, normalization = datasets[data_key(job.config)]
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
