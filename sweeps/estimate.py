@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PROBED = 4  # trials that are measured, from the cheapest to the dearest
 PLAYS = 30
 PLAYED_EPOCHS = 200_000  # in all plays at most
-FINISHING = 1.2  # CPU seconds of a trial's complexity, statistics and figures
+FINISHING = 1.5  # CPU seconds of a trial's complexity, statistics and figures
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,10 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
             slots = max(1, min(int(cluster.cpus / resources.cpus), settings.max_concurrent or 10**9))
             if resources.gpus:
                 slots = min(slots, max(1, int(cluster.gpus / resources.gpus)))
-            starting = time.monotonic() - began
             costs = measure_trials(chosen, plan, resources, slots)
-    starting += max(cost.start_seconds for cost in costs.values())
+            longest = max(cost.seconds for cost in costs.values())
+            starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
+    starting = 2 * max(starting, 1.0)  # the measuring of weights starts workers of its own
     return play(sweep, plan, costs, slots, cluster.cpus, starting)
 
 

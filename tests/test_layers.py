@@ -18,7 +18,7 @@ FOLDERS = {
     "analysis": {"trainables"},
     "deployment": {"trainables", "analysis"},
     "sweeps": {"trainables", "search_spaces", "analysis", "deployment"},
-    "cluster": {"sweeps"},
+    "cluster": {"sweeps", "analysis", "trainables"},
     "benchmarks": {"trainables", "search_spaces", "analysis", "deployment", "sweeps", "cluster"},
 }
 RAY_IN_TRAINABLES = {"trainables/image_classifier.py"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ray import tune
 
-from search_spaces.definition import Asha, Sweep
+from search_spaces.definition import Sweep
 from search_spaces.find import find_sweep
-from sweeps.overrides import override, with_options, with_scheduler
+from sweeps.overrides import override
 from sweeps.plan import expand
 from trainables.errors import InputError
 
@@ -40,23 +40,6 @@ def test_fix_holds_a_varied_field_still() -> None:
     assert [(c.lr, c.activation) for c in expand(fixed)] == [(0.01, "relu")]
     with pytest.raises(InputError, match="one value of one field"):
         override(sweep, [], ["lr=0.1,0.2"], {})
-
-
-def test_options_of_asha() -> None:
-    _, sweep = find_sweep("activations")
-    assert with_scheduler(sweep, None, 3, 4.0, "lr,model").scheduler == Asha(3, 4.0, ("lr", "model"))
-    assert with_scheduler(sweep, None, None, None, "none").scheduler == Asha(2, 3, ())
-    assert with_scheduler(sweep, "fifo", None, None, None).scheduler == "fifo"
-    assert with_scheduler(CASES, "asha", None, None, None).scheduler == Asha()
-    with pytest.raises(InputError, match="--grace is an option of asha"):
-        with_scheduler(sweep, "fifo", 3, None, None)
-
-
-def test_a_loss_is_minimised() -> None:
-    changed = with_options(CASES, 5, None, "val_loss", 2.0, "0.5")
-    assert (changed.metric, changed.mode) == ("val_loss", "min")
-    assert changed.seeds == (0, 1, 2, 3, 4)
-    assert (changed.resources.cpus, changed.resources.gpus) == (2.0, 0.5)
 
 
 def test_what_only_some_compared_values_read_is_dropped_from_the_others() -> None:

@@ -24,7 +24,7 @@ class Cost:
     epoch_seconds: tuple[float, ...]
     peak_memory: int
     total_memory: int
-    start_seconds: float  # until the first epoch could begin
+    seconds: float  # that the measuring took
 
 
 def measure(config: TrialConfig, data: Data, normalization: Normalization, threads: int) -> Cost:
@@ -39,7 +39,6 @@ def measure(config: TrialConfig, data: Data, normalization: Normalization, threa
     whole = to_device(data, normalization, device)
     splits = {name: _beginning(split, BATCHES * config.batch_size) for name, split in whole.items()}
     state = start(short, config.seeds[0], data.info, device)
-    started = time.perf_counter() - began
     trained = len(whole["train"]) * config.data_fraction / len(splits["train"])
     evaluated = sum(map(len, whole.values())) / sum(map(len, splits.values()))
     seconds = [epoch.train_seconds * trained + epoch.eval_seconds * evaluated for epoch in train(
@@ -47,7 +46,7 @@ def measure(config: TrialConfig, data: Data, normalization: Normalization, threa
     )]  # fmt: skip
     peak = torch.cuda.max_memory_allocated() if cuda else 0
     total = torch.cuda.get_device_properties(device).total_memory if cuda else 0
-    return Cost(tuple(seconds[1:] or seconds), peak, total, started)
+    return Cost(tuple(seconds[1:] or seconds), peak, total, time.perf_counter() - began)
 
 
 def _beginning(split: DeviceSplit, images: int) -> DeviceSplit:
