@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Resources:
-    """What one trial takes. gpus=None: one GPU a trial where the machine has any, else none."""
+    """What one trial takes. gpus=None: the share that its measured memory needs, where there are GPUs."""
 
     cpus: float = 1.0
     gpus: float | None = None

@@ -57,7 +57,7 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         with ray_session(settings.address, Path(folder) / "probe.log") as cluster:
-            resources = check_bundle(sweep.resources, cluster)
+            resources = pack(check_bundle(sweep.resources, cluster), plan, cluster.gpus)
             slots = max(1, min(int(cluster.cpus / resources.cpus), settings.max_concurrent or 10**9))
             if resources.gpus:
                 slots = min(slots, max(1, int(cluster.gpus / resources.gpus)))
@@ -85,6 +85,24 @@ def measure_trials(chosen: Sequence[PlannedTrial], plan: Plan, resources: Resour
     every = [chosen[number % len(chosen)] for number in range(max(len(chosen), slots))][: 4 * PROBED]
     found = ray.get([task.remote(data[_key(trial)], trial.config, threads) for trial in every])
     return {trial.key: cost for trial, cost in zip(every, found, strict=True)}
+
+
+def pack(resources: Resources, plan: Plan, gpus: float) -> Resources:
+    """`--gpus-per-trial auto` decided: the dearest trial is measured once, and as many share a GPU as its peak allows.
+
+    A whole GPU where no memory can be measured; none where there is no GPU.
+    """
+    import ray
+
+    from trainables.probe import share_of_gpu
+
+    if resources.gpus is not None or not gpus:
+        return Resources(resources.cpus, resources.gpus or 0.0)
+    trial = max(plan.trials or plan.examples, key=lambda trial: (trial.macs, trial.parameters))
+    task = ray.remote(num_cpus=resources.cpus, num_gpus=1)(_measure)
+    threads = max(1, int(resources.cpus))
+    cost = ray.get(task.remote(ray.put(plan.datasets[_key(trial)]), trial.config, threads))
+    return Resources(resources.cpus, share_of_gpu(cost.peak_memory, cost.total_memory))
 
 
 def _measure(pair: tuple[Data, Normalization], config: TrialConfig, threads: int) -> Cost:

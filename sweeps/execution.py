@@ -209,6 +209,7 @@ def roles(sweep: Sweep) -> dict[str, Any]:
 
 def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
     """Run what the ledger still lacks, then measure and draw."""
+    from sweeps.estimate import pack
     from sweeps.finish import finish
     from sweeps.tuner import check_bundle, ray_session, run_trials
 
@@ -217,6 +218,8 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
     state = fold(read_ledger(folder.ledger))
     with ray_session(settings.address, folder.log) as cluster, Interrupt() as interrupt:
         resources = check_bundle(sweep.resources, cluster)
+        if any(not trial.ended for trial in state.trials.values()) or not state.ended:
+            resources = pack(resources, plan, cluster.gpus)
         recorder = Recorder(folder, sweep, state, about, plan.epochs)
         brake = Brake(interrupt, settings, state, began)
         jobs = [_job(folder, state, trial) for trial in plan.trials if not state.trials[trial.trial_id].ended]

@@ -106,14 +106,14 @@ def _keep_token_private() -> None:
 
 
 def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
-    """The resources of a trial with `gpus` decided. Raises `InputError` for what the cluster can never give."""
-    gpus = resources.gpus if resources.gpus is not None else float(cluster.gpus > 0)
+    """The resources as they are. Raises `InputError` for what the cluster can never give."""
+    gpus = resources.gpus or 0.0
     if resources.cpus > cluster.cpus or gpus > cluster.gpus:
         raise InputError(
             f"a trial wants {resources.cpus:g} CPU and {gpus:g} GPU, but Ray has {cluster.cpus:g} CPU and "
             f"{cluster.gpus:g} GPU: lower --cpus-per-trial or --gpus-per-trial"
         )
-    return Resources(resources.cpus, gpus)
+    return resources
 
 
 def run_trials(
