@@ -75,7 +75,7 @@ class Brake:
         if not self.reason and budget and time.monotonic() - self.began > budget:
             self.reason = f"the time budget of {budget:g} s is used up"
         if not self.reason and errors and (failed := self.state.count("failed")) >= errors:
-            self.reason = f"{failed} trials have failed (--max-errors {errors})"
+            self.reason = f"failed trials: {failed} (--max-errors {errors})"
         return bool(self.reason) or self.interrupt.signal is not None
 
 
@@ -133,6 +133,8 @@ class Resumed:
 
 def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
     """Match the plan with the run's ledger by trial key and append what is new."""
+    from sweeps.finish import forget
+
     damaged = cut_damaged_end(folder.ledger)
     state = fold(read_ledger(folder.ledger))
     known = {trial.key: trial for trial in state.trials.values()}
@@ -145,6 +147,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     added = [trial for trial in trials if trial.key not in known]
     for trial in added:
         ledger.append("planned", **_planned(trial))
+    forget(folder, {failed.key for failed in requeued})
     for failed in requeued:
         ledger.append("requeued", trial_id=failed.trial_id)
     if plan.proposed:

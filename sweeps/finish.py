@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,15 @@ def finish(
 def _known_rows(run: RunFolder) -> list[Row]:
     rows: list[Row] = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
     return rows
+
+
+def forget(run: RunFolder, keys: Collection[str]) -> None:
+    """Take the rows of trials that will be trained on out of `weights.parquet`, so that they are measured again."""
+    rows = _known_rows(run)
+    kept = [row for row in rows if row["trial_key"] not in keys]
+    if len(kept) < len(rows):
+        about = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
+        table.write(run.weights_table, "weights", kept, about)
 
 
 def finish_trial(
