@@ -27,13 +27,14 @@ def to_data(sweep: Sweep) -> dict[str, Any]:
         **{name: getattr(sweep, name) for name in plain},
         **roles,
         "cases": [dict(case) for case in sweep.cases],
-        "scheduler": _rule_data(sweep.scheduler),
-        "searcher": _rule_data(sweep.searcher),
+        "scheduler": rule_data(sweep.scheduler),
+        "searcher": rule_data(sweep.searcher),
         "resources": asdict(sweep.resources),
     }
 
 
-def _rule_data(rule: Any) -> Any:
+def rule_data(rule: Any) -> Any:
+    """A scheduler or searcher with its options, `{"asha": {"grace": 1, ...}}`; one without options by its name."""
     return rule if isinstance(rule, str) else {type(rule).__name__.lower(): asdict(rule)}
 
 

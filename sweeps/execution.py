@@ -15,7 +15,7 @@ from rich.console import Console
 
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
 from search_spaces.definition import Optuna, Sweep
-from search_spaces.resolved import show_domain, to_data
+from search_spaces.resolved import rule_data, show_domain, to_data
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
@@ -181,8 +181,8 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "mode": sweep.mode,
         "seeds": list(sweep.seeds),
         "samples": sweep.samples,
-        "scheduler": _named(sweep.scheduler),
-        "searcher": _named(sweep.searcher),
+        "scheduler": rule_data(sweep.scheduler),
+        "searcher": rule_data(sweep.searcher),
         "replicates": sweep.replicates,
         "stratify": list(plan.stratify),
         "resources": asdict(sweep.resources),
@@ -192,11 +192,6 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "notes": sorted({note for data, _ in plan.datasets.values() for note in data.notes}),
         "provenance": provenance(sys.argv),
     }
-
-
-def _named(rule: Any) -> Any:
-    """A scheduler or searcher with its options, `{"asha": {"grace": 1, ...}}`; one without options by its name."""
-    return rule if isinstance(rule, str) else {type(rule).__name__.lower(): asdict(rule)}
 
 
 def roles(sweep: Sweep) -> dict[str, Any]:
