@@ -55,6 +55,7 @@ IDENTITY = {
 ENDING = {
     "status": Column(TEXT, "completed, stopped, diverged, failed or interrupted"),
     "stop_reason": Column(TEXT, "why the trial ended"),
+    "changes": Column(TEXT, "population based training: whose weights and which values from which epoch on", null=True),
 }
 LENGTH = {
     "epochs_trained": Column(WHOLE, "epochs that were trained", "epochs"),

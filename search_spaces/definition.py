@@ -43,7 +43,22 @@ class Median:
     min_peers: int = 3
 
 
-Scheduler = Asha | Median | Literal["fifo"]
+@dataclass(frozen=True)
+class Pbt:
+    """Population based training (Jaderberg et al. 2017), in step: every `interval` epochs a population is compared.
+
+    A population is all trials that differ only in nuisance fields that may change during training (`CHANGEABLE`). Its
+    worst go on from the weights of its best, with other values: perturb (by 0.8 or 1.2, or drawn anew), or bandit, by
+    a Gaussian process over what each value has brought (PB2: Parker-Holder et al. 2020).
+    """
+
+    interval: int = 2
+    quantile: float = 0.25  # share of a population that is replaced, and of which the replacements come
+    resample: float = 0.25  # perturb: chance that a value is drawn anew
+    explore: Literal["perturb", "bandit"] = "perturb"
+
+
+Scheduler = Asha | Median | Pbt | Literal["fifo"]
 
 
 @dataclass(frozen=True)

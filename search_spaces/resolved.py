@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search_spaces.definition import Asha, Median, Optuna, Resources, Sweep
+from search_spaces.definition import Asha, Median, Optuna, Pbt, Resources, Sweep
 from trainables.errors import InputError
 
-RULES: dict[str, type] = {"asha": Asha, "median": Median, "optuna": Optuna}
+RULES: dict[str, type] = {"asha": Asha, "median": Median, "pbt": Pbt, "optuna": Optuna}
 DOMAINS = (
     "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn", "quniform",
     "randint", "randn", "uniform",

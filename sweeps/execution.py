@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
-from search_spaces.definition import Optuna, Sweep
+from search_spaces.definition import Optuna, Pbt, Sweep
 from search_spaces.resolved import rule_data, show_domain, to_data
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
@@ -23,12 +22,15 @@ from sweeps.names import new_run_id
 from sweeps.plan import Plan, PlannedTrial, make_plan, with_ids
 from sweeps.provenance import provenance
 from sweeps.recorder import Recorder
-from sweeps.reuse import take_finished
+from sweeps.reuse import check_reuse, take_finished
 from sweeps.state import RunState, fold
 from trainables.checkpoint import write_atomically
 from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.image_classifier import Job
+
+if TYPE_CHECKING:
+    from sweeps.tuner import Propose
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     >>> outcome = run(Sweep(question="...", scientific={...}), "my_question")              # doctest: +SKIP
     """
     settings = settings or Settings()
+    if settings.reuse:
+        check_reuse(sweep)
     now = datetime.now()
     plan = make_plan(sweep, settings.data_root, now)
     folder = create_run(sweep, name, plan, settings, now)
@@ -220,7 +224,8 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
             resources = pack(resources, plan, cluster.gpus)
         recorder = Recorder(folder, sweep, state, about, plan.epochs)
         brake = Brake(interrupt, settings, state, began)
-        jobs = [_job(folder, state, trial) for trial in plan.trials if not state.trials[trial.trial_id].ended]
+        todo = [] if isinstance(sweep.scheduler, Pbt) else plan.trials  # a population's are proposed, part by part
+        jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)
         try:
             with view:
@@ -239,8 +244,10 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
         return Outcome(folder, state, interrupt.signal, seconds, tuple(problems), "" if state.ended else brake.reason)
 
 
-def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Callable[[], Job | None] | None:
+def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:
     """Makes the searcher's next trial, planned in the ledger before it starts; None for a plan that is complete."""
+    if isinstance(sweep.scheduler, Pbt):
+        return in_populations(sweep.scheduler, plan, folder, recorder.state)
     if not isinstance(sweep.searcher, Optuna):
         return None
     from sweeps.proposals import Proposals
@@ -256,6 +263,28 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
         about = {"row": proposal.row, "params": dict(proposal.params), "attributes": dict(proposal.attributes)}
         recorder.record("planned", **_planned(proposal.trial), proposal=about)
         return _job(folder, recorder.state, proposal.trial)
+
+    return propose
+
+
+def in_populations(rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
+    """Hands out trials from one comparison of their population to the next, those that are furthest behind first."""
+    from sweeps.population import boundary, next_trial
+
+    planned = {trial.trial_id: trial for trial in plan.trials}
+    until: dict[str, int] = {}  # of what was handed out: the epoch at which it comes back
+
+    def propose() -> Job | Literal["wait"] | None:
+        trials = [state.trials[trial_id] for trial_id in planned]
+        running = {t.trial_id for t in trials if not t.ended and t.epoch < until.get(t.trial_id, 0)}
+        trial = next_trial(rule, state, trials, running)
+        if trial is None:
+            return None if all(trial.ended for trial in trials) else "wait"
+        end = boundary(rule, trial, state)
+        until[trial.trial_id] = end or trial.config["epochs"]
+        donor = max((change["epoch"] for change in trial.changes), default=0)
+        job = _job(folder, state, planned[trial.trial_id])
+        return replace(job, config=make_config(trial.config_now), until=end, donor_epoch=donor)
 
     return propose
 

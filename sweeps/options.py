@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from search_spaces.definition import Asha, Median, Optuna, Resources, Scheduler, Searcher, Sweep
+from search_spaces.definition import Asha, Median, Optuna, Pbt, Resources, Scheduler, Searcher, Sweep
 from sweeps.overrides import override
 from sweeps.plan import check_metric
 from trainables.errors import InputError, unknown_name
 
-SCHEDULERS = ("asha", "fifo", "hyperband", "median")
+SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
 SEARCHERS = ("grid", "random", "optuna", "optuna:tpe", "optuna:gp", "optuna:nsga2")
-RULE_OPTIONS = ("grace", "reduction", "brackets", "stratify")
+RULE_OPTIONS = ("grace", "reduction", "brackets", "stratify", "interval", "quantile")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Options:
     reduction: float | None = None
     brackets: int | None = None
     stratify: str | None = None
+    interval: int | None = None
+    quantile: float | None = None
     searcher: str | None = None
     replicates: str | None = None
     metric: str | None = None
@@ -51,9 +53,9 @@ def read_options(path: Path) -> Options:
         if not isinstance(content.get(name, {}), dict):
             raise InputError(f"{path}: {name} must be a table of fields and values")
         content[name] = tuple(f"{field}={_text(value)}" for field, value in content.get(name, {}).items())
-    for name in ("epochs", "seeds", "samples", "grace", "brackets"):
+    for name in ("epochs", "seeds", "samples", "grace", "brackets", "interval"):
         _check_number(path, name, content.get(name), int)
-    for name in ("reduction", "cpus_per_trial"):
+    for name in ("reduction", "quantile", "cpus_per_trial"):
         _check_number(path, name, content.get(name), int | float)
     for name in ("dataset", "scheduler", "stratify", "searcher", "replicates", "metric", "gpus_per_trial"):
         if content.get(name) is not None:
@@ -121,12 +123,14 @@ def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
     name = options.scheduler
     if name is not None and name not in SCHEDULERS:
         raise InputError(unknown_name("scheduler", name, SCHEDULERS))
-    kinds: Mapping[str, Any] = {"asha": Asha, "hyperband": Asha, "median": Median}
+    kinds: Mapping[str, Any] = {"asha": Asha, "hyperband": Asha, "median": Median, "pbt": Pbt, "pb2": Pbt}
     rule: Scheduler = scheduler if name is None else "fifo"
     if name is not None and name in kinds:
         rule = scheduler if isinstance(scheduler, kinds[name]) else kinds[name]()
     if name == "hyperband":
         rule = replace(cast(Asha, rule), brackets=None)
+    if name in ("pbt", "pb2"):
+        rule = replace(cast(Pbt, rule), explore="bandit" if name == "pb2" else "perturb")
     given = {option: getattr(options, option) for option in RULE_OPTIONS if getattr(options, option) is not None}
     if "stratify" in given:
         given["stratify"] = () if given["stratify"] == "none" else tuple(given["stratify"].split(","))
@@ -134,6 +138,8 @@ def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
         if isinstance(rule, str) or not hasattr(rule, option):
             chosen = rule if isinstance(rule, str) else type(rule).__name__.lower()
             raise InputError(f"--{option} is no option of the scheduler {chosen}")
+    if not 0 < given.get("quantile", 0.25) <= 0.5:
+        raise InputError(f"--quantile {given['quantile']:g}: a share above 0 and at most 0.5")
     return rule if isinstance(rule, str) else replace(rule, **given)
 
 

@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from search_spaces.definition import Asha, Median, Optuna, Sweep
+from search_spaces.definition import Asha, Median, Optuna, Pbt, Sweep
 from sweeps.asha import bracket_weights, next_bracket
 from sweeps.expansion import check_roles, config_of, expand, scientific_rows
 from sweeps.names import two_words
+from sweeps.population import check_population, population_fields
 from trainables.code_digest import code_digest
 from trainables.config import TrialConfig, trial_key
 from trainables.data.arrays import Data
@@ -96,6 +97,8 @@ def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
         for number, config in enumerate(configs, start=1)
         for place, part in enumerate(_by_seed(config) if apart else [config])
     ]
+    if isinstance(sweep.scheduler, Pbt):
+        check_population(sweep, trials)
     return Plan(tuple(trials), planner, epochs=max(trial.config.epochs for trial in trials))
 
 
@@ -106,6 +109,8 @@ def _open_plan(sweep: Sweep, searcher: Optuna, data_root: Path | None, now: date
     for metric in searcher.metrics:
         check_metric(metric)
     check_roles(sweep)
+    if isinstance(sweep.scheduler, Pbt):
+        raise InputError("pbt and pb2 find values themselves: leave out --searcher optuna, or choose another scheduler")
     if sweep.replicates == "apart":
         raise InputError("the searcher optuna is told means over replicates: leave --replicates at together")
     check_space(sweep)
@@ -194,6 +199,8 @@ def load_datasets(configs: Sequence[TrialConfig], data_root: Path | None) -> dic
 def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ...]:
     """The fields whose values compete only among themselves (see `Asha.stratify`)."""
     rule = sweep.scheduler
+    if isinstance(rule, Pbt):
+        return population_fields(sweep)
     if not isinstance(rule, Asha | Median):
         return ()
     if rule.stratify is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from analysis.summary import show_value
 from sweeps.state import RunState, TrialState
 
-STATUSES = ("running", "completed", "stopped", "diverged", "failed", "interrupted", "planned")
+STATUSES = ("running", "waiting", "completed", "stopped", "diverged", "failed", "interrupted", "planned")
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,16 @@ from typing import Any, Protocol
 
 from analysis import table
 from analysis.run_folder import RunFolder
-from search_spaces.definition import Asha, Median, Sweep
+from search_spaces.definition import Asha, Median, Pbt, Sweep
 from sweeps.asha import Decision, Rungs
 from sweeps.ledger import Event, Ledger
 from sweeps.median import RunningMeans
+from sweeps.population import compare, waits
 from sweeps.rows import epoch_rows, trial_rows
 from sweeps.state import RunState, TrialState
 from sweeps.tensorboard_events import write_scalars
 from trainables.checkpoint import write_atomically
+from trainables.image_classifier import CHECKPOINT, DONOR
 
 DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records
 TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables during a run
@@ -34,11 +36,22 @@ class Recorder:
         self.tables_due = 0.0
         self.judge = make_judge(sweep, epochs)
         self._refill()
+        for stratum in dict.fromkeys(trial.stratum for trial in state.trials.values()):
+            self._compare(stratum)
 
     def _refill(self) -> None:
-        """After a resume: file every value that the ledger knows, in the ledger's order."""
-        for event in self._ledger_epochs() if self.judge else ():
-            self._judge(self.state.trials[event["trial_id"]], event["epoch"], event["mean"])
+        """After a resume: file every value that the ledger knows, in the ledger's order.
+
+        Then do what a crash left undone: end each trial whose last epoch was its end.
+        """
+        last: dict[str, tuple[Event, Decision | None]] = {}
+        for event in self._ledger_epochs():
+            decision = self._judge(self.state.trials[event["trial_id"]], event["epoch"], event["mean"])
+            if event["epoch"] == self.state.trials[event["trial_id"]].epoch and event["trial_id"] not in last:
+                last[event["trial_id"]] = event, decision
+        for trial_id, (event, decision) in last.items():
+            if not self.state.trials[trial_id].ended:
+                self._conclude(self.state.trials[trial_id], event, decision)
 
     def _ledger_epochs(self) -> list[Event]:
         from sweeps.ledger import read_ledger
@@ -66,24 +79,51 @@ class Recorder:
             if name.startswith(("train_", "val_", "test_")) and name[-4:] != "_std"
         }
         fields = {name: report[name] for name in ("attempt", "epoch", "memory_mb", "replicates")}
-        note = {"note": report["note"]} if report["note"] else {}
-        self.record("epoch", trial_id=trial_id, **fields, mean=mean, **note)
+        if report["note"]:
+            fields["note"] = report["note"]
+        if not report["finite"]:
+            fields["finite"] = False
+        self.record("epoch", trial_id=trial_id, **fields, mean=mean)
         if report["checkpoint"]:
             self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
         if not known:
             write_scalars(self.run.tensorboard / trial.folder, report["replicates"])
-        if not report["finite"]:
-            self._end(trial, "diverged", f"loss was not finite at epoch {report['epoch']}")
+        decision = self._judge(trial, report["epoch"], mean) if report["finite"] else None
+        if self._conclude(trial, fields, decision):
             return False
-        decision = self._judge(trial, report["epoch"], mean)
-        if decision and decision.stop:
-            self._stop(trial, decision)
-            return False
-        if all(row.get("stop_reason") for row in report["replicates"]):
-            self._end(trial, "stopped", f"early stopping of every replicate by epoch {report['epoch']}")
-        elif report["epoch"] >= trial.config["epochs"]:
-            self._end(trial, "completed", f"trained all {trial.config['epochs']} epochs")
+        if isinstance(self.sweep.scheduler, Pbt) and waits(self.sweep.scheduler, trial, self.state):
+            self.record("waiting", trial_id=trial_id)
+            self._compare(trial.stratum)
         return True
+
+    def _conclude(self, trial: TrialState, event: Mapping[str, Any], decision: Decision | None) -> bool:
+        """End a trial whose last epoch was its end. True: the worker is to be stopped here."""
+        if not event.get("finite", True):
+            self._end(trial, "diverged", f"loss was not finite at epoch {event['epoch']}")
+        elif decision and decision.stop:
+            self._stop(trial, decision)
+        else:
+            if all(row.get("stop_reason") for row in event["replicates"]):
+                self._end(trial, "stopped", f"early stopping of every replicate by epoch {event['epoch']}")
+            elif event["epoch"] >= trial.config["epochs"]:
+                self._end(trial, "completed", f"trained all {trial.config['epochs']} epochs")
+            return False
+        return True
+
+    def _compare(self, stratum: str) -> None:
+        """Population based training: once all of a population waits, its worst are replaced."""
+        rule = self.sweep.scheduler
+        if isinstance(rule, Pbt) and (found := compare(self.sweep, rule, self.state, stratum)):
+            replaced = [change for change in found.replaced if self._hand_over(change["donor"], change["trial_id"])]
+            self.record("generation", **{**vars(found), "replaced": replaced})
+
+    def _hand_over(self, donor_id: str, trial_id: str) -> bool:
+        """Put the donor's checkpoint into a trial's folder; False where it is lost: the trial then goes on as it is."""
+        donor, trial = (self.state.trials[name] for name in (donor_id, trial_id))
+        source = self.run.trial(donor.folder).attempt(donor.attempt) / CHECKPOINT
+        if source.is_file():
+            write_atomically(self.run.trial(trial.folder).path / DONOR, source.read_bytes())
+        return source.is_file()
 
     def _judge(self, trial: TrialState, epoch: int, mean: Mapping[str, Any]) -> Decision | None:
         if self.judge is None:
@@ -109,12 +149,13 @@ class Recorder:
     def interrupted(self) -> None:
         """Mark what had started and has not ended: it goes on at a resume."""
         for trial in self.state.trials.values():
-            if trial.status == "running":
+            if trial.status in ("running", "waiting"):
                 self.record("interrupted", trial_id=trial.trial_id, reason=f"interrupted after epoch {trial.epoch}")
 
     def _end(self, trial: TrialState, status: str, reason: str, **fields: Any) -> None:
         move_up(self.run, trial)
         self.record(status, trial_id=trial.trial_id, reason=reason, **fields)
+        self._compare(trial.stratum)
 
     def step(self, *, final: bool = False) -> None:
         """To be called often: what is due goes to the disk."""
@@ -156,6 +197,7 @@ def move_up(run: RunFolder, trial: TrialState) -> None:
     folder that nobody reads any more.
     """
     folder = run.trial(trial.folder)
+    (folder.path / DONOR).unlink(missing_ok=True)
     for number in range(1, trial.attempt + 1):
         attempt = folder.attempt(number)
         for place in sorted(attempt.glob("seed_*")):

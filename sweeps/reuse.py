@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.run_folder import RunFolder, runs_in
+from search_spaces.definition import Pbt, Sweep
 from sweeps.ledger import Event, Ledger, read_ledger
 from sweeps.plan import PlannedTrial
 from sweeps.state import RunState, TrialState, fold
@@ -38,8 +39,13 @@ class _Found:
 
 
 def whole(trial: TrialState) -> bool:
-    """Trained to its own end: a trial that a scheduler stopped was judged by peers that another run does not have."""
-    return trial.status == "completed" or (trial.status == "stopped" and not trial.pruned)
+    """Trained to its own end, as its config says.
+
+    A trial that a scheduler stopped was judged by peers that another run does not have; one of a population may have
+    gone on from another's weights.
+    """
+    own = trial.status == "completed" or (trial.status == "stopped" and not trial.pruned)
+    return own and not trial.changes
 
 
 def find_finished(trials: Iterable[PlannedTrial], storage: Path, but: Path | None = None) -> dict[str, _Found]:
@@ -60,6 +66,12 @@ def _states(storage: Path, but: Path | None) -> Iterator[tuple[RunFolder, RunSta
                 yield run, fold(read_ledger(run.ledger))
             except (InputError, KeyError):
                 continue  # a damaged run has nothing to give; `sweeps.show` says what is wrong with it
+
+
+def check_reuse(sweep: Sweep) -> None:
+    """Raises `InputError` where a trial's results follow from the trials beside it."""
+    if isinstance(sweep.scheduler, Pbt):
+        raise InputError("--reuse: the trials of a population are trained together; leave it out with pbt and pb2")
 
 
 def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Path) -> Reused:

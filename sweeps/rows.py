@@ -32,6 +32,7 @@ def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]
             **identity(run, trial, number, seed),
             "status": trial.status,
             "stop_reason": trial.stop_reason,
+            "changes": "; ".join(_change(change) for change in trial.changes) or None,
             **trial.config,
             **_outcome(history),
             "parameters": trial.parameters,
@@ -41,6 +42,12 @@ def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]
             "attempts": trial.attempts,
             **_no_complexity_yet(),
         }
+
+
+def _change(change: Row) -> str:
+    """`after epoch 4: weights of 0003, lr=0.012`."""
+    values = ", ".join(f"{name}={value:g}" for name, value in change["values"].items())
+    return f"after epoch {change['epoch']}: weights of {change['donor']}, {values}"
 
 
 def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:

@@ -52,7 +52,8 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="YAML or TOML file with set, fix and these options.")
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(help="asha, hyperband (asha with every bracket), median or fifo (no early stopping).")
+        str | None,
+        typer.Option(help="asha, hyperband (asha with every bracket), median, fifo (none is stopped), pbt or pb2."),
     ] = None,
     grace: Annotated[int | None, typer.Option(min=1, help="asha, median: epochs before the first stop.")] = None,
     reduction: Annotated[float | None, typer.Option(min=1.1, help="asha: one of so many goes on at each rung.")] = None,
@@ -60,6 +61,12 @@ def run(
     stratify: Annotated[
         str | None,
         typer.Option(metavar="FIELD[,FIELD...]", help="asha, median: whose values compete apart; none: all together."),
+    ] = None,
+    interval: Annotated[
+        int | None, typer.Option(min=1, help="pbt, pb2: epochs from one comparison to the next.")
+    ] = None,
+    quantile: Annotated[
+        float | None, typer.Option(min=0.01, max=0.5, help="pbt, pb2: share of a population that is replaced.")
     ] = None,
     searcher: Annotated[
         str | None, typer.Option(help="grid, random, or optuna[:tpe|gp|nsga2]: how nuisance settings are chosen.")
@@ -110,7 +117,7 @@ def run(
     sweep_name, sweep = find_sweep(name)
     given = options.Options(
         tuple(set_ or ()), tuple(fix or ()), dataset, epochs, seeds, samples, scheduler, grace, reduction, brackets,
-        stratify, searcher, replicates, metric, cpus_per_trial, gpus_per_trial,
+        stratify, interval, quantile, searcher, replicates, metric, cpus_per_trial, gpus_per_trial,
     )  # fmt: skip
     sweep = options.apply(sweep, options.merge(options.read_options(overrides), given) if overrides else given)
     settings = Settings(
@@ -141,8 +148,10 @@ def _carry_out(
     from sweeps import execution, telling
     from sweeps.estimate import estimate
     from sweeps.plan import make_plan, settle
-    from sweeps.reuse import take_finished
+    from sweeps.reuse import check_reuse, take_finished
 
+    if settings.reuse:
+        check_reuse(sweep)
     now = datetime.now()
     old = None if resume is None else find_run(resume or settings.name or sweep_name, settings.storage)
     sweep = settle(sweep, settings.address, old.read_description() if old else {})

@@ -27,6 +27,7 @@ class TrialState:
     bracket: int = 0
     proposal: dict[str, Any] | None = None  # what the searcher must know of it again
     pruned: bool = False  # stopped by the scheduler
+    changes: list[dict[str, Any]] = field(default_factory=list)  # population based training: epoch, donor, values
     status: str = "planned"
     stop_reason: str = ""
     attempts: int = 0
@@ -44,6 +45,11 @@ class TrialState:
     def epoch(self) -> int:
         return len(self.epochs)
 
+    @property
+    def config_now(self) -> dict[str, Any]:
+        """The config with what population based training has changed in it."""
+        return {**self.config, **{name: value for change in self.changes for name, value in change["values"].items()}}
+
 
 @dataclass
 class RunState:
@@ -51,6 +57,7 @@ class RunState:
 
     trials: dict[str, TrialState] = field(default_factory=dict)
     expected: int = 0
+    generations: dict[str, int] = field(default_factory=dict)  # epoch at which each population was last compared
 
     @property
     def total(self) -> int:
@@ -72,13 +79,18 @@ class RunState:
             self.trials[event["trial_id"]] = TrialState(**known)
         elif kind == "expected":
             self.expected = event["trials"]
+        elif kind == "generation":
+            self.generations[event["stratum"]] = event["epoch"]
+            for change in event["replaced"]:
+                self.trials[change["trial_id"]].changes.append({"epoch": event["epoch"], **change})
         elif "trial_id" in event:
             _apply_to_trial(self.trials[event["trial_id"]], kind, event)
 
 
 def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     if kind == "started":
-        trial.status, trial.attempts = "running", trial.attempts + 1
+        trial.attempts += trial.status != "waiting"  # to go on after a comparison is no new attempt
+        trial.status = "running"
         trial.started = datetime.fromisoformat(event["time"])
     elif kind == "epoch":
         trial.status, trial.attempt = "running", event["attempt"]
@@ -89,6 +101,8 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     elif kind in (*ENDED, "interrupted"):
         trial.status, trial.stop_reason = kind, event["reason"]
         trial.pruned = "rung" in event
+    elif kind == "waiting":
+        trial.status = "waiting"
     elif kind == "requeued":
         trial.status, trial.stop_reason = "planned", ""
 

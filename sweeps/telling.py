@@ -12,6 +12,7 @@ from rich.table import Table
 from analysis import table
 from analysis.run_folder import RunFolder
 from analysis.summary import group_trials, show_value, summarize_trials, summary_table
+from search_spaces.definition import Pbt
 from search_spaces.resolved import show_domain
 from sweeps.live import clock
 from trainables.config import TrialConfig
@@ -139,9 +140,18 @@ def plan_line(sweep: Sweep, plan: Plan) -> str:
     kind = "no early stopping" if sweep.scheduler == "fifo" else type(sweep.scheduler).__name__.lower()
     brackets = len(plan.planner.brackets)
     kind += f" in {brackets} brackets" if brackets > 1 else ""
+    if isinstance(sweep.scheduler, Pbt):
+        kind, values = show_pbt(sweep.scheduler), {trial.stratum for trial in plan.trials}
+        return f"{what}, at most {epochs} epochs of training; {kind} in {len(values)} population(s)"
     strata = f" stratified by {', '.join(plan.stratify)}" if plan.stratify else ""
     search = "" if isinstance(sweep.searcher, str) else f"; searched by optuna ({sweep.searcher.sampler})"
     return f"{what}, at most {epochs} epochs of training; {kind}{strata}{search}"
+
+
+def show_pbt(rule: Pbt) -> str:
+    """`pb2 every 2 epochs`."""
+    name = "pb2" if rule.explore == "bandit" else "population based training"
+    return f"{name} every {rule.interval} epoch(s)"
 
 
 def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -> None:
@@ -216,6 +226,8 @@ def print_summary(console: Console, run: RunFolder) -> None:
     n = len(about["seeds"])
     how = f"mean ±95 % interval over {n} replicates" if n > 1 else "one replicate: no interval"
     console.print(f"[dim]{how}; selected by {about['metric']}, test only reported[/dim]", highlight=False)
+    if any(row.get("changes") for row in rows):
+        console.print("[dim]a population's values are those a trial began with; the column changes has the rest[/dim]")
     print_failures(console, rows)
 
 

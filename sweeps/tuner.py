@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0, the only way to keep Tune from printing
@@ -119,7 +119,7 @@ def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
 def run_trials(
     recorder: Recorder,
     jobs: Sequence[Job],
-    propose: Callable[[], Job | None] | None,
+    propose: Propose | None,
     datasets: Mapping[Any, tuple[Data, Normalization]],
     resources: Resources,
     limits: Limits,
@@ -127,6 +127,8 @@ def run_trials(
     on_step: Callable[[], None],
 ) -> None:
     """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
+
+    propose: "wait" is its answer while what there is to run follows from what still runs.
 
     Returns when no trial runs any more.
     """
@@ -143,8 +145,8 @@ def run_trials(
                 scheduler=_Judge(recorder),
                 max_concurrent_trials=limits.max_concurrent or 0,
                 reuse_actors=True,
-                trial_name_creator=lambda trial: f"job_{_trial_id(trial)}",
-                trial_dirname_creator=lambda trial: f"job_{_trial_id(trial)}",
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
             ),
             run_config=tune.RunConfig(
                 name="tune",
@@ -166,9 +168,17 @@ def _trial_id(trial: Trial) -> str:
     return _trial_id_in(trial.config["job"])
 
 
+def _name(trial: Trial) -> str:
+    """A trial of ours that waits for others comes back as another of Tune's."""
+    return f"job_{_trial_id(trial)}_{trial.trial_id}"
+
+
 @lru_cache(maxsize=4096)
 def _trial_id_in(job: str) -> str:
     return str(json.loads(job)["trial_id"])
+
+
+Propose = Callable[[], Job | Literal["wait"] | None]
 
 
 class Limits(Protocol):
@@ -183,7 +193,7 @@ class Limits(Protocol):
 class _Source(Searcher):
     """Hands Tune the jobs that are known, then those that are proposed, one at a time."""
 
-    def __init__(self, jobs: Sequence[str], propose: Callable[[], Job | None]) -> None:
+    def __init__(self, jobs: Sequence[str], propose: Propose) -> None:
         super().__init__()
         self.jobs, self.propose = list(jobs), propose
 
@@ -194,6 +204,8 @@ class _Source(Searcher):
         if self.jobs:
             return {"job": self.jobs.pop(0)}
         job = self.propose()
+        if job == "wait":
+            return None
         return {"job": job.to_json()} if job else Searcher.FINISHED  # type: ignore[return-value]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -218,9 +230,11 @@ class _Judge(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         trial_id = _trial_id(trial)
-        if self.recorder.state.trials[trial_id].ended:
-            # Tune repeats the last result of a function that has returned; a worker may die after its last epoch
-            return str(TrialScheduler.CONTINUE if result.get("done") else TrialScheduler.STOP)
+        known = self.recorder.state.trials[trial_id]
+        if result.get("done") and known.epoch >= result["epoch"]:
+            return str(TrialScheduler.CONTINUE)  # Tune repeats the last result of a function that has returned
+        if known.ended:  # a worker may die after its last epoch, and be tried again
+            return str(TrialScheduler.STOP)
         goes_on = self.recorder.epoch(trial_id, result)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 

@@ -21,6 +21,13 @@ from trainables.errors import InputError
 from trainables.evaluation import Quality
 from trainables.training import EpochMetrics, TrainingState, start
 
+# config fields of which a new value takes effect on training that goes on: numbers that no weight's shape follows from
+CHANGEABLE = (
+    "lr", "lr_scale", "backbone_lr_scale", "momentum", "weight_decay", "label_smoothing", "focal_gamma", "kl_weight",
+    "clip_norm", "dropout",
+)  # fmt: skip
+OF_GROUPS = ("lr", "weight_decay", "momentum")  # what an optimiser holds of the config
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside and rename: a reader sees the old file or the new one, never half of one."""
@@ -68,6 +75,25 @@ def load_checkpoint(path: Path, config: TrialConfig, data: Data, device: torch.d
     except (OSError, EOFError, KeyError, RuntimeError, ValueError, TypeError, pickle.UnpicklingError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"checkpoint {path} cannot be used ({reason})") from None
+
+
+def take_over(states: list[TrainingState], donors: list[TrainingState]) -> None:
+    """Give replicates the weights and the state of the optimiser of those with the same seeds in another trial.
+
+    What a config says (rates, weight decay), the best so far and the patience stay the replicate's own.
+    """
+    by_seed = {donor.seed: donor for donor in donors}
+    for state in states:
+        donor = by_seed[state.seed]
+        groups = [{name: group[name] for name in OF_GROUPS if name in group} for group in state.optimizer.param_groups]
+        state.model.load_state_dict(donor.model.state_dict())
+        state.learner.load_state_dict(donor.learner.state_dict())
+        state.optimizer.load_state_dict(donor.optimizer.state_dict())
+        for group, own in zip(state.optimizer.param_groups, groups, strict=True):
+            group.update(own)
+        state.schedule.load_state_dict(donor.schedule.state_dict())
+        state.scaler.load_state_dict(donor.scaler.state_dict())
+        state.epoch = donor.epoch
 
 
 def _state_to_dict(state: TrainingState) -> dict[str, Any]:

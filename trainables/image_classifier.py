@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from trainables.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_metadata
+from trainables.checkpoint import load_checkpoint, save_checkpoint, save_weights, take_over, weights_metadata
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import Data
 from trainables.data.batches import to_device
@@ -24,6 +24,7 @@ from trainables.training import EpochMetrics, TrainingState, start
 
 ATTEMPT = "attempt-"
 CHECKPOINT = "checkpoint.pt"
+DONOR = "donor.pt"  # a checkpoint of another trial, in the trial's folder
 CHECKPOINT_SHARE = 0.05  # of the training time at most goes into writing checkpoints
 
 DataKey = tuple[str, int | None, int | None, str]  # dataset, image size, channels, normalisation
@@ -38,6 +39,8 @@ class Job:
     folder: str
     known_attempts: int = 0  # attempts of earlier drivers
     known_epochs: int = 0  # epochs of theirs that the ledger holds
+    until: int | None = None  # the epoch after which the trial waits for others; None: it is trained to its end
+    donor_epoch: int = 0  # at which the weights in `DONOR` take the place of its own; 0: never
 
     def to_json(self) -> str:
         """As Tune carries it to a worker: in a trial's own config, so that a job may be made while others run."""
@@ -78,15 +81,17 @@ def train_trial(
     }
     _save_initial(folder, fresh, metadata)
     states, note = _begin(job, data, device, attempt, fresh)
+    if job.donor_epoch >= max(1, trained_epochs(states)):
+        take_over(states, load_checkpoint(Path(job.folder) / DONOR, job.config, data, device))
     splits = to_device(data, normalization, device)
     writer = _CheckpointWriter(folder / CHECKPOINT)
     for epoch in itertools.chain(_unreported(job, states), train_replicates(job.config, data.info, splits, states)):
         _save_epoch(folder, states, metadata, job.config.save_every)
-        saved = writer.save_if_due(states)
+        saved = writer.save_if_due(states, always=epoch[0].epoch == job.until)
         finite = all(metrics.finite for metrics in epoch)
         tune.report(_report(job, attempt, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
         note = ""
-        if not finite:
+        if not finite or epoch[0].epoch == job.until:
             return
 
 
@@ -187,9 +192,9 @@ class _CheckpointWriter:
         self.path = path
         self.due = 0.0
 
-    def save_if_due(self, states: list[TrainingState]) -> bool:
+    def save_if_due(self, states: list[TrainingState], *, always: bool = False) -> bool:
         began = time.monotonic()
-        if began < self.due:
+        if began < self.due and not always:
             return False
         save_checkpoint(self.path, states)
         ended = time.monotonic()
