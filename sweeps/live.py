@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import Progress as BarOfProgress
 from rich.progress_bar import ProgressBar
@@ -14,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.summary import STYLES
-from sweeps.progress import Progress, best_by_group, measure_progress, sparkline
+from sweeps.machine import Machine
+from sweeps.progress import Best, Progress, Stratum, best_by_group, failures, measure_progress, sparkline, strata
 from sweeps.state import RunState
 
 REFRESH_SECONDS = 0.25
@@ -96,6 +98,7 @@ class _Screen(_Lines):
     """The whole view, drawn anew four times a second by whoever calls `update`."""
 
     def __enter__(self) -> _Screen:
+        self.machine = Machine()
         self.live = Live(self._render(), console=self.console, auto_refresh=False, transient=True)
         self.live.__enter__()
         self.due = 0.0
@@ -113,7 +116,15 @@ class _Screen(_Lines):
 
     def _render(self) -> Group:
         progress = measure_progress(self.state, time.monotonic() - self.began)
-        return Group(self._bar(progress), self._best(), self._running())
+        best = best_by_group(self.state, self.metric, self.mode, self.scientific)
+        groups = [group for group in strata(self.state) if group.name not in {row.name for row in best}]
+        height = max(3, (self.console.height - 9) // (3 if len(groups) > 1 else 2))  # rows of each table
+        parts: list[RenderableType] = [self._bar(progress), self._best(best[:height]), self._running(height)]
+        if len(groups) > 1:
+            parts.insert(2, _strata(groups[:height]))
+        if failed := failures(self.state):
+            parts.append(Text(f"failed: {failed[0][1]} trials, {failed[0][0]}", STYLES["failed"], no_wrap=True))
+        return Group(*parts, Text(self.machine.describe(), "dim", no_wrap=True))
 
     def _bar(self, progress: Progress) -> Table:
         grid = Table.grid(padding=(0, 1))
@@ -127,32 +138,43 @@ class _Screen(_Lines):
         )
         return grid
 
-    def _best(self) -> Table:
+    def _best(self, rows: Sequence[Best]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("best so far", max_width=36, no_wrap=True)
-        table.add_column(self.metric, justify="right")
-        table.add_column("at epoch", justify="right")
-        for best in best_by_group(self.state, self.metric, self.mode, self.scientific)[:8]:
-            table.add_row(best.name, f"{best.value:.4f}", str(best.epoch))
+        for name in (self.metric, "at epoch", "ended"):
+            table.add_column(name, justify="right")
+        for best in rows:
+            table.add_row(best.name, f"{best.value:.4f}", str(best.epoch), f"{best.ended}/{best.trials}")
         return table
 
-    def _running(self) -> Table:
+    def _running(self, rows: int) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("running", max_width=44, no_wrap=True)
         table.add_column("epoch", justify="right")
         table.add_column(self.metric, justify="right")
         table.add_column("", no_wrap=True, style="cyan")
         running = [trial for trial in self.state.trials.values() if trial.status == "running"]
-        for trial in running[:8]:
+        for trial in running[:rows]:
             values = [mean[self.metric] for mean in trial.means]
             last = values[-1] if values else None
             table.add_row(
-                f"{trial.trial_id} {trial.stratum or trial.folder} lr={trial.config['lr']:.3g}",
+                f"{trial.trial_id} {trial.stratum or trial.folder} lr={trial.config_now['lr']:.3g}",
                 f"{trial.epoch}/{trial.config['epochs']}",
                 "-" if last is None else f"{last:.4f}",
                 sparkline(values),
             )
         return table
+
+
+def _strata(groups: Sequence[Stratum]) -> Table:
+    """Where trials compete in other groups than those that are compared: how far each group is."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("competing with each other", max_width=44, no_wrap=True)
+    for name in ("ended", "stopped", "epochs"):
+        table.add_column(name, justify="right")
+    for group in groups:
+        table.add_row(group.name, f"{group.ended}/{group.trials}", str(group.stopped), str(group.epochs))
+    return table
 
 
 class Measuring:

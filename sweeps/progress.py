@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.summary import show_value
 from sweeps.state import RunState, TrialState
@@ -49,24 +50,63 @@ def _epochs_left(trial: TrialState, typical: float | None) -> float:
 
 @dataclass(frozen=True)
 class Best:
-    """The best value that a group has reached so far."""
+    """The best value that a group has reached so far, and how many of its trials have ended."""
 
     name: str
     value: float
     epoch: int
+    ended: int = 0
+    trials: int = 0
 
 
 def best_by_group(state: RunState, metric: str, mode: str, scientific: Sequence[str]) -> list[Best]:
-    """For each combination of scientific values the best mean so far, best first."""
+    """For each combination of scientific values that has a value: the best mean so far, best first."""
     found: dict[str, Best] = {}
     sign = 1 if mode == "max" else -1
+    counts: dict[str, list[bool]] = {}
     for trial in state.trials.values():
         name = " ".join(f"{field}={show_value(trial.config[field])}" for field in scientific) or "all trials"
+        counts.setdefault(name, []).append(trial.ended)
         for epoch, mean in enumerate(trial.means, start=1):
             value = mean[metric]
             if value is not None and (name not in found or sign * value > sign * found[name].value):
                 found[name] = Best(name, value, epoch)
-    return sorted(found.values(), key=lambda best: -sign * best.value)
+    complete = [replace(best, ended=sum(counts[name]), trials=len(counts[name])) for name, best in found.items()]
+    return sorted(complete, key=lambda best: -sign * best.value)
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """How far the trials are that compete with each other."""
+
+    name: str
+    ended: int
+    trials: int
+    stopped: int
+    epochs: int
+
+
+def strata(state: RunState) -> list[Stratum]:
+    """The groups within which trials compete, in the order of their planning; none where all compete with all."""
+    groups: dict[str, list[TrialState]] = {}
+    for trial in state.trials.values():
+        groups.setdefault(trial.stratum, []).append(trial)
+    return [
+        Stratum(
+            name,
+            sum(trial.ended for trial in trials),
+            len(trials),
+            sum(trial.pruned for trial in trials),
+            sum(trial.epoch for trial in trials),
+        )
+        for name, trials in groups.items()
+        if name
+    ]
+
+
+def failures(state: RunState) -> list[tuple[str, int]]:
+    """Causes of failed trials and how many there are of each, the most frequent first."""
+    return Counter(trial.stop_reason for trial in state.trials.values() if trial.status == "failed").most_common()
 
 
 BLOCKS = "▁▂▃▄▅▆▇█"

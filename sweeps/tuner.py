@@ -132,6 +132,8 @@ def run_trials(
 
     Returns when no trial runs any more.
     """
+    # Tune holds one trial ready for a searcher, so workers would start one after another; `_Source` keeps its own count
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200" if propose else "auto"
     threads = max(1, int(resources.cpus))
     trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads)
     texts = [job.to_json() for job in jobs]
@@ -140,7 +142,7 @@ def run_trials(
             tune.with_resources(trainable, _bundle(resources)),
             param_space={"job": tune.grid_search(texts)} if propose is None else {},
             tune_config=tune.TuneConfig(
-                search_alg=_Source(texts, propose) if propose else None,
+                search_alg=_Source(texts, propose, resources) if propose else None,
                 num_samples=-1 if propose else 1,
                 scheduler=_Judge(recorder),
                 max_concurrent_trials=limits.max_concurrent or 0,
@@ -158,6 +160,13 @@ def run_trials(
             ),
         )
         tuner.fit()
+
+
+def slots(resources: Resources) -> int:
+    """How many trials fit on the cluster as it is now."""
+    total = ray.cluster_resources()
+    wanted = {name: amount for name, amount in _bundle(resources).items() if amount}
+    return int(min(total.get(name, 0.0) / amount for name, amount in wanted.items()))
 
 
 def _bundle(resources: Resources) -> dict[str, float]:
@@ -191,25 +200,33 @@ class Limits(Protocol):
 
 
 class _Source(Searcher):
-    """Hands Tune the jobs that are known, then those that are proposed, one at a time."""
+    """Hands Tune the jobs that are known, then those that are proposed: one more than there are places for.
 
-    def __init__(self, jobs: Sequence[str], propose: Propose) -> None:
+    No more, so that a proposal knows what has come of the trials before it; no less, so that no worker waits.
+    """
+
+    def __init__(self, jobs: Sequence[str], propose: Propose, resources: Resources) -> None:
         super().__init__()
-        self.jobs, self.propose = list(jobs), propose
+        self.jobs, self.propose, self.resources = list(jobs), propose, resources
+        self.open: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as of _Judge
 
     def suggest(self, trial_id: str) -> dict[str, str] | None:
-        if self.jobs:
-            return {"job": self.jobs.pop(0)}
-        job = self.propose()
+        if len(self.open) > slots(self.resources):
+            return None
+        job = self.jobs.pop(0) if self.jobs else self.propose()
+        if job is None:
+            return Searcher.FINISHED  # type: ignore[return-value]
         if job == "wait":
             return None
-        return {"job": job.to_json()} if job else Searcher.FINISHED  # type: ignore[return-value]
+        self.open.add(trial_id)
+        return {"job": job if isinstance(job, str) else job.to_json()}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: what became of a trial is in the ledger's state, which the next proposal is made from."""
+        """What became of the trial is in the ledger's state, which the next proposal is made from."""
+        self.open.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the truth."""
