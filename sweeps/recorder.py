@@ -142,14 +142,12 @@ class Recorder:
         self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
 
     def failed(self, trial_id: str, cause: str) -> None:
-        trial = self.state.trials[trial_id]
-        if not trial.ended:  # a worker that dies after its last epoch has lost nothing
-            self._end(trial, "failed", cause)
+        self._end(self.state.trials[trial_id], "failed", cause)
 
     def interrupted(self) -> None:
         """Mark what had started and has not ended: it goes on at a resume."""
         for trial in self.state.trials.values():
-            if trial.status in ("running", "waiting"):
+            if trial.status in ("running", "waiting") or (trial.status == "planned" and trial.epoch):
                 self.record("interrupted", trial_id=trial.trial_id, reason=f"interrupted after epoch {trial.epoch}")
 
     def _end(self, trial: TrialState, status: str, reason: str, **fields: Any) -> None:

@@ -103,7 +103,7 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
         trial.pruned = "rung" in event
     elif kind == "waiting":
         trial.status = "waiting"
-    elif kind == "requeued":
+    elif kind in ("requeued", "retried"):
         trial.status, trial.stop_reason = "planned", ""
 
 

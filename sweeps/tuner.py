@@ -133,19 +133,17 @@ def run_trials(
     Returns when no trial runs any more.
     """
     # Tune holds one trial ready for a searcher, so workers would start one after another; `_Source` keeps its own count
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200" if propose else "auto"
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
     trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads)
-    texts = [job.to_json() for job in jobs]
+    source = _Source([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, _bundle(resources)),
-            param_space={"job": tune.grid_search(texts)} if propose is None else {},
             tune_config=tune.TuneConfig(
-                search_alg=_Source(texts, propose, resources) if propose else None,
-                num_samples=-1 if propose else 1,
+                search_alg=source,
+                num_samples=-1,
                 scheduler=_Judge(recorder),
-                max_concurrent_trials=limits.max_concurrent or 0,
                 reuse_actors=True,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
@@ -155,7 +153,7 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=_StopOnRequest(stop_requested),
-                callbacks=[_Listener(recorder, resources, on_step)],
+                callbacks=[_Listener(recorder, source, resources, on_step)],
                 failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             ),
         )
@@ -199,30 +197,48 @@ class Limits(Protocol):
     def max_failures(self) -> int: ...
 
 
-class _Source(Searcher):
-    """Hands Tune the jobs that are known, then those that are proposed: one more than there are places for.
+UNSTARTED = 5  # times that a trial's worker may die before it has begun
 
-    No more, so that a proposal knows what has come of the trials before it; no less, so that no worker waits.
+
+class _Source(Searcher):
+    """Hands Tune the jobs that are known, then those that are proposed.
+
+    Of these no more than one above the places there are, so that a proposal knows what has come of the trials before
+    it; no less, so that no worker waits.
     """
 
-    def __init__(self, jobs: Sequence[str], propose: Propose, resources: Resources) -> None:
+    def __init__(
+        self, jobs: Sequence[str], propose: Propose | None, resources: Resources, max_concurrent: int | None
+    ) -> None:
         super().__init__()
         self.jobs, self.propose, self.resources = list(jobs), propose, resources
+        self.max_concurrent = max_concurrent
         self.open: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # as of _Judge
 
     def suggest(self, trial_id: str) -> dict[str, str] | None:
-        if len(self.open) > slots(self.resources):
+        if self.max_concurrent and len(self.open) >= self.max_concurrent:
             return None
-        job = self.jobs.pop(0) if self.jobs else self.propose()
-        if job is None:
-            return Searcher.FINISHED  # type: ignore[return-value]
+        job = self.jobs.pop(0) if self.jobs else self._proposed()
+        if job is None:  # what is open may fail and come back
+            return None if self.open else Searcher.FINISHED  # type: ignore[return-value]
         if job == "wait":
             return None
         self.open.add(trial_id)
-        return {"job": job if isinstance(job, str) else job.to_json()}
+        return {"job": job}
+
+    def _proposed(self) -> str | None:
+        """A job as text, "wait", or None where there will be no more."""
+        if self.propose is None:
+            return None
+        job = "wait" if len(self.open) > slots(self.resources) else self.propose()
+        return job.to_json() if isinstance(job, Job) else job
+
+    def again(self, trial: Trial) -> None:
+        """Hand out a trial's job once more, before all others."""
+        self.jobs.insert(0, trial.config["job"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """What became of the trial is in the ledger's state, which the next proposal is made from."""
@@ -259,8 +275,9 @@ class _Judge(FIFOScheduler):
 class _Listener(tune.Callback):
     """Starts and errors for the recorder; a heartbeat for tables and the live view."""
 
-    def __init__(self, recorder: Recorder, resources: Resources, on_step: Callable[[], None]) -> None:
-        self.recorder, self.resources, self.on_step = recorder, resources, on_step
+    def __init__(self, recorder: Recorder, source: _Source, resources: Resources, on_step: Callable[[], None]) -> None:
+        self.recorder, self.source, self.resources, self.on_step = recorder, source, resources, on_step
+        self.unstarted: dict[str, int] = {}  # deaths of workers that had not begun a trial yet
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -269,9 +286,21 @@ class _Listener(tune.Callback):
         self.recorder.started(_trial_id(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.recorder.failed(_trial_id(trial), cause_of(trial))
+        """Tune gives a trial up where its worker dies before it has begun, or while it is handed on: we do not."""
+        trial_id = _trial_id(trial)
+        known = self.recorder.state.trials[trial_id]
+        if known.ended or known.status == "waiting":
+            return  # a worker that dies after its last epoch has lost nothing
+        begun = known.status == "running"
+        self.unstarted[trial_id] = self.unstarted.get(trial_id, 0) + (not begun)
+        if begun or self.unstarted[trial_id] > UNSTARTED:
+            self.recorder.failed(trial_id, cause_of(trial))
+        else:
+            self.source.again(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if self.recorder.state.trials[_trial_id(trial)].ended:
+            return
         cause = cause_of(trial)
         had: Any = trial.placement_group_factory
         more = larger_share(cause, had.required_resources.get("GPU", 0.0))

@@ -85,7 +85,9 @@ def train_trial(
         take_over(states, load_checkpoint(Path(job.folder) / DONOR, job.config, data, device))
     splits = to_device(data, normalization, device)
     writer = _CheckpointWriter(folder / CHECKPOINT)
-    for epoch in itertools.chain(_unreported(job, states), train_replicates(job.config, data.info, splits, states)):
+    due = job.until is None or trained_epochs(states) < job.until
+    training = train_replicates(job.config, data.info, splits, states) if due else iter(())
+    for epoch in itertools.chain(_unreported(job, states), training):
         _save_epoch(folder, states, metadata, job.config.save_every)
         saved = writer.save_if_due(states, always=epoch[0].epoch == job.until)
         finite = all(metrics.finite for metrics in epoch)
