@@ -221,7 +221,7 @@ def read_arrow(path: Path | str, kind: Kind = "trials") -> pa.Table:
     if not files:
         raise InputError(f"no {kind}.parquet under {place}: name a run's folder, a results folder or a file")
     try:
-        tables = [pq.read_table(file) for file in files]
+        tables = [pq.ParquetFile(file).read() for file in files]  # `read_table` would import pandas and datasets
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"a table under {place} cannot be read ({error})") from None
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
