@@ -53,11 +53,24 @@ def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) 
 def code_files(root: Path = ROOT) -> list[Path]:
     """The files of our packages: those that git tracks or would, else (no git) all but compiled ones. No links."""
     try:
-        command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PACKAGES]
+        command = [
+            "git",
+            "-C",
+            str(root),
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--",
+            *PACKAGES,
+        ]
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
         found = [root / name for name in listed if name]
     except (OSError, subprocess.CalledProcessError):
-        found = [path for package in PACKAGES for path in (root / package).rglob("*") if "__pycache__" not in path.parts]
+        found = [
+            path for package in PACKAGES for path in (root / package).rglob("*") if "__pycache__" not in path.parts
+        ]
     return sorted({path for path in found if path.is_file() and not path.is_symlink()})
 
 

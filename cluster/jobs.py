@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from trainables.errors import InputError
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard` ends its tunnel
 STOP_SECONDS = 120  # a stopped run has so long to save its tables
+START_SECONDS, NOT_READY = 30.0, "No available agent"  # a head that has just started cannot take jobs yet
 POLL = 0.5  # seconds between two looks at a job
 ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 # Read by the process that starts and stops the driver, whatever the cluster was started with
@@ -81,7 +81,6 @@ class Jobs:
             raise InputError('jobs need ray[default]: pip install "sweeps[cluster]"') from None
         os.environ.pop("RAY_ADDRESS", None)  # would be used in place of the one that was asked for
         os.environ.pop("RAY_API_SERVER_ADDRESS", None)
-        logging.getLogger("ray").setLevel(logging.ERROR)  # it tells of packages and sockets
         with complaints(address):
             self.client = JobSubmissionClient(self.address)
 
@@ -90,10 +89,18 @@ class Jobs:
     ) -> None:
         """Send a folder of code and start a command in it. settings: environment variables of its own."""
         environment = {"working_dir": str(folder), "env_vars": {**STOP_SETTINGS, **settings}}
-        with complaints(self.address):
-            self.client.submit_job(
-                entrypoint=command, submission_id=job_id, runtime_env=environment, metadata=dict(about)
-            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with complaints(self.address):
+                    self.client.submit_job(
+                        entrypoint=command, submission_id=job_id, runtime_env=environment, metadata=dict(about)
+                    )
+                return
+            except InputError as error:
+                if NOT_READY not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL)
 
     def all(self) -> list[Job]:
         """Every job that was submitted, the oldest first."""

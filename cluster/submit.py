@@ -52,8 +52,11 @@ def submit(
 
     Needs --storage with a folder or URI that all nodes share. Without --name one is made up and printed.
     """
+    import logging
+
     from cluster.jobs import Jobs
 
+    logging.disable(logging.INFO)  # Ray's client tells of packages and sockets
     asked = [bool(words), status is not None, stop is not None, list_]
     if sum(asked) != 1:
         raise InputError("say one of: NAME (a sweep to run), --status JOB, --stop JOB, --list")
@@ -94,6 +97,10 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         if place and "://" not in place and not place.startswith("/"):
             raise InputError(f"{option} {place}: give the whole path as it is on the cluster; the job starts elsewhere")
     check_words(words)
+    if "/" in words[0] and not words[0].endswith(".py"):
+        raise InputError(
+            f"{words[0]}: a run to repeat stays here; send a sweep by its name, or a .py file with a SWEEP"
+        )
     run = value_of("--name", words)
     if run is None:
         run = new_run_id(datetime.now(), sweep)
@@ -129,7 +136,9 @@ def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
     """Two drivers of one run would write over one another."""
     for job in jobs.all():
         if not job.over and (job.sweep, job.run, job.storage) == (about["sweep"], about["run"], about["storage"]):
-            raise InputError(f"the run {job.run} is under way as job {job.id}: --status or --stop it, or take another --name")
+            raise InputError(
+                f"the run {job.run} is under way as job {job.id}: --status or --stop it, or take another --name"
+            )
 
 
 def _say_how_to_go_on(address: str, job_id: str) -> None:
