@@ -36,7 +36,7 @@ class Baggage:
 
 @contextmanager
 def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) -> Iterator[Baggage]:
-    """A temporary folder with the code and the files that the command names. Raises `InputError` where it is too big."""
+    """A temporary folder with the code and the files that the command names. Raises `InputError` for too much."""
     sources = {path.relative_to(root).as_posix(): path for path in code_files(root)}
     changed, given = _given_files(words)
     sources |= given
@@ -89,7 +89,8 @@ def refuse_too_much(sizes: dict[str, int], limit_mb: float) -> None:
 
 def _given_files(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Path]]:
     """The words with a sweep's .py file and the overrides file renamed to where they will lie, and these files."""
-    changed, files = list(words), {}
+    changed = list(words)
+    files: dict[str, Path] = {}
     for position, word in enumerate(words):
         option, separator, value = word.partition("=")
         if position == 0 and word.endswith(".py"):

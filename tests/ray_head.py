@@ -114,7 +114,7 @@ def _node_address(process: subprocess.Popen[bytes], port: int) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """The processes that we started, and theirs; by id, never by name. At once: asked kindly, Ray takes half a minute."""
+    """End what we started, by id, never by name. At once: asked kindly, Ray takes half a minute."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     for member in family:
         with suppress(psutil.NoSuchProcess):

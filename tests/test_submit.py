@@ -32,7 +32,7 @@ SWEEP = [
     "fifo",
 ]
 DEADLINE = 120  # seconds
-EPOCHS = 40
+EPOCHS = 80
 
 
 def submit(head: Head, storage: Path, name: str, *more: str) -> tuple[int, str, str]:
@@ -66,18 +66,18 @@ def test_a_stopped_job_has_saved_and_the_same_command_goes_on_and_may_be_left(he
     code, out, errors = submit(head, tmp_path, "long", *more)
     assert code == 0, out + errors
     job, ledger = job_of(out), tmp_path / "activations" / "long" / "ledger.jsonl"
+    code, _, errors = submit(head, tmp_path, "long", *more)
+    assert code == 2
+    assert f"under way as job {job}" in errors
     deadline = time.monotonic() + DEADLINE
     while not (ledger.exists() and ledger.read_text().count('"event":"epoch"') > 10):
         assert time.monotonic() < deadline
         time.sleep(0.05)  # between two looks at the ledger
-    code, _, errors = submit(head, tmp_path, "long", *more)
-    assert code == 2
-    assert f"under way as job {job}" in errors
     code, out, errors = head.run("cluster.submit", "--stop", job, "--address", head.dashboard)
     assert code == 0, out + errors
     assert f"{job}: stopped" in out
     before = Counter(event["event"] for event in read_ledger(ledger))
-    assert before["interrupted"] == 2
+    assert before["interrupted"] in (1, 2)
     assert (ledger.parent / "trials.parquet").exists()
     job = _leave(head, [*SWEEP, "--storage", str(tmp_path), "--name", "long", *more])
     code, out, errors = head.run("cluster.submit", "--status", job, "--follow", "--address", head.dashboard)
