@@ -70,7 +70,9 @@ def ray_head(home: Path, cpus: int = 2) -> Iterator[Head]:
         f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_rpc}",
     ]  # fmt: skip
     with (Path(folder) / "head.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
+        )  # fmt: skip
     try:
         _wait_for(f"http://127.0.0.1:{dashboard}/api/version", token.read_text(), process, Path(folder) / "head.log")
         address = f"{_node_address(process, gcs)}:{gcs}"
@@ -78,6 +80,28 @@ def ray_head(home: Path, cpus: int = 2) -> Iterator[Head]:
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def another_node(head: Head, folder: Path) -> Iterator[None]:
+    """A second node on this machine, whose workers start in a folder of its own; drained and ended."""
+    agent, agent_rpc = free_ports(2)
+    command = [
+        str(Path(sys.executable).parent / "ray"), "start", "--block", f"--address={head.gcs}", "--num-cpus=1",
+        "--num-gpus=0", "--object-store-memory=100000000", f"--dashboard-agent-listen-port={agent}",
+        f"--dashboard-agent-grpc-port={agent_rpc}",
+    ]  # fmt: skip
+    with (folder / "node.log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=dict(head.environment), stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=15)
+        _end(process)
 
 
 def free_ports(count: int) -> list[int]:
