@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cluster.sample import take_sample
 from sweeps.gauges import GAUGES, TAGS, Gauges, published
 from sweeps.progress import STATUSES
 from sweeps.state import RunState, TrialState
@@ -120,7 +121,7 @@ def test_the_board_asks_for_gauges_that_exist_by_tags_that_they_have() -> None:
 
 
 @pytest.mark.slow
-def test_ray_exports_the_gauges_of_a_run(head: Head, tmp_path: Path) -> None:
+def test_ray_exports_the_gauges_of_a_run_and_the_monitor_names_its_trial(head: Head, tmp_path: Path) -> None:
     parser = pytest.importorskip("prometheus_client.parser")
     words = ["smoke", "--set", "activation=relu", "--set", "lr=0.01", "--seeds", "1", "--scheduler", "fifo"]
     run = head.command("sweeps.run", *words, "--epochs", "5000", "--storage", str(tmp_path), "--address", head.gcs)
@@ -132,11 +133,13 @@ def test_ray_exports_the_gauges_of_a_run(head: Head, tmp_path: Path) -> None:
         except (OSError, urllib.error.URLError):
             continue
         found = {family.name: family for family in parser.text_string_to_metric_families(text)}
+    workers = {worker.trial for worker in take_sample().workers}
     run.terminate()
     out, errors = run.communicate(timeout=60)
     assert wanted <= set(found), (wanted - set(found), out, errors)
     assert run.returncode == 143, out + errors
     assert f"dashboard: {head.dashboard} on the cluster's head" in out
+    assert "0001" in workers
     (best,) = found["ray_sweeps_best_metric"].samples
     assert best.labels["sweep"] == "smoke"
     assert best.labels["metric"] == "val_auc"
