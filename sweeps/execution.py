@@ -61,6 +61,7 @@ class Outcome:
     seconds: float
     problems: tuple[str, ...] = ()  # what could not be measured or drawn
     halted: str = ""
+    report: str = ""  # where it is, or why it is not
 
 
 @dataclass

@@ -24,7 +24,7 @@ KILLS, DRIVER_KILLS = 20, 5
 EPOCHS = 15
 SWEEP = [
     "activations", "--set", "activation=relu,tanh,gelu,elu", "--set", "lr=0.01,0.001", "--set", "model=mlp", "--seeds",
-    "2", "--epochs", str(EPOCHS), "--scheduler", "fifo", "--quiet", "--max-failures", str(KILLS),
+    "2", "--epochs", str(EPOCHS), "--scheduler", "fifo", "--quiet", "--no-report", "--max-failures", str(KILLS),
 ]  # fmt: skip
 DEADLINE = 900
 
