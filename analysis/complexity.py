@@ -68,7 +68,7 @@ def complexity(
     again: Annotated[bool, typer.Option("--again", help="Measure again what was measured before.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one a processor).")] = None,
     address: Annotated[
-        str | None, typer.Option(help="Spread over the Ray cluster at this address, which must see the files.")
+        str | None, typer.Option(help="Spread over the Ray cluster at this address; its nodes need not see the files.")
     ] = None,
     on_data: Annotated[
         bool,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,16 @@ class Replicate:
     identity: Mapping[str, Any]
     folder: Path
     parts: tuple[tuple[tuple[str, ...], Mapping[str, Path]], ...]  # measures, and the files by stage
+
+    def files(self) -> dict[str, Path]:
+        """What it reads; the initial weights always, which the others are compared with."""
+        initial = stage_files(self.folder).get("initial")
+        wanted = {path for _, files in self.parts for path in files.values()} | ({initial} if initial else set())
+        return {path.name: path for path in sorted(wanted)}
+
+    def moved(self, folder: Path) -> Replicate:
+        parts = tuple((names, {s: folder / path.name for s, path in files.items()}) for names, files in self.parts)
+        return replace(self, folder=folder, parts=parts)
 
 
 @dataclass

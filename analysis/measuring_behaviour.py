@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,13 @@ class Model:
     identity: Mapping[str, Any]
     path: Path
     data_root: Path | None
+
+    def files(self) -> dict[str, Path]:
+        """The weights; the data must be where the work is done."""
+        return {self.path.name: self.path}
+
+    def moved(self, folder: Path) -> Model:
+        return replace(self, path=folder / self.path.name)
 
 
 def measure_run_on_data(

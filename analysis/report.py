@@ -32,8 +32,9 @@ def write_report(
     stopped: str = "left-out",
     hold: Sequence[str] | None = None,
     command: Sequence[str] = (),
+    png: bool = True,
 ) -> Path:
-    """Write the page, and each figure as PNG and SVG into a folder (None: no files). Raises `InputError`.
+    """Write the page, and each figure as SVG and (png) PNG into a folder (None: no files). Raises `InputError`.
 
     >>> from analysis.run_folder import find_runs                                          # doctest: +SKIP
     >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
@@ -42,7 +43,7 @@ def write_report(
     from trainables.errors import InputError
 
     material = gather(runs, metric, against, stopped, hold)
-    draw = report_sections.Drawer(figures)
+    draw = report_sections.Drawer(figures, png)
     title = report_sections.run_names(runs)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)

@@ -32,9 +32,10 @@ HEAT_MAPS = 3  # nuisance fields with a heat map of their own
 
 @dataclass(frozen=True)
 class Drawer:
-    """Puts figures into the page, and as PNG and SVG into a folder where there is one."""
+    """Puts figures into the page, and as SVG and PNG into a folder where there is one."""
 
     folder: Path | None
+    png: bool = True  # half of the time that drawing takes
 
     def put(self, name: str, drawn: Any, caption: str) -> str:
         """The HTML of a figure."""
@@ -42,7 +43,8 @@ class Drawer:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / f"{name}.svg").write_text(text, encoding="utf-8")
-            figure_style.save(drawn, self.folder / f"{name}.png")
+            if self.png:
+                figure_style.save(drawn, self.folder / f"{name}.png")
         return figure(figure_style.for_page(text, name), caption, caption.split(". ")[0])
 
 

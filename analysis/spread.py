@@ -1,20 +1,34 @@
-"""Work spread over the processors of this machine, or over a Ray cluster that sees the same files."""
+"""Work spread over the processors of this machine, or over the nodes of a Ray cluster, which need not share files."""
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from trainables.errors import InputError
 
 J = TypeVar("J")
 R = TypeVar("R")
+AHEAD = 2  # jobs for each processor of a cluster whose files have been sent
+
+
+@runtime_checkable
+class Travels(Protocol):
+    """A job that can be done where its files are not."""
+
+    def files(self) -> Mapping[str, Path]:
+        """What it reads, by names without folders."""
+
+    def moved(self, folder: Path) -> Travels:
+        """The same job with its files in another folder, under these names."""
 
 
 def processors() -> int:
@@ -65,17 +79,39 @@ def _over_processes(work: Callable[[J], R], jobs: Sequence[J], workers: int) -> 
 
 
 def _over_ray(work: Callable[[J], R], jobs: Sequence[J], address: str) -> Iterator[tuple[J, R | InputError]]:
+    """The files of a job travel with it through the object store, those of a few jobs at a time."""
     import ray
 
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray cannot be reached at {address}: {str(error).splitlines()[0]}") from error
-    try:
-        task: Any = ray.remote(num_cpus=1)(attempt)
-        waiting = {task.remote(work, job): job for job in jobs}
-        while waiting:
+    from analysis.ray_connection import connected
+
+    with connected(address):
+        task: Any = ray.remote(num_cpus=1, max_retries=3)(attempt_elsewhere)
+        most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        coming, waiting = iter(jobs), dict[Any, J]()
+        while True:
+            for job in islice(coming, most - len(waiting)):
+                waiting[task.remote(work, job, _contents(job))] = job
+            if not waiting:
+                return
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
-            yield waiting.pop(ready), ray.get(ready)
-    finally:
-        ray.shutdown()
+            job = waiting.pop(ready)
+            try:
+                yield job, ray.get(ready)
+            except ray.exceptions.RayError as error:  # a node that lacks our code, or that went away too often
+                reason = " ".join(str(error).split())[-300:]
+                yield job, InputError(f"could not be measured on the cluster ({reason})")
+
+
+def _contents(job: Any) -> dict[str, bytes]:
+    """The files that a job names, by the names that they will have on the other machine. Small beside the models."""
+    return {name: path.read_bytes() for name, path in job.files().items()} if isinstance(job, Travels) else {}
+
+
+def attempt_elsewhere(work: Callable[[Any], R], job: Any, contents: Mapping[str, bytes]) -> R | InputError:
+    """`attempt` on another machine: the job's files are laid down in a folder that goes when the work is done."""
+    if not contents:
+        return attempt(work, job)
+    with TemporaryDirectory(prefix="sweeps-files-") as folder:
+        for name, content in contents.items():
+            (Path(folder) / name).write_bytes(content)
+        return attempt(work, job.moved(Path(folder)))

@@ -126,15 +126,18 @@ def process_name(pid: int) -> str:
 def trial_of(pid: int) -> str:
     """The trial that a worker trains, from the name of the thread that trains it (`trial 0007`); "" if unknown.
 
-    The name of a thread and not the process's title, which Ray writes anew at every call of an actor.
+    The name of a thread and not the process's title, which Ray writes anew at every call of an actor. The newest thread
+    counts: threads that an earlier trial started, such as those of OpenMP, live on under its name.
     """
     from pathlib import Path
 
-    for path in sorted(Path(f"/proc/{pid}/task").glob("*/comm")):
+    found = {}
+    for path in Path(f"/proc/{pid}/task").glob("*"):
         try:
-            name = path.read_text().strip()
+            name = (path / "comm").read_text().strip()
+            if name.startswith("trial "):
+                started = int((path / "stat").read_text().rpartition(")")[2].split()[19])  # field 22 of proc(5)
+                found[started, int(path.name)] = name.removeprefix("trial ")
         except OSError:  # the thread has ended since it was listed
             continue
-        if name.startswith("trial "):
-            return name.removeprefix("trial ")
-    return ""
+    return found[max(found)] if found else ""

@@ -15,6 +15,7 @@ from rich.console import Console
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
 from search_spaces.definition import Optuna, Pbt, Sweep
 from search_spaces.resolved import rule_data, show_domain, to_data
+from sweeps.gauges import published
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
@@ -60,6 +61,7 @@ class Outcome:
     seconds: float
     problems: tuple[str, ...] = ()  # what could not be measured or drawn
     halted: str = ""
+    report: str = ""  # where it is, or why it is not
 
 
 @dataclass
@@ -228,10 +230,11 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
         jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)
         try:
-            with view:
+            told = None if settings.quiet else console
+            with published(view.update, folder, sweep, state, settings.address, told) as on_step, view:
                 if jobs or not state.ended:
                     propose = _proposer(sweep, plan, folder, recorder)
-                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, view.update)
+                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, on_step)
         finally:
             recorder.interrupted()
             recorder.step(final=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -20,7 +21,7 @@ def provenance(command: list[str]) -> dict[str, Any]:
     """Command line, git commit and dirty flag, code digest, versions and hardware, as JSON holds them."""
     return {
         "command": command,
-        "git": _git(),
+        "git": git_state(),
         "code_digest": code_digest(),
         "versions": _versions(),
         "hardware": _hardware(),
@@ -37,8 +38,10 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git() -> dict[str, Any]:
-    """The commit of our own source tree; empty where there is none (an installed wheel, no git)."""
+def git_state() -> dict[str, Any]:
+    """The commit of our own source tree, or the one that a submitted job was sent from; empty where there is none."""
+    if sent := os.environ.get("SWEEPS_GIT"):
+        return dict(json.loads(sent))
     root = Path(__file__).parent.parent
 
     def ask(*words: str) -> str:

@@ -104,6 +104,7 @@ def run(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Time a few batches first; say how long it takes.")
     ] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="End with report.html and figures/.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the summary alone.")] = False,
 ) -> None:
     """Run a sweep and end in one table: plan, train with early stopping, measure, summarise."""
@@ -128,18 +129,19 @@ def run(
         raise InputError("--retry-failed goes on with a run: add --resume [RUN]")
     if not quiet:
         console.print(f"[bold]{sweep_name}[/bold]: {sweep.question}", highlight=False)
-    sys.exit(_carry_out(sweep, sweep_name, settings, resume, Before(dry_run, estimate), console))
+    sys.exit(_carry_out(sweep, sweep_name, settings, resume, Around(dry_run, estimate, report), console))
 
 
-class Before(NamedTuple):
-    """What is shown before a start, or in its place."""
+class Around(NamedTuple):
+    """What is shown before a run, or in its place, and whether a report is written after it."""
 
     dry_run: bool
     estimate: bool
+    report: bool
 
 
 def _carry_out(
-    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, before: Before, console: Console
+    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, around: Around, console: Console
 ) -> int:
     """Plan, show or run, and print what came of it. Returns the exit code."""
     from datetime import datetime
@@ -148,6 +150,7 @@ def _carry_out(
     from sweeps import execution, telling
     from sweeps.estimate import estimate
     from sweeps.plan import make_plan, settle
+    from sweeps.reporting import with_report
     from sweeps.reuse import check_reuse, take_finished
 
     if settings.reuse:
@@ -156,12 +159,12 @@ def _carry_out(
     old = None if resume is None else find_run(resume or settings.name or sweep_name, settings.storage)
     sweep = settle(sweep, settings.address, old.read_description() if old else {})
     plan = make_plan(sweep, settings.data_root, now)
-    if before.dry_run:
+    if around.dry_run:
         telling.print_plan(console, sweep, plan, settings, old)
-    guess = estimate(sweep, plan, settings) if before.estimate else None
+    guess = estimate(sweep, plan, settings) if around.estimate else None
     if guess:
         telling.print_estimate(console, guess)
-    if before.dry_run:
+    if around.dry_run:
         return 0
     if old is None:
         folder = execution.create_run(sweep, sweep_name, plan, settings, now)
@@ -174,6 +177,8 @@ def _carry_out(
     if not settings.quiet:
         telling.print_start(console, sweep, plan, folder)
     outcome = execution.execute(sweep, plan, folder, settings, console)
+    if around.report:
+        outcome = with_report(outcome)
     return telling.print_outcome(console, outcome, sys.argv, guess)
 
 

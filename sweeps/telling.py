@@ -195,6 +195,8 @@ def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], gu
         again = _resuming(command, outcome.run, "--retry-failed")
         console.print(f"log of the failures: {outcome.run.log}; to run them again:", highlight=False, soft_wrap=True)
         console.print(f"  {again}", highlight=False, soft_wrap=True)
+    if outcome.report:
+        console.print(f"report: {outcome.report}", highlight=False, soft_wrap=True)
     took = f"{clock(outcome.seconds)} in all"
     took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
     console.print(f"{took}; results in {outcome.run.path}", highlight=False, soft_wrap=True)

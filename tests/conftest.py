@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.ray_head import Head
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,3 +30,13 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data in {root}: set SWEEPS_DATA_ROOT")
     return root
+
+
+@pytest.fixture(scope="session")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A Ray cluster of one node with a token and a dashboard, shared by the tests that need one."""
+    pytest.importorskip("aiohttp", reason="needs ray[default]")
+    from tests.ray_head import ray_head
+
+    with ray_head(tmp_path_factory.mktemp("home")) as running:
+        yield running

@@ -30,7 +30,7 @@ from trainables.models import build_model
 pytestmark = pytest.mark.slow
 SWEEP = [
     "activations", "--set", "activation=relu,tanh", "--set", "lr=0.01,0.001", "--seeds", "2", "--epochs", "4",
-    "--scheduler", "fifo", "--quiet",
+    "--scheduler", "fifo", "--quiet", "--no-report",
 ]  # fmt: skip
 DEADLINE = 240  # seconds; a start of Ray took 8 on one day and 40 on another
 VOLATILE = ["run_id", "train_seconds", "eval_seconds", "images_per_second", "peak_memory_mb", "attempts"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from trainables.training import EpochMetrics, TrainingState, start
 ATTEMPT = "attempt-"
 CHECKPOINT = "checkpoint.pt"
 DONOR = "donor.pt"  # a checkpoint of another trial, in the trial's folder
+PR_SET_NAME = 15  # of linux/prctl.h
 CHECKPOINT_SHARE = 0.05  # of the training time at most goes into writing checkpoints
 
 DataKey = tuple[str, int | None, int | None, str]  # dataset, image size, channels, normalisation
@@ -70,6 +73,7 @@ def train_trial(
     from ray import tune
 
     job = Job.from_json(tune_config["job"])
+    name_thread(f"trial {job.trial_id}")
     data, normalization = datasets[data_key(job.config)]
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -95,6 +99,12 @@ def train_trial(
         note = ""
         if not finite or epoch[0].epoch == job.until:
             return
+
+
+def name_thread(name: str) -> None:
+    """Give this thread a name that other processes can read, so that `cluster.monitor` says what a worker trains."""
+    with suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def _unreported(job: Job, states: list[TrainingState]) -> Iterator[list[EpochMetrics]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.measures._values import Values, deviation, finite, flat, quiet, rescaled
 
 Definition = Literal["exact", "reference"]
+Device = Literal["cpu", "cuda", "auto"]
 REFERENCE_VALUES = 10_000  # the published study looked at the first 10,000 values of a tensor
 SMALL = 256  # up to here brute force is as quick as the compiled method, and needs no compiler
 THREADED = 100_000  # from here on threads pay for themselves
+TREE_PAYS = 30_000  # up to here the k-d tree of other m than 2 takes half a second
 PAIRS_AT_ONCE = 1 << 20
 
 
@@ -63,6 +65,7 @@ def sample_entropy_counts(
     definition: Definition = "exact",
     strict: bool = False,
     threads: int | None = None,
+    device: Device | str = "cpu",
 ) -> SampleEntropy:
     """Sample Entropy with its match counts, exact for any length.
 
@@ -70,6 +73,7 @@ def sample_entropy_counts(
     largest difference <= r standard deviations (ddof 0), or < with `strict`; no template is matched with itself.
     `definition="reference"` takes the first 10,000 values, and one template less for A.
     `threads` defaults to OMP_NUM_THREADS or the processors at hand; the counts do not depend on it.
+    `device`: "cuda" counts on a GPU with PyTorch, "auto" where that should pay (m other than 2); the same counts.
     Degenerate: n <= m + 1, a value that is not finite, or B = 0 gives NaN; A = 0 < B gives inf (reference: NaN).
     Source: Richman and Moorman (2000), Am. J. Physiol. Heart Circ. Physiol. 278, H2039.
 
@@ -83,7 +87,7 @@ def sample_entropy_counts(
         return SampleEntropy(math.nan, math.nan, math.nan, raw.size, math.nan, math.nan)
     values, shift = rescaled(raw)
     tolerance, reach = _tolerance(values, r, strict)
-    a, b, close = _counts(values, m, reach, threads)
+    a, b, close = _counts(values, m, reach, threads, device)
     if definition == "reference":
         a -= _last_template_matches(values, m, reach)
     shuffled = _entropy(close, raw.size * (raw.size - 1) // 2)
@@ -92,7 +96,13 @@ def sample_entropy_counts(
 
 
 def sample_entropy(
-    x: ArrayLike, m: int = 2, r: float = 0.2, *, definition: Definition = "exact", strict: bool = False
+    x: ArrayLike,
+    m: int = 2,
+    r: float = 0.2,
+    *,
+    definition: Definition = "exact",
+    strict: bool = False,
+    device: Device | str = "cpu",
 ) -> float:
     """Sample Entropy in nats; see `sample_entropy_counts` for the formula, degenerate cases and source.
 
@@ -103,7 +113,7 @@ def sample_entropy(
     >>> sample_entropy([1.0, 2.0])
     nan
     """
-    return sample_entropy_counts(x, m, r, definition=definition, strict=strict).value
+    return sample_entropy_counts(x, m, r, definition=definition, strict=strict, device=device).value
 
 
 @quiet
@@ -187,10 +197,15 @@ def _entropy(matches: int, among: int) -> float:
     return math.log(among / matches) if matches else math.inf
 
 
-def _counts(values: Values, m: int, reach: float, threads: int | None) -> tuple[int, int, int]:
+def _counts(values: Values, m: int, reach: float, threads: int | None, device: str = "cpu") -> tuple[int, int, int]:
     """Pairs of templates that match for m + 1 and for m values, and pairs of values that match."""
+    place = _torch_device(device, values.size, m)
     if reach < 0:  # `<` with a tolerance of 0: nothing matches
         return 0, 0, 0
+    if place is not None:
+        from analysis.measures import _torch_counts
+
+        return _torch_counts.match_counts(values, m, reach, place)
     if values.size <= SMALL:
         return _brute_counts(values, m, reach)
     if m != 2:
@@ -198,6 +213,24 @@ def _counts(values: Values, m: int, reach: float, threads: int | None) -> tuple[
     from analysis.measures._slabs import match_counts
 
     return match_counts(values, reach, (threads or _threads()) if values.size >= THREADED else 1)
+
+
+def _torch_device(device: str, n: int, m: int) -> Any:
+    """The device of PyTorch to count on; None: the compiled method here."""
+    if device == "cpu":
+        return None
+    import torch
+
+    if device == "auto":
+        pays = m != 2 and n >= TREE_PAYS  # the compiled method for m = 2 looks at far fewer pairs
+        return torch.device("cuda") if pays and torch.cuda.is_available() else None
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device is {device!r}; choose 'cpu', 'cuda' or 'auto'") from None
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {device!r}, but PyTorch finds no GPU here; choose 'cpu' or 'auto'")
+    return found
 
 
 def _threads() -> int:

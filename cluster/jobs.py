@@ -1,0 +1,170 @@
+"""Jobs of a Ray cluster through its dashboard: submit, list, look, stop, and follow one's log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import InputError
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard` ends its tunnel
+STOP_SECONDS = 120  # a stopped run has so long to save its tables
+START_SECONDS, NOT_READY = 30.0, "No available agent"  # a head that has just started cannot take jobs yet
+POLL = 0.5  # seconds between two looks at a job
+ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
+# Read by the process that starts and stops the driver, whatever the cluster was started with
+STOP_SETTINGS = {"RAY_JOB_STOP_SIGNAL": "SIGTERM", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the cluster tells it. Times in seconds since 1970, None where it has not come to that."""
+
+    id: str
+    status: str
+    sweep: str
+    run: str
+    storage: str
+    message: str
+    started: float | None
+    ended: float | None
+    exit_code: int | None
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.status in ENDED
+
+
+@contextmanager
+def complaints(address: str) -> Iterator[None]:
+    """Ray's exceptions as one line that says what to do."""
+    import ray
+    import requests
+
+    try:
+        yield
+    except ray.exceptions.AuthenticationError:
+        fix = "copy the head's ~/.ray/auth_token here (mode 0600)"
+        raise InputError(f"the token is missing or wrong for the cluster at {address}: {fix}") from None
+    except (ConnectionError, requests.exceptions.RequestException) as error:
+        fix = "is the tunnel open (`ray dashboard cluster/cluster.yaml`), and is ray[default] installed on the head?"
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"no Ray dashboard answers at {address}: {fix} ({reason})") from None
+    except RuntimeError as error:
+        raise InputError(f"the cluster at {address} refuses: {_last_line(str(error))}") from None
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.replace("\\n", "\n").splitlines() if line.strip(" '\".")]
+    return lines[-1][:300] if lines else "no reason given"
+
+
+class Jobs:
+    """The jobs of the cluster whose dashboard is at an address. Every method raises `InputError`."""
+
+    def __init__(self, address: str = DEFAULT_ADDRESS) -> None:
+        if not address.startswith(("http://", "https://")):
+            raise InputError(f"--address {address}: the dashboard's, such as {DEFAULT_ADDRESS}")
+        self.address = address.rstrip("/")
+        _use_token()
+        try:
+            from ray.job_submission import JobSubmissionClient
+        except ImportError:
+            raise InputError('jobs need ray[default]: pip install "sweeps[cluster]"') from None
+        os.environ.pop("RAY_ADDRESS", None)  # would be used in place of the one that was asked for
+        os.environ.pop("RAY_API_SERVER_ADDRESS", None)
+        with complaints(address):
+            self.client = JobSubmissionClient(self.address)
+
+    def submit(
+        self, job_id: str, command: str, folder: Path, about: Mapping[str, str], settings: Mapping[str, str]
+    ) -> None:
+        """Send a folder of code and start a command in it. settings: environment variables of its own."""
+        environment = {"working_dir": str(folder), "env_vars": {**STOP_SETTINGS, **settings}}
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                with complaints(self.address):
+                    self.client.submit_job(
+                        entrypoint=command, submission_id=job_id, runtime_env=environment, metadata=dict(about)
+                    )
+                return
+            except InputError as error:
+                if NOT_READY not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL)
+
+    def all(self) -> list[Job]:
+        """Every job that was submitted, the oldest first."""
+        with complaints(self.address):
+            found = [_job(entry) for entry in self.client.list_jobs() if entry.submission_id]
+        return sorted(found, key=lambda job: job.started or 0.0)
+
+    def get(self, job_id: str) -> Job:
+        """One job."""
+        known = {job.id: job for job in self.all()}
+        if job_id not in known:
+            raise InputError(f"there is no job {job_id} at {self.address}: --list shows those that there are")
+        return known[job_id]
+
+    def stop(self, job_id: str) -> Job:
+        """Ask a job to save and end, and wait until it has."""
+        job = self.get(job_id)
+        if job.over:
+            return job
+        with complaints(self.address):
+            self.client.stop_job(job_id)
+        deadline = time.monotonic() + STOP_SECONDS + 30
+        while not job.over and time.monotonic() < deadline:
+            time.sleep(POLL)
+            job = self.get(job_id)
+        return job
+
+    def log(self, job_id: str) -> str:
+        """All that a job has printed."""
+        with complaints(self.address):
+            return str(self.client.get_job_logs(job_id))
+
+    def follow(self, job_id: str, write: Callable[[str], None]) -> Job:
+        """Hand on what a job prints until it ends or the connection does. Returns the job as it is then."""
+
+        async def tail() -> None:
+            async for text in self.client.tail_job_logs(job_id):
+                write(text)
+
+        with complaints(self.address):
+            asyncio.run(tail())
+        deadline = time.monotonic() + 30  # its log ends a moment before its status says so
+        job = self.get(job_id)
+        while not job.over and time.monotonic() < deadline:
+            time.sleep(POLL)
+            job = self.get(job_id)
+        return job
+
+
+def _use_token() -> None:
+    """Send the token where there is one; a cluster that asks for none does not mind."""
+    from cluster.node_facts import token_path
+
+    if os.environ.get("RAY_AUTH_TOKEN") or token_path().is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    else:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+
+def _job(entry: Any) -> Job:
+    about = entry.metadata or {}
+    times = [None if not moment else moment / 1000 for moment in (entry.start_time, entry.end_time)]
+    return Job(
+        entry.submission_id, str(getattr(entry.status, "value", entry.status)), about.get("sweep", ""),
+        about.get("run", ""), about.get("storage", ""), str(entry.message or ""), times[0], times[1],
+        entry.driver_exit_code,
+    )  # fmt: skip

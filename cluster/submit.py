@@ -1,0 +1,246 @@
+"""python -m cluster.submit NAME --storage FOLDER [options of sweeps.run]: run a sweep on a cluster, and walk away.
+
+The sweep's driver runs there as a Ray job. The same command with the same --name, given again, goes on with the run.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.command_line import new_app, start
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from cluster.jobs import Job, Jobs
+
+app = new_app()
+DASHBOARD = "http://127.0.0.1:8265"
+FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  ray dashboard cluster/cluster.yaml                         a tunnel, in a terminal of its own
+
+  python -m cluster.submit activations --epochs 20 --name first --storage /nfs/results --follow
+
+  python -m cluster.submit --list
+
+  python -m cluster.submit --status JOB --follow             look again; Ctrl-C leaves it running
+
+  python -m cluster.submit --stop JOB                        it saves; the command that started it goes on with it
+"""
+
+
+@app.command(epilog=EXAMPLES, context_settings=FREE)
+def submit(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME [OPTION...]", help="As of sweeps.run: a sweep, its options.")
+    ] = None,
+    address: Annotated[str, typer.Option(help="Of the cluster's dashboard.")] = DASHBOARD,
+    follow: Annotated[bool, typer.Option("--follow", help="Show what the job prints until it ends.")] = False,
+    status: Annotated[str | None, typer.Option(metavar="JOB", help="How a job is, and the end of its log.")] = None,
+    stop: Annotated[str | None, typer.Option(metavar="JOB", help="Let a job save its state and end.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="All jobs of the cluster.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With --list and --status: one JSON document.")] = False,
+) -> None:
+    """Send a sweep to a cluster, look after it, stop it.
+
+    Needs --storage with a folder or URI that all nodes share. Without --name one is made up and printed.
+    """
+    import logging
+
+    from cluster.jobs import Jobs
+
+    logging.disable(logging.INFO)  # Ray's client tells of packages and sockets
+    asked = [bool(words), status is not None, stop is not None, list_]
+    if sum(asked) != 1:
+        raise InputError("say one of: NAME (a sweep to run), --status JOB, --stop JOB, --list")
+    jobs = Jobs(address) if not words else None
+    if words:
+        sys.exit(_submit(words, address, follow))
+    assert jobs is not None
+    if list_:
+        _show_list(jobs.all(), json)
+    elif status is not None:
+        sys.exit(_follow(jobs, status) if follow else _show_status(jobs, status, json))
+    else:
+        sys.exit(_stop(jobs, str(stop)))
+
+
+def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The words of the command with a name for the run, and what is known of it: sweep, run, storage.
+
+    Raises `InputError` where they are not those of a `sweeps.run` that can go on elsewhere.
+    """
+    from datetime import datetime
+
+    from cluster.start import sweep_of, value_of
+    from sweeps.arguments import check_words
+    from sweeps.names import new_run_id
+
+    words = list(words)
+    sweep = sweep_of(words)
+    for option in ("--resume", "--dry-run", "--estimate"):
+        if value_of(option, [*words, ""]) is not None:
+            fix = "a run of that --name is resumed by itself" if option == "--resume" else "run it here: sweeps.run"
+            raise InputError(f"{option} cannot be sent to a cluster: {fix}")
+    storage = value_of("--storage", words)
+    if not storage:
+        raise InputError("--storage is needed: a folder or URI that all nodes of the cluster share")
+    for option in ("--storage", "--data-root"):
+        place = value_of(option, words)
+        if place and "://" not in place and not place.startswith("/"):
+            raise InputError(f"{option} {place}: give the whole path as it is on the cluster; the job starts elsewhere")
+    check_words(words)
+    if "/" in words[0] and not words[0].endswith(".py"):
+        raise InputError(
+            f"{words[0]}: a run to repeat stays here; send a sweep by its name, or a .py file with a SWEEP"
+        )
+    run = value_of("--name", words)
+    if run is None:
+        run = new_run_id(datetime.now(), sweep)
+        words += ["--name", run]
+    return words, {"sweep": sweep, "run": run, "storage": storage}
+
+
+def _submit(words: Sequence[str], address: str, follow: bool) -> int:
+    import json
+    import secrets
+
+    from cluster.job_files import packed
+    from cluster.jobs import Jobs
+    from sweeps.provenance import git_state
+
+    words, about = complete(words)
+    with packed(words) as baggage:
+        jobs = Jobs(address)
+        _refuse_a_second(jobs, about)
+        job_id = f"{about['run']}-{secrets.token_hex(2)}"
+        command = shlex.join(["exec", "python", "-m", "cluster.start", *baggage.words, "--address", "auto"])
+        settings = {"SWEEPS_GIT": json.dumps(git_state())}
+        jobs.submit(job_id, command, baggage.folder, about, settings)
+        print(f"submitted {job_id}: run {about['run']} of {about['sweep']}; sent {baggage.text}", flush=True)
+    print(f"results will be in {about['storage'].rstrip('/')}/{about['sweep']}/{about['run']} on the cluster")
+    if follow:
+        return _follow(jobs, job_id)
+    _say_how_to_go_on(jobs.address, job_id)
+    return 0
+
+
+def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
+    """Two drivers of one run would write over one another."""
+    for job in jobs.all():
+        if not job.over and (job.sweep, job.run, job.storage) == (about["sweep"], about["run"], about["storage"]):
+            raise InputError(
+                f"the run {job.run} is under way as job {job.id}: --status or --stop it, or take another --name"
+            )
+
+
+def _say_how_to_go_on(address: str, job_id: str) -> None:
+    for option, meaning in (("--status", "look"), ("--stop", "stop")):
+        more = " --follow" if option == "--status" else ""
+        print(f"  {meaning}: python -m cluster.submit {option} {job_id}{more}{_at(address)}")
+
+
+def _at(address: str) -> str:
+    return "" if address == DASHBOARD else f" --address {address}"
+
+
+def _follow(jobs: Jobs, job_id: str) -> int:
+    """Hand on what the job prints. Ctrl-C leaves it running. Returns the job's exit code."""
+
+    def write(text: str) -> None:
+        print(text, end="", flush=True)
+
+    jobs.get(job_id)  # before its log: an unknown job ends here
+    try:
+        job = jobs.follow(job_id, write)
+    except KeyboardInterrupt:
+        print(f"\nleft: the job {job_id} goes on")
+        _say_how_to_go_on(jobs.address, job_id)
+        return 0
+    if not job.over:
+        print(f"the connection ended; the job {job_id} is {job.status.lower()}")
+        _say_how_to_go_on(jobs.address, job_id)
+        return 1
+    print(_described(job))
+    return 0 if job.status == "SUCCEEDED" else job.exit_code or 1
+
+
+def _described(job: Job) -> str:
+    """`first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`."""
+    from sweeps.live import clock
+
+    code = "" if job.exit_code is None else f" (exit code {job.exit_code})"
+    run = f"; run {job.run} of {job.sweep} in {job.storage}" if job.run else ""
+    took = f", took {clock(job.ended - job.started)}" if job.started and job.ended else ""
+    return f"{job.id}: {job.status.lower()}{code}{run}{took}"
+
+
+def _stop(jobs: Jobs, job_id: str) -> int:
+    before = jobs.get(job_id)
+    if before.over:
+        print(f"nothing to stop: {_described(before)}")
+        return 0
+    print(f"asked {job_id} to save and end", flush=True)
+    job = jobs.stop(job_id)
+    print(_described(job))
+    if not job.over:
+        return 1
+    print("the command that submitted it, with the same --name and --storage, goes on with the run")
+    return 0
+
+
+def _show_status(jobs: Jobs, job_id: str, json_: bool) -> int:
+    job = jobs.get(job_id)
+    log = jobs.log(job_id)
+    if json_:
+        _print_json({**vars(job), "log": log})
+        return 0
+    print(_described(job))
+    if job.status == "FAILED" and job.message:
+        print(job.message.strip().splitlines()[-1])
+    print("\n".join(log.rstrip().splitlines()[-LAST_LINES:]))
+    return 0
+
+
+LAST_LINES = 20
+
+
+def _print_json(document: Any) -> None:
+    import json
+
+    print(json.dumps(document, indent=1))
+
+
+def _show_list(found: Sequence[Job], json_: bool) -> None:
+    from datetime import datetime
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from sweeps.live import clock
+
+    if json_:
+        _print_json([vars(job) for job in found])
+        return
+    if not found:
+        print("no jobs yet")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("job", "status", "sweep", "run", "started", "took"):
+        table.add_column(name, overflow="fold")
+    for job in found:
+        began = "" if job.started is None else f"{datetime.fromtimestamp(job.started):%Y-%m-%d %H:%M:%S}"
+        took = clock(job.ended - job.started) if job.started and job.ended else ""
+        table.add_row(job.id, job.status.lower(), job.sweep, job.run, began, took)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    start(app)
