@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -11,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from analysis.connection import connected
 from trainables.errors import InputError
 
 J = TypeVar("J")
@@ -67,15 +67,9 @@ def _over_processes(work: Callable[[J], R], jobs: Sequence[J], workers: int) -> 
 def _over_ray(work: Callable[[J], R], jobs: Sequence[J], address: str) -> Iterator[tuple[J, R | InputError]]:
     import ray
 
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray cannot be reached at {address}: {str(error).splitlines()[0]}") from error
-    try:
+    with connected(address):
         task: Any = ray.remote(num_cpus=1)(attempt)
         waiting = {task.remote(work, job): job for job in jobs}
         while waiting:
             (ready,), _ = ray.wait(list(waiting), num_returns=1)
             yield waiting.pop(ready), ray.get(ready)
-    finally:
-        ray.shutdown()

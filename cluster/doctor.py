@@ -95,10 +95,11 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
     """Ask every node of a running cluster. Raises `InputError` where there is none at the address."""
+    from analysis.connection import connected
     from cluster.findings import fail, ok
     from cluster.node_checks import check_alike
     from cluster.node_facts import gather
-    from cluster.ray_nodes import connected, gather_answers, start_probes, wait_for_nodes
+    from cluster.ray_nodes import gather_answers, start_probes, wait_for_nodes
 
     with connected(address):
         nodes = wait_for_nodes(wanted, timeout)

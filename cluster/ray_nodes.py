@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.errors import InputError
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-CONNECT_TIMEOUT = 10.0  # seconds
 POLL = 0.5  # seconds between two looks at the list of nodes
 
 
@@ -31,59 +20,6 @@ class Node:
     gpus: float
     object_store_gib: float
     head: bool
-
-
-@contextmanager
-def connected(address: str) -> Iterator[None]:
-    """Joined to a cluster as a driver. Raises `InputError` where it does not answer or refuses the token."""
-    import ray
-
-    _refuse_dead_address(address)
-    with _stderr_kept() as kept:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-        except Exception as error:  # Ray raises many kinds here; the text says which
-            raise InputError(f"no Ray cluster answers at {address}: {_advice(error, kept())}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _refuse_dead_address(address: str) -> None:
-    """Raises `InputError` where nothing listens at a HOST:PORT; Ray itself was seen to try for 13 minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        return  # `auto` and the like: Ray looks them up
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
-    except OSError as error:
-        fix = "is Ray running there? On the head use --address auto; see docs/cluster.md for how to get there"
-        raise InputError(f"nothing answers at {address} ({error}): {fix}") from None
-
-
-@contextmanager
-def _stderr_kept() -> Iterator[Callable[[], str]]:
-    """What Ray's C++ side writes to stderr, once a second while it retries, goes to a file in place of the screen."""
-    sys.stderr.flush()
-    before = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lambda: os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace")
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-
-
-def _advice(error: Exception, log: str) -> str:
-    """One line of why a connection failed, and what to do. log: what Ray wrote meanwhile."""
-    text = " ".join(str(error).split())
-    if "AuthToken" in log or "nauthenticated" in text + log or "token" in text.lower():
-        return "the token is missing or wrong: copy the head's ~/.ray/auth_token here (mode 0600)"
-    if "ersion mismatch" in text:
-        return text[:300]
-    return f"{text[:200]}: on the head use --address auto; see docs/cluster.md for how to get there"
 
 
 def living_nodes() -> list[Node]:

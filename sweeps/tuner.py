@@ -32,6 +32,7 @@ from ray.tune.experiment import Trial  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from analysis.connection import join  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
 from sweeps.recorder import Recorder  # noqa: E402
 from trainables.data.arrays import Data  # noqa: E402
@@ -51,15 +52,10 @@ class Cluster:
 @contextmanager
 def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
     """A Ray of our own on this machine, or the one at an address; shut down at the end. Ray's messages go to `log`."""
-    options: dict[str, Any] = (
-        {"address": "local", "include_dashboard": False} if address is None else {"address": address}
-    )
-    try:
-        with _own_process_group():
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise InputError(f"Ray cannot be started {where}: {str(error).splitlines()[0]}") from error
+    if address is None:
+        _start_ray()
+    else:
+        join(address)
     _keep_token_private()
     handler = _log_to(log)
     try:
@@ -69,6 +65,16 @@ def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
         ray.shutdown()
         logging.getLogger("ray").removeHandler(handler)
         handler.close()
+
+
+def _start_ray() -> None:
+    """A Ray of our own. Raises `InputError`."""
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        with _own_process_group():
+            ray.init(address="local", **quiet, configure_logging=True)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"Ray cannot be started on this machine: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager
