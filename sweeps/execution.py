@@ -212,13 +212,15 @@ def roles(sweep: Sweep) -> dict[str, Any]:
 def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
     """Run what the ledger still lacks, then measure and draw."""
     from sweeps.estimate import pack
-    from sweeps.finish import finish
+    from sweeps.files import home_for
+    from sweeps.finish import Spread, finish
     from sweeps.tuner import check_bundle, ray_session, run_trials
 
     began = time.monotonic()
     about = folder.read_description()
     state = fold(read_ledger(folder.ledger))
-    with ray_session(settings.address, folder.log) as cluster, Interrupt() as interrupt:
+    session = ray_session(settings.address, folder.log)
+    with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
         resources = check_bundle(sweep.resources, cluster)
         if any(not trial.ended for trial in state.trials.values()) or not state.ended:
             resources = pack(resources, plan, cluster.gpus)
@@ -231,7 +233,7 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
             with view:
                 if jobs or not state.ended:
                     propose = _proposer(sweep, plan, folder, recorder)
-                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, view.update)
+                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, view.update, home)
         finally:
             recorder.interrupted()
             recorder.step(final=True)
@@ -239,7 +241,8 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
         problems: list[str] = []
         if interrupt.signal is None:
             with Measuring(console, settings.quiet) as measuring:
-                problems = finish(folder, state, sweep, about, measuring.update, settings.data_root)
+                spread = Spread(settings.data_root, home, plan.datasets)
+                problems = finish(folder, state, sweep, about, measuring.update, spread)
         seconds = time.monotonic() - began
         return Outcome(folder, state, interrupt.signal, seconds, tuple(problems), "" if state.ended else brake.reason)
 

@@ -34,6 +34,7 @@ from ray.tune.search import Searcher  # noqa: E402
 
 from analysis.connection import join  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
+from sweeps.files import RunHome  # noqa: E402
 from sweeps.recorder import Recorder  # noqa: E402
 from trainables.data.arrays import Data  # noqa: E402
 from trainables.data.normalization import Normalization  # noqa: E402
@@ -131,6 +132,7 @@ def run_trials(
     limits: Limits,
     stop_requested: Callable[[], bool],
     on_step: Callable[[], None],
+    home: RunHome | None = None,
 ) -> None:
     """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
 
@@ -141,7 +143,7 @@ def run_trials(
     # Tune holds one trial ready for a searcher, so workers would start one after another; `_Source` keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
-    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads)
+    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, home=home)
     source = _Source([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
