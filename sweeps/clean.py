@@ -27,7 +27,7 @@ EXAMPLES = """
 @app.command(epilog=EXAMPLES)
 def clean(
     run: Annotated[str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")],
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     whole: Annotated[bool, typer.Option("--run", help="Remove the whole run, its tables and weights too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
+from analysis.staging import begun, folder_of, where
 from search_spaces.definition import Optuna, Pbt, Sweep
 from search_spaces.resolved import rule_data, show_domain, to_data
 from sweeps.interrupt import Interrupt
@@ -38,7 +39,7 @@ class Settings:
     """How and where a sweep is run; what it asks stands in the `Sweep`."""
 
     data_root: Path | None = None
-    storage: Path = DEFAULT_STORAGE
+    storage: Path | str = DEFAULT_STORAGE  # a folder, or a URI
     name: str | None = None  # the run's id; None: made from the time
     max_concurrent: int | None = None
     max_failures: int = 1  # times a failed trial is tried again
@@ -48,6 +49,11 @@ class Settings:
     time_budget: float | None = None  # seconds after which the run ends, to be resumed
     max_errors: int | None = None  # failed trials at which the run ends
     quiet: bool = False
+
+    @property
+    def results(self) -> Path:
+        """The folder on this machine that the driver writes to."""
+        return folder_of(self.storage)
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,9 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
 def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: datetime) -> RunFolder:
     """Make the run's folder, `run.json` and a ledger with all planned trials. Raises `InputError`."""
     run_id = settings.name or new_run_id(now, name)
-    folder = RunFolder(settings.storage / name / run_id)
-    if folder.ledger.exists():
-        raise InputError(f"{folder.path} exists: add --resume to go on with it, or choose another --name")
+    folder = RunFolder(settings.results / name / run_id)
+    if begun(folder):
+        raise InputError(f"{where(folder)} exists: add --resume to go on with it, or choose another --name")
     try:
         folder.trials.mkdir(parents=True, exist_ok=True)
         write_atomically(folder.description, json.dumps(describe_run(sweep, name, run_id, plan), indent=1).encode())
@@ -210,7 +216,15 @@ def roles(sweep: Sweep) -> dict[str, Any]:
 
 
 def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
-    """Run what the ledger still lacks, then measure and draw."""
+    """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns."""
+    from sweeps.mirror import Mirror
+
+    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {text}", soft_wrap=True)) as mirror:
+        outcome = _execute(sweep, plan, folder, settings, console)
+    return replace(outcome, problems=(*outcome.problems, *mirror.problems))
+
+
+def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
     from sweeps.estimate import pack
     from sweeps.files import home_for
     from sweeps.finish import Spread, finish

@@ -90,7 +90,7 @@ def run(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).")
     ] = None,
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder of the results, or a URI: s3://bucket/folder ...")] = "results",
     run_name: Annotated[
         str | None, typer.Option("--name", help="Name of the run (default: time and two words).")
     ] = None,

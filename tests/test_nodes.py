@@ -26,10 +26,10 @@ from tests.conftest import ROOT
 from tests.test_sweep import VOLATILE, only_run
 
 pytestmark = pytest.mark.slow
-EPOCHS, TRIALS = 12, 4
+TRIALS = 3
 SWEEP = [
-    "activations", "--set", "activation=relu,tanh", "--set", "lr=0.01,0.001", "--set", "model=mlp", "--seeds", "2",
-    "--epochs", str(EPOCHS), "--scheduler", "fifo", "--quiet", "--max-failures", "5",
+    "activations", "--set", "activation=relu,tanh,gelu", "--set", "lr=0.01", "--set", "model=mlp", "--seeds", "2",
+    "--epochs", "16", "--set", "batch_size=8", "--scheduler", "fifo", "--quiet", "--max-failures", "5",
 ]  # fmt: skip
 DEADLINE = 240
 TOKEN = "5" * 64
@@ -63,18 +63,19 @@ class Nodes:
         command += ["--min-worker-port", "0", "--max-worker-port", "0", "--node-ip-address", "127.0.0.1"]
         if hidden:
             command = ["unshare", "--mount", "bash", "-c", HIDE, str(self.storage), *command]
-        with (self.folder / f"node-{len(self.processes)}.log").open("wb") as log:
+        path = self.folder / f"node-{len(self.processes)}.log"
+        with path.open("wb") as log:
             process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
+        wait_for(lambda: "Ray runtime started" in path.read_text(), process)
         return process
 
     def head(self) -> None:
         port = self.address.rpartition(":")[2]
-        head = self.start(
+        self.start(
             "--head", "--port", port, "--num-cpus", "0", "--include-dashboard", "false", "--ray-client-server-port",
             str(free_port()), "--temp-dir", str(self.folder),
         )  # fmt: skip
-        wait_for(lambda: answers(self.address), head)
 
     def worker(self, *options: str, hidden: bool = False) -> subprocess.Popen[bytes]:
         return self.start("--address", self.address, *options, hidden=hidden)
@@ -100,15 +101,6 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
@@ -154,7 +146,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     made = Nodes(storage)
     try:
         made.head()
-        made.worker("--num-cpus", "2", "--num-gpus", "1", hidden=True)
+        made.worker("--num-cpus", "1", "--num-gpus", "1", hidden=True)
         yield made
     finally:
         made.stop()
@@ -194,7 +186,7 @@ def test_files_come_home_from_a_node_that_does_not_see_the_storage(nodes: Nodes,
 def test_a_raylet_killed_and_then_the_driver_changes_no_table(nodes: Nodes, calm: Path) -> None:
     storage = nodes.storage / "killed"
     node = nodes.worker("--num-cpus", "1")  # it sees the storage
-    driver = nodes.driver(storage)
+    driver = nodes.driver(storage, "--gpus-per-trial", "0")
     wait_for(lambda: bool(seen_by_shared(storage)) and bool(carried(storage)), driver)
     (raylet,) = (process for process in family(node) if process.name() == "raylet")
     lost = seen_by_shared(storage)
@@ -205,7 +197,7 @@ def test_a_raylet_killed_and_then_the_driver_changes_no_table(nodes: Nodes, calm
     driver.kill()
     driver.communicate()
     assert {event["trial_id"] for event in events(storage, "retried")} <= lost
-    done(nodes.driver(storage, "--resume"))
+    done(nodes.driver(storage, "--gpus-per-trial", "0", "--resume"))
     assert_equal_tables(storage, calm)
     assert files_of(calm) <= files_of(storage)
     ends = [event["trial_id"] for event in events(storage, "completed")]
