@@ -115,6 +115,15 @@ def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
         write_known(run, known)
 
 
+def size_there(run: RunFolder) -> int:
+    """Bytes of a run that is kept at a URI; 0 for one that is kept where it lies."""
+    remote = remote_of(run)
+    if remote is None:
+        return 0
+    with reaching(remote):
+        return sum(stamp.size for stamp in remote.all_stamps().values())
+
+
 def fetch_whole(run: RunFolder) -> None:
     """All files of a run that is kept at a URI."""
     if remote := remote_of(run):

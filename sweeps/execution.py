@@ -96,12 +96,22 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     settings = settings or Settings()
     if settings.reuse:
         check_reuse(sweep)
+    check_address(settings.address)
     now = datetime.now()
     plan = make_plan(sweep, settings.data_root, now)
     folder = create_run(sweep, name, plan, settings, now)
     if settings.reuse:
         take_finished(folder, plan.trials, settings.storage)
     return execute(sweep, plan, folder, settings, console or Console())
+
+
+def check_address(address: str | None) -> None:
+    """Raises `InputError` where no cluster answers there, before anything is planned or written."""
+    if address is not None:
+        from sweeps.tuner import join, ray
+
+        join(address)
+        ray.shutdown()
 
 
 def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: datetime) -> RunFolder:

@@ -153,6 +153,8 @@ def _carry_out(
     if settings.reuse:
         check_reuse(sweep)
     now = datetime.now()
+    if not before.dry_run:
+        execution.check_address(settings.address)
     old = None if resume is None else find_run(resume or settings.name or sweep_name, settings.storage)
     sweep = settle(sweep, settings.address, old.read_description() if old else {})
     plan = make_plan(sweep, settings.data_root, now)

@@ -218,17 +218,8 @@ def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
             skip = "=" not in word
             continue
         words.append(word)
-    return shlex.join(
-        [
-            "python",
-            "-m",
-            "sweeps.run",
-            *words,
-            *more,
-            "--resume",
-            *([run.run_id] if remote_of(run) else [str(run.path)]),
-        ]
-    )
+    name = run.run_id if remote_of(run) else str(run.path)
+    return shlex.join(["python", "-m", "sweeps.run", *words, *more, "--resume", name])
 
 
 def print_summary(console: Console, run: RunFolder) -> None:
