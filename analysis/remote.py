@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,7 +147,9 @@ def open_remote(uri: str) -> Remote:
 
 
 def _first_line(error: Exception) -> str:
+    """What happened, without the words of pyarrow and AWS around it."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = re.sub(r" \(Request ID: [^)]*\)", "", text[max(0, text.find("AWS Error")) :]).partition("; Details:")[0]
     return text if len(text) <= 300 else text[:300] + "..."
 
 

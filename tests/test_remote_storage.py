@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -158,7 +159,7 @@ def test_wherever_an_upload_breaks_off_the_ledger_speaks_only_of_what_is_there(
         nonlocal left
         left -= 1
         if left < 0:
-            raise OSError("the line is cut")
+            raise ConnectionAbortedError
         write(self, name, content)
 
     monkeypatch.setattr(Remote, "write", breaking)
@@ -167,10 +168,8 @@ def test_wherever_an_upload_breaks_off_the_ledger_speaks_only_of_what_is_there(
     ledger = Ledger(run.ledger)
     for number in range(30):
         left = number % 5
-        try:
+        with contextlib.suppress(ConnectionAbortedError):
             upload.round()
-        except OSError as error:
-            assert "cut" in str(error)
         assert_ledger_speaks_of_what_is_there(remote, run)
         if number == 12:
             end(run, ledger, list(plan.trials)[1])
@@ -197,7 +196,7 @@ def test_the_ledger_is_no_longer_than_it_was_when_the_round_began(uri: str, monk
 
 
 def test_only_what_changed_is_sent_again(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, remote = made(uri)
+    run, _ = made(uri)
     sent: list[str] = []
     write = Remote.write
     monkeypatch.setattr(Remote, "write", lambda self, name, content: (sent.append(name), write(self, name, content))[1])
@@ -367,7 +366,7 @@ def finish(*words: str) -> str:
 def test_a_sweep_killed_on_one_machine_is_finished_on_another(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second knows nothing but the bucket; its tables are those of a run in a folder, and every command reads them."""
+    """The second knows the bucket alone; the tables are those of a run in a folder, and every command reads them."""
     finish(*command("sweeps.run", *SWEEP, "--storage", str(tmp_path / "calm"), "--name", "calm"))
     monkeypatch.delenv("AWS_ENDPOINT_URL")  # the other way to name a server
     uri = f"s3://kept/sweeps?endpoint_override={server}&scheme=http"
