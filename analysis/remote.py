@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
 
 from trainables.errors import InputError
 
@@ -122,18 +122,23 @@ def _stamp(info: Any) -> Stamp:
     return Stamp(info.size or 0, info.mtime_ns or 0)
 
 
+def refuse_password(uri: str) -> SplitResult:
+    """The parts of a URI. Raises `InputError` for one that says more than where to look: it is written down."""
+    split = urlsplit(uri)
+    if "@" in split.netloc or set(SECRETS) & set(parse_qs(split.query)):
+        raise InputError(
+            f"{split.scheme}://...{split.path}: a URI is kept in run.json, so it must hold no password: put the keys "
+            "into the environment (for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the provider's own file"
+        )
+    return split
+
+
 def open_remote(uri: str) -> Remote:
     """The folder at a URI. Raises `InputError` for one that no library knows, and for one with a password in it."""
     from pyarrow import ArrowException, ArrowInvalid
     from pyarrow.fs import FileSystem
 
-    split = urlsplit(uri)
-    if "@" in split.netloc or set(SECRETS) & set(parse_qs(split.query)):
-        hidden = f"{split.scheme}://...{split.path}"
-        raise InputError(
-            f"{hidden}: a URI is kept in run.json, so it must hold no password: put the keys into the environment "
-            "(for S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the provider's own file"
-        )
+    split = refuse_password(uri)
     try:
         try:
             files, folder = FileSystem.from_uri(uri)

@@ -16,7 +16,17 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from analysis.remote import Remote, Stamp, Storage, as_path, check_writable, is_uri, open_remote, reaching
+from analysis.remote import (
+    Remote,
+    Stamp,
+    Storage,
+    as_path,
+    check_writable,
+    is_uri,
+    open_remote,
+    reaching,
+    refuse_password,
+)
 from analysis.run_folder import RunFolder
 from trainables.checkpoint import write_atomically
 from trainables.data.files import cache_root
@@ -33,6 +43,7 @@ def folder_of(storage: Storage) -> Path:
     """The folder in which a storage's runs lie on this machine: itself, or that of the copies."""
     if not is_uri(storage):
         return as_path(storage)
+    refuse_password(str(storage))
     folder = cache_root() / "staging" / hashlib.sha256(str(storage).rstrip("/").encode()).hexdigest()[:16]
     if not (folder / HOME).is_file():
         write_atomically(folder / HOME, str(storage).encode())

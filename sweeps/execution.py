@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,13 +14,12 @@ from rich.console import Console
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
 from analysis.staging import begun, folder_of, where
 from search_spaces.definition import Optuna, Pbt, Sweep
-from search_spaces.resolved import rule_data, show_domain, to_data
+from sweeps.description import describe_run
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
 from sweeps.names import new_run_id
 from sweeps.plan import Plan, PlannedTrial, make_plan, with_ids
-from sweeps.provenance import provenance
 from sweeps.recorder import Recorder
 from sweeps.reuse import check_reuse, take_finished
 from sweeps.state import RunState, fold
@@ -190,41 +188,6 @@ def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedT
     return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]
 
 
-def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, Any]:
-    """The content of `run.json`."""
-    return {
-        "sweep": name,
-        "run_id": run_id,
-        "question": sweep.question,
-        "roles": roles(sweep),
-        "metric": sweep.metric,
-        "mode": sweep.mode,
-        "seeds": list(sweep.seeds),
-        "samples": sweep.samples,
-        "scheduler": rule_data(sweep.scheduler),
-        "searcher": rule_data(sweep.searcher),
-        "replicates": sweep.replicates,
-        "stratify": list(plan.stratify),
-        "resources": asdict(sweep.resources),
-        "trials": len(plan.trials) + plan.proposed,
-        "definition": to_data(sweep),
-        "datasets": {data.info.name: data.digest for data, _ in plan.datasets.values()},
-        "notes": sorted({note for data, _ in plan.datasets.values() for note in data.notes}),
-        "provenance": provenance(sys.argv),
-    }
-
-
-def roles(sweep: Sweep) -> dict[str, Any]:
-    """Which fields are scientific, nuisance and fixed, and their domains in words."""
-    found: dict[str, dict[str, Any]] = {
-        role: {field: show_domain(domain) for field, domain in getattr(sweep, role).items()}
-        for role in ("scientific", "nuisance", "fixed")
-    }
-    for name in sweep.compared:
-        found["scientific"].setdefault(name, [case.get(name) for case in sweep.cases])
-    return found
-
-
 def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
     """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns."""
     from sweeps.mirror import Mirror
@@ -245,6 +208,8 @@ def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, co
     state = fold(read_ledger(folder.ledger))
     session = ray_session(settings.address, folder.log)
     with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
+        if home and not settings.quiet:
+            console.print(f"nodes that do not see {folder.path.absolute()} send their files home", soft_wrap=True)
         resources = check_bundle(sweep.resources, cluster)
         if any(not trial.ended for trial in state.trials.values()) or not state.ended:
             resources = pack(resources, plan, cluster.gpus)
