@@ -41,8 +41,9 @@ class Files:
             write_atomically(self._inside(f"{folder}/{name}"), content)
 
     def get(self, path: str) -> bytes | None:
+        place = self._inside(path)
         try:
-            return self._inside(path).read_bytes()
+            return place.read_bytes()
         except OSError:
             return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -85,8 +86,9 @@ class CarriedPlace:
         self.trial, self.home = trial, home
         self.number = home.new_attempt(trial)
         self.away = f"{trial}/{ATTEMPT}{self.number}"
-        self._disk = tempfile.TemporaryDirectory(prefix="sweeps-carried-", ignore_cleanup_errors=True)
-        self.folder = Path(self._disk.name) / "attempt"
+        self._disk = Path(tempfile.mkdtemp(prefix="sweeps-carried-"))
+        weakref.finalize(self, shutil.rmtree, self._disk, ignore_errors=True)
+        self.folder = self._disk / "attempt"
         self.folder.mkdir()
         self.note = f"files carried home from a node that does not see {trial}"
 
@@ -103,9 +105,6 @@ class CarriedPlace:
         content = self.home.get(f"{self.trial}/{name}")
         if content is None:
             return None
-        path = Path(self._disk.name) / name.replace("/", "-")
+        path = self._disk / name.replace("/", "-")
         path.write_bytes(content)
         return path
-
-    def __del__(self) -> None:
-        shutil.rmtree(self._disk.name, ignore_errors=True)
