@@ -35,6 +35,7 @@ LEDGER = "ledger.jsonl"
 LIGHT = ("run.json", "trials.parquet", "epochs.parquet")  # beside the ledger, all that is needed to show a run
 SYNCED = ".synced.json"  # in a run's folder: the state of its files when they were last the same on both sides
 HOME = "storage.uri"  # in a staging folder: where its runs are kept
+CHECKPOINTS = ".pt"
 TRANSFERS = 8  # at a time
 Known = dict[str, tuple[Stamp, Stamp]]  # file: here, there
 
@@ -180,41 +181,48 @@ def write_known(run: RunFolder, known: Mapping[str, tuple[Stamp, Stamp]]) -> Non
     write_atomically(run.path / SYNCED, json.dumps(content).encode())
 
 
-def send_changed(run: RunFolder, remote: Remote, known: Known) -> set[str] | None:
+def send_changed(
+    run: RunFolder, remote: Remote, known: Known, checkpoints: Mapping[str, Path] | None = None
+) -> set[str] | None:
     """Upload what has changed here, but for the ledger, and note it in `known`. May raise `OSError`.
 
+    checkpoints: of the moment of the ledger that will be uploaded, by their names; no others are sent.
     Returns the names of all files here; None where they moved while we looked, so that it is worth another try.
     """
-    here = {name: _stamp_or_none(run.path / name) for name in _files_here(run)}
-    due = [name for name, stamp in here.items() if stamp and (name not in known or known[name][0] != stamp)]
+    names = set(_files_here(run))
+    places = {name: run.path / name for name in names if not name.endswith(CHECKPOINTS)} | dict(checkpoints or {})
+    stamps = {name: stamp_or_none(place) for name, place in places.items()}
+    due = [name for name, stamp in stamps.items() if stamp and (name not in known or known[name][0] != stamp)]
     with ThreadPoolExecutor(TRANSFERS) as pool:
-        sent = list(pool.map(lambda name: _send(run, remote, name), due))
-    stamps = remote.stamps([name for name, ok in zip(due, sent, strict=True) if ok])
-    known.update({name: (here[name] or Stamp(0, 0), stamp) for name, stamp in stamps.items()})
+        sent = list(pool.map(lambda name: _send(places[name], remote, name), due))
+    there = remote.stamps([name for name, ok in zip(due, sent, strict=True) if ok])
+    known.update({name: (stamps[name] or Stamp(0, 0), stamp) for name, stamp in there.items()})
     write_known(run, known)
-    return set(here) if all(sent) and all(here.values()) else None
+    return names if all(sent) and all(stamps.values()) else None
 
 
 def _files_here(run: RunFolder) -> Iterator[str]:
     """Every file but the ledger and hidden ones."""
-    for folder, _, names in os.walk(run.path):
+    for folder, folders, names in os.walk(run.path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             found = (Path(folder) / name).relative_to(run.path).as_posix()
             if not name.startswith(".") and found != LEDGER:
                 yield found
 
 
-def _stamp_or_none(path: Path) -> Stamp | None:
+def stamp_or_none(path: Path) -> Stamp | None:
+    """None for a file that is not there."""
     try:
         return stamp_of(path)
     except OSError:
         return None
 
 
-def _send(run: RunFolder, remote: Remote, name: str) -> bool:
+def _send(path: Path, remote: Remote, name: str) -> bool:
     """Whether the file was still there."""
     try:
-        content = (run.path / name).read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return False
     remote.write(name, content)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 
 from analysis.remote import Remote, Stamp, reaching
 from analysis.run_folder import RunFolder
-from analysis.staging import LEDGER, Known, read_known, remote_of, send_changed, whole_lines, write_known
+from analysis.staging import (
+    CHECKPOINTS,
+    LEDGER,
+    Known,
+    read_known,
+    remote_of,
+    send_changed,
+    stamp_or_none,
+    whole_lines,
+    write_known,
+)  # fmt: skip
 from trainables.errors import InputError
 
 SHARE = 0.05  # of the time at most goes into uploading during a run
@@ -38,10 +52,11 @@ class Upload:
 
     def round(self) -> None:
         """Upload what has changed, then as much of the ledger as there was at first. May raise `OSError`."""
-        lines = whole_lines(self.run.ledger)
         if self._ledger_there() != self.ledger:
             raise self._second_driver()
-        here = next((found for _ in range(LOOKS) if (found := self._send()) is not None), None)
+        with self._moment() as (lines, checkpoints):
+            looks = (send_changed(self.run, self.remote, self.known, checkpoints) for _ in range(LOOKS))
+            here = next((found for found in looks if found is not None), None)
         if here is None:
             return
         if len(lines) > self.lines:
@@ -49,8 +64,34 @@ class Upload:
             self.ledger, self.lines = self._ledger_there(), len(lines)
         self._delete_attempts({name for name in self.known if "/attempt-" in name and name not in here})
 
-    def _send(self) -> set[str] | None:
-        return send_changed(self.run, self.remote, self.known)
+    @contextmanager
+    def _moment(self) -> Iterator[tuple[bytes, dict[str, Path]]]:
+        """The ledger and the changed checkpoints of one moment.
+
+        A checkpoint that is further than the ledger cannot be gone on from. Links keep what is replaced meanwhile.
+        """
+        place = self.run.path / ".sending"
+        for _ in range(LOOKS):
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            before = self._checkpoints()
+            due = [name for name, stamp in before.items() if name not in self.known or self.known[name][0] != stamp]
+            links = {name: place / str(number) for number, name in enumerate(due)}
+            with suppress(FileNotFoundError):  # moved: the stamps differ below
+                for name, link in links.items():
+                    _link(self.run.path / name, link)
+            lines = whole_lines(self.run.ledger)
+            if self._checkpoints() == before:
+                break
+        try:
+            yield lines, {name: link for name, link in links.items() if link.exists()}
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _checkpoints(self) -> dict[str, Stamp | None]:
+        found = self.run.trials.rglob(f"*{CHECKPOINTS}")
+        names = (path.relative_to(self.run.path).as_posix() for path in found if not path.name.startswith("."))
+        return {name: stamp_or_none(self.run.path / name) for name in names}
 
     def _delete_attempts(self, missing: set[str]) -> None:
         """Files of a trial that has ended have moved up; only a round later is the ledger sure to say so there too."""
@@ -67,6 +108,15 @@ class Upload:
     def _second_driver(self) -> InputError:
         text = f"{self.remote.uri}: another command goes on with this run; what this one did is in {self.run.path}"
         return InputError(text)
+
+
+def _link(path: Path, link: Path) -> None:
+    try:
+        os.link(path, link)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        shutil.copy2(path, link)
 
 
 class Mirror:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -33,6 +34,7 @@ from sweeps.reuse import take_finished
 from sweeps.state import fold
 from tests.conftest import ROOT
 from tests.test_sweep import VOLATILE
+from trainables.checkpoint import write_atomically
 from trainables.errors import InputError
 
 DEADLINE = 240
@@ -195,6 +197,41 @@ def test_the_ledger_is_no_longer_than_it_was_when_the_round_began(uri: str, monk
     assert remote.read("ledger.jsonl") == before
 
 
+@pytest.mark.parametrize("moment", ["before the ledger is read", "while files are sent"])
+def test_checkpoints_there_are_those_of_the_ledger_there(
+    uri: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """A worker that trains on in the middle of a round: what is there belongs together, so that a resume can use it."""
+    run, remote = made(uri)
+    checkpoint = trial_folder(run, "0002") / "attempt-1" / "checkpoint.pt"
+    epochs = itertools.count(2)
+    trains = [True]
+
+    def train() -> None:
+        if trains and trains.pop():
+            epoch = next(epochs)
+            write_atomically(checkpoint, b"state %d" % epoch)
+            with run.ledger.open("a") as file:
+                file.write(json.dumps({"event": "epoch", "trial_id": "0002", "epoch": epoch}) + "\n")
+
+    write, read = Remote.write, mirror.whole_lines
+    if moment == "while files are sent":
+        monkeypatch.setattr(Remote, "write", lambda self, name, content: (train(), write(self, name, content))[1])
+    else:
+        monkeypatch.setattr(mirror, "whole_lines", lambda path: (train(), read(path))[1])
+    train()
+    upload = Upload(run, remote)
+    trains.append(True)
+    upload.begin()
+    for _ in range(5):
+        trains[:] = [True]
+        upload.round()
+        last = json.loads((remote.read("ledger.jsonl") or b"").splitlines()[-1])
+        name = checkpoint.relative_to(run.path).as_posix()
+        assert remote.read(name) == b"state %d" % last["epoch"]
+    assert next(epochs) > 5
+
+
 def test_only_what_changed_is_sent_again(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, _ = made(uri)
     sent: list[str] = []
@@ -330,13 +367,14 @@ def test_runs_there_are_listed_and_reused_and_what_analysis_writes_goes_back(uri
         ("dropbox://kept/x", "cannot be opened"),
     ],
 )
-def test_storage_that_cannot_be_used_is_one_line_before_anything_is_made(bad: str, why: str) -> None:
+def test_storage_that_cannot_be_used_is_one_line_before_anything_is_made(bad: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         create_run(GRID, "s", make_plan(GRID, None, NOW), Settings(storage=bad, name="first"), NOW)
     assert why in str(refused.value)
     assert "secret@" not in str(refused.value)
     assert "\n" not in str(refused.value)
-    assert not list(folder_of(bad).glob("*/*/run.json"))
+    written = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not [path for path in written if path.name == "run.json" or b"secret" in path.read_bytes()]
 
 
 def test_a_file_uri_is_a_folder(tmp_path: Path) -> None:
