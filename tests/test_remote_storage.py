@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -443,3 +445,31 @@ def test_a_sweep_killed_on_one_machine_is_finished_on_another(
         folder.rsplit("/", 1)[-1] for folder in open_remote(run_uri).below("trials").folders()
     )
     assert not [name for name in open_remote(run_uri).all_stamps() if "attempt-" in name]
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A server that knows nobody's keys."""
+
+    def do_POST(self) -> None:
+        body = (
+            b"<Error><Code>InvalidAccessKeyId</Code><Message>Nobody has this key.</Message></Error>"
+        )
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_PUT = do_GET = do_POST
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_keys_that_are_refused_are_one_line() -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as refusing:
+        threading.Thread(target=refusing.serve_forever, daemon=True).start()
+        uri = f"s3://kept/x?endpoint_override=http://127.0.0.1:{refusing.server_port}&scheme=http&region=us-east-1"
+        with pytest.raises(InputError, match=r"Nobody has this key.*check .* the credentials"):
+            create_run(GRID, "s", make_plan(GRID, None, NOW), Settings(storage=uri, name="first"), NOW)
+        refusing.shutdown()
