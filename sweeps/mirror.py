@@ -47,13 +47,14 @@ class Upload:
         with reaching(self.remote):
             there, self.ledger = self.remote.read(LEDGER) or b"", self._ledger_there()
         if not whole_lines(self.run.ledger).startswith(there):
-            raise self._second_driver()
+            text = f"{self.remote.uri}: another command goes on with this run; what this one did is in {self.run.path}"
+            raise InputError(text)
         self.lines = len(there)
 
     def round(self) -> None:
         """Upload what has changed, then as much of the ledger as there was at first. May raise `OSError`."""
-        if self._ledger_there() != self.ledger:
-            raise self._second_driver()
+        if self._ledger_there() != self.ledger:  # another driver, or an answer to our own upload that was lost
+            self.begin()
         with self._moment() as (lines, checkpoints):
             looks = (send_changed(self.run, self.remote, self.known, checkpoints) for _ in range(LOOKS))
             here = next((found for found in looks if found is not None), None)
@@ -104,10 +105,6 @@ class Upload:
 
     def _ledger_there(self) -> Stamp | None:
         return self.remote.stamps([LEDGER]).get(LEDGER)
-
-    def _second_driver(self) -> InputError:
-        text = f"{self.remote.uri}: another command goes on with this run; what this one did is in {self.run.path}"
-        return InputError(text)
 
 
 def _link(path: Path, link: Path) -> None:
@@ -179,3 +176,5 @@ class Mirror:
             f"not everything could be uploaded ({problem}). Nothing is lost: it is in {self.run.path}; "
             "the same command with --resume uploads it"
         )
+        if kind is not None:  # nobody will ask for the problems
+            self.say(self.problems[-1])

@@ -311,6 +311,25 @@ def test_two_drivers_of_one_run_do_not_overwrite_each_other(uri: str) -> None:
     assert remote.read("ledger.jsonl") == b"of another driver\n"
 
 
+def test_an_answer_that_is_lost_is_not_another_driver(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, remote = made(uri)
+    write, lost = Remote.write, ["ledger.jsonl"]
+
+    def losing(self: Remote, name: str, content: bytes) -> None:
+        write(self, name, content)
+        if name in lost:
+            lost.remove(name)
+            raise ConnectionAbortedError
+
+    monkeypatch.setattr(Remote, "write", losing)
+    upload = Upload(run, remote)
+    upload.begin()
+    with pytest.raises(ConnectionAbortedError):
+        upload.round()
+    upload.round()
+    assert remote.read("ledger.jsonl") == run.ledger.read_bytes()
+
+
 def test_an_upload_that_fails_in_the_end_names_the_copy_and_a_resume_sends_it(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,9 +470,7 @@ class Refusing(http.server.BaseHTTPRequestHandler):
     """A server that knows nobody's keys."""
 
     def do_POST(self) -> None:
-        body = (
-            b"<Error><Code>InvalidAccessKeyId</Code><Message>Nobody has this key.</Message></Error>"
-        )
+        body = b"<Error><Code>InvalidAccessKeyId</Code><Message>Nobody has this key.</Message></Error>"
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(403)
         self.send_header("Content-Length", str(len(body)))
