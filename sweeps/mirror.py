@@ -45,11 +45,12 @@ class Upload:
     def begin(self) -> None:
         """Raises `InputError` where the run there has gone another way, and what `reaching` raises."""
         with reaching(self.remote):
-            there, self.ledger = self.remote.read(LEDGER) or b"", self._ledger_there()
+            stamp = self._ledger_there()
+            there = self.remote.read(LEDGER) or b""
         if not whole_lines(self.run.ledger).startswith(there):
             text = f"{self.remote.uri}: another command goes on with this run; what this one did is in {self.run.path}"
             raise InputError(text)
-        self.lines = len(there)
+        self.ledger, self.lines = stamp, len(there)
 
     def round(self) -> None:
         """Upload what has changed, then as much of the ledger as there was at first. May raise `OSError`."""
