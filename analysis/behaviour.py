@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from analysis.measures.jensen_shannon import shannon
 from analysis.tensors import read_tensors
 from trainables.config import TrialConfig, make_config
-from trainables.data.arrays import DataInfo
+from trainables.data.arrays import Data, DataInfo
 from trainables.data.batches import DeviceSplit, batches, to_device
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization
@@ -61,8 +61,10 @@ def measure_behaviour(path: Path, data_root: Path | None = None) -> tuple[list[R
     return rows, {**_means(rows), **sharpness(model, split, info)}
 
 
-def load_trained(path: Path, data_root: Path | None = None) -> tuple[nn.Module, DeviceSplit, DataInfo]:
-    """A trained model in evaluation mode, and its validation split. Raises `InputError`."""
+def load_trained(
+    path: Path, data_root: Path | None = None, data: Data | None = None
+) -> tuple[nn.Module, DeviceSplit, DataInfo]:
+    """A trained model in evaluation mode, and its validation split. data: if it is loaded. Raises `InputError`."""
     tensors, metadata = read_tensors(path)
     try:
         config: TrialConfig = make_config(json.loads(metadata["config"]))
@@ -70,7 +72,7 @@ def load_trained(path: Path, data_root: Path | None = None) -> tuple[nn.Module, 
         digest = metadata["dataset_digest"]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} does not say how it was trained ({error}): give the weights of a run") from None
-    data = load(config.dataset, config.image_size, data_root, config.channels)
+    data = data or load(config.dataset, config.image_size, data_root, config.channels)
     if data.digest != digest:
         raise InputError(f"{config.dataset} here is not the data that {path} was trained on: give its --data-root")
     model = build_model(config, data.info).eval()

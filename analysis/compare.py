@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,7 +33,7 @@ def compare(
     hold: Annotated[
         list[str] | None, typer.Option(metavar="FIELD", help="Field that correlations hold (default: nuisance).")
     ] = None,
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Compare scientific values, each at its best nuisance setting by validation, and complexity with performance."""

@@ -76,7 +76,7 @@ def complexity(
     ] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files, for --on-data.")] = None,
     output: Annotated[Path | None, typer.Option(help="Of files: write the whole table to this .parquet.")] = None,
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Measure weights: of runs into weights.parquet and trials.parquet, of other files onto the screen.
@@ -117,7 +117,7 @@ def _measure_files(console: Console, files: list[Path], chosen: list[str], outpu
 def _measure_runs(
     console: Console,
     targets: list[str],
-    storage: Path,
+    storage: str,
     chosen: list[str],
     every: int,
     again: bool,
@@ -131,6 +131,7 @@ def _measure_runs(
     from analysis.measuring import measure_run
     from analysis.run_folder import find_runs
     from analysis.spread import processors
+    from analysis.staging import push_back
     from analysis.weights_screen import as_json, print_layers, print_measured, progress_bar
 
     problems, documents = 0, []
@@ -142,6 +143,7 @@ def _measure_runs(
         except KeyboardInterrupt:
             console.print("interrupted; what was measured is saved, and the same command goes on with the rest")
             sys.exit(130)
+        push_back(run)
         if not json_:
             print_layers(console, run, chosen)
         print_measured(console, run, found, chosen, time.monotonic() - began)
@@ -156,7 +158,7 @@ def _measure_runs(
 def _measure_on_data(
     console: Console,
     targets: list[str],
-    storage: Path,
+    storage: str,
     again: bool,
     workers: int | None,
     address: str | None,
@@ -167,12 +169,14 @@ def _measure_on_data(
     from analysis.measuring_behaviour import measure_run_on_data
     from analysis.run_folder import find_runs
     from analysis.spread import processors
+    from analysis.staging import push_back
     from analysis.weights_screen import progress_bar
 
     problems = 0
     for run in find_runs(targets, storage):
         with progress_bar(console, run) as update:
             found = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
+        push_back(run)
         for problem in found.problems:
             console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
         console.print(f"{found.replicates} models on their data; in {run.activations_table}", soft_wrap=True)

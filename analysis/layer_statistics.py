@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from analysis.behaviour import load_trained
+from trainables.data.arrays import Data
 from trainables.data.batches import DeviceSplit
 from trainables.statistics import activation_statistics
 from trainables.stochastic_matrices import column_sums
@@ -16,14 +17,16 @@ from trainables.stochastic_matrices import column_sums
 IMAGES = 512  # of the validation split at most: enough for means and sums, and quick for large networks on a CPU
 
 
-def layer_statistics(path: Path, data_root: Path | None = None, images: int = IMAGES) -> dict[str, Any]:
+def layer_statistics(
+    path: Path, data_root: Path | None = None, images: int = IMAGES, data: Data | None = None
+) -> dict[str, Any]:
     """Of a weights file of a run: activations by layer, before and after, on validation images; sums of columns.
 
-    Ready for JSON, where what is undefined is None. Raises `InputError` where the file does not say how it was trained,
-    or where the data is another.
+    data: that of the file's config, where it is loaded already. Ready for JSON, where what is undefined is None. Raises
+    `InputError` where the file does not say how it was trained, or where the data is another.
     """
     torch.set_num_threads(1)  # one process a processor
-    model, split, _ = load_trained(path, data_root)
+    model, split, _ = load_trained(path, data_root, data)
     chosen = _first(split, images)
     return {
         "images": len(chosen),

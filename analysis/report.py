@@ -98,19 +98,24 @@ def report(
         list[str] | None,
         typer.Option(metavar="FIELD", help="Field that correlations hold (default: nuisance)."),
     ] = None,
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
 ) -> None:
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
     import sys
 
+    from analysis.remote import as_path, is_uri
     from analysis.run_folder import find_runs
+    from analysis.staging import push_back
 
     found = find_runs(runs, storage)
-    page = output or (found[0].path if len(found) == 1 else storage) / "report.html"
+    home = found[0].path if len(found) == 1 else Path() if is_uri(storage) else as_path(storage)
+    page = output or home / "report.html"
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
     write_report(
         found, page, page.parent / "figures", metric, against, stopped, [] if hold == ["none"] else hold, command
     )
+    if home == found[0].path:
+        push_back(found[0])
     print(f"{page} and {len(list((page.parent / 'figures').glob('*.svg')))} figures in {page.parent / 'figures'}")
 
 

@@ -75,7 +75,7 @@ def write_scalars(table: pa.Table, folder: Path) -> list[Path]:
     return files
 
 
-def place_of(target: str, storage: Path) -> tuple[Path, Path]:
+def place_of(target: str, storage: str | Path) -> tuple[Path, Path]:
     """The folder of event files that a name means, and where the tables go. Raises `InputError`."""
     from analysis.run_folder import find_run
 
@@ -89,7 +89,7 @@ def place_of(target: str, storage: Path) -> tuple[Path, Path]:
 def scalars(
     target: Annotated[str, typer.Argument(metavar="RUN|LOGDIR", help="A run, or any folder with event files.")],
     output: Annotated[Path | None, typer.Option(help="Folder of the two files (default: that of the run).")] = None,
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout: a row a scalar.")] = False,
 ) -> None:
     """Write tensorboard_scalars.csv and .parquet with columns run, tag, step, value and wall_time."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from analysis.connection import connected
 from trainables.errors import InputError
 
 J = TypeVar("J")
@@ -81,8 +82,6 @@ def _over_processes(work: Callable[[J], R], jobs: Sequence[J], workers: int) -> 
 def _over_ray(work: Callable[[J], R], jobs: Sequence[J], address: str) -> Iterator[tuple[J, R | InputError]]:
     """The files of a job travel with it through the object store, those of a few jobs at a time."""
     import ray
-
-    from analysis.ray_connection import connected
 
     with connected(address):
         task: Any = ray.remote(num_cpus=1, max_retries=3)(attempt_elsewhere)

@@ -6,6 +6,7 @@ import runpy
 import sys
 
 NAMES = {
+    "carrying": "an epoch's files on their way home from a node that does not see the results",
     "data": "preparing batches, beside medmnist's DataLoader",
     "epoch": "an epoch of MedMNIST's protocol, beside its official loop",
     "orchestration": "a whole sweep, beside two plain processes and Ray Tune's textbook program",

@@ -35,7 +35,7 @@ def doctor(
     nodes: Annotated[int, typer.Option(min=1, help="Wait until there are so many nodes.")] = 1,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for nodes, and for each answer.")] = 60.0,
     storage: Annotated[
-        str | None, typer.Option(help="Folder or URI of the results: every node writes and reads it.")
+        str | None, typer.Option(help="Folder or URI of the results: who can write and read it.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
@@ -95,7 +95,7 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
     """Ask every node of a running cluster. Raises `InputError` where there is none at the address."""
-    from analysis.ray_connection import connected
+    from analysis.connection import connected
     from cluster.findings import fail, ok
     from cluster.node_checks import check_alike
     from cluster.node_facts import gather
@@ -164,10 +164,27 @@ def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> li
     return findings
 
 
+def _bucket(storage: str) -> Finding:
+    """Whether the driver can use a URI; workers send their files to the driver and need not."""
+    from analysis.remote import check_writable, open_remote
+    from cluster.findings import fail, ok
+    from trainables.errors import InputError
+
+    try:
+        check_writable(open_remote(storage))
+    except InputError as error:
+        return fail("storage", str(error), "")
+    return ok("storage", f"{storage}: written and read back by the driver, the one that needs it")
+
+
 def _storage(storage: str, probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> list[Finding]:
-    """Every node writes a file of its own; then every node and the driver read all of them."""
+    """Every node writes a file of its own; then every node and the driver read all of them. A URI is the driver's."""
     import secrets
 
+    from analysis.remote import is_uri
+
+    if is_uri(storage):
+        return [_bucket(storage)]
     from cluster.node_checks import check_storage
     from cluster.ray_nodes import ask_all, gather_answers
     from cluster.shared_storage import read, remove

@@ -35,21 +35,14 @@ def sweep_of(words: Sequence[str]) -> str:
 
 
 def has_begun(storage: str, sweep: str, run: str) -> bool:
-    """Whether a run's ledger exists in a folder or at a URI of a file system that pyarrow knows.
+    """Whether a run's ledger exists in a folder or at a URI.
 
     Raises `InputError` where the storage cannot be reached: to start afresh then could double a run.
     """
-    if "://" not in storage:
-        return (Path(storage) / sweep / run / "ledger.jsonl").is_file()
-    from pyarrow import ArrowException
-    from pyarrow.fs import FileSystem, FileType
+    from analysis.run_folder import RunFolder
+    from analysis.staging import begun, folder_of
 
-    try:
-        files, folder = FileSystem.from_uri(storage)
-        found = files.get_file_info(f"{folder}/{sweep}/{run}/ledger.jsonl")
-    except (OSError, ValueError, ArrowException) as error:
-        raise InputError(f"{storage} cannot be read ({error}): check the address and the credentials") from None
-    return bool(found.type == FileType.File)
+    return begun(RunFolder(folder_of(storage) / sweep / run))
 
 
 def command(words: Sequence[str]) -> list[str]:

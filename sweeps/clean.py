@@ -26,13 +26,15 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def clean(
-    run: Annotated[str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")],
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    run: Annotated[str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, a path, or a URI.")],
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     whole: Annotated[bool, typer.Option("--run", help="Remove the whole run, its tables and weights too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Free space. Checkpoints only serve a resume; weights, tables and figures stay unless --run is given."""
+    from analysis.remote import reaching
     from analysis.run_folder import find_run
+    from analysis.staging import remote_of, where
     from sweeps.runs import size_of
 
     folder = find_run(run, storage)
@@ -43,9 +45,13 @@ def clean(
     what = "the whole run" if whole else f"the checkpoints of {len(places)} ended trials"
     if not yes:
         typer.confirm(f"Remove {what} in {folder.path} ({size_of(*places)})?", abort=True)
+    remote = remote_of(folder)
     for place in places:
+        if remote:
+            with reaching(remote):
+                remote.delete_folder(place.relative_to(folder.path).as_posix())
         shutil.rmtree(place)
-    print(f"removed {what} in {folder.path}")
+    print(f"removed {what} in {where(folder)}")
 
 
 def checkpoints(folder: RunFolder) -> Iterator[Path]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,16 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
+from analysis.staging import begun, folder_of, where
 from search_spaces.definition import Optuna, Pbt, Sweep
-from search_spaces.resolved import rule_data, show_domain, to_data
+from sweeps.description import describe_run
 from sweeps.gauges import published
 from sweeps.interrupt import Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
 from sweeps.names import new_run_id
 from sweeps.plan import Plan, PlannedTrial, make_plan, with_ids
-from sweeps.provenance import provenance
 from sweeps.recorder import Recorder
+from sweeps.reporting import with_report
 from sweeps.reuse import check_reuse, take_finished
 from sweeps.state import RunState, fold
 from trainables.checkpoint import write_atomically
@@ -39,7 +39,7 @@ class Settings:
     """How and where a sweep is run; what it asks stands in the `Sweep`."""
 
     data_root: Path | None = None
-    storage: Path = DEFAULT_STORAGE
+    storage: Path | str = DEFAULT_STORAGE  # a folder, or a URI
     name: str | None = None  # the run's id; None: made from the time
     max_concurrent: int | None = None
     max_failures: int = 1  # times a failed trial is tried again
@@ -49,6 +49,13 @@ class Settings:
     time_budget: float | None = None  # seconds after which the run ends, to be resumed
     max_errors: int | None = None  # failed trials at which the run ends
     quiet: bool = False
+    measure: bool = True  # the trained weights, and draw each trial's curves
+    report: bool = True  # write report.html and figures/ at the end
+
+    @property
+    def results(self) -> Path:
+        """The folder on this machine that the driver writes to."""
+        return folder_of(self.storage)
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     settings = settings or Settings()
     if settings.reuse:
         check_reuse(sweep)
+    check_address(settings.address)
     now = datetime.now()
     plan = make_plan(sweep, settings.data_root, now)
     folder = create_run(sweep, name, plan, settings, now)
@@ -100,12 +108,21 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     return execute(sweep, plan, folder, settings, console or Console())
 
 
+def check_address(address: str | None) -> None:
+    """Raises `InputError` where no cluster answers there, before anything is planned or written."""
+    if address is not None:
+        from sweeps.tuner import join, ray
+
+        join(address)
+        ray.shutdown()
+
+
 def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: datetime) -> RunFolder:
     """Make the run's folder, `run.json` and a ledger with all planned trials. Raises `InputError`."""
     run_id = settings.name or new_run_id(now, name)
-    folder = RunFolder(settings.storage / name / run_id)
-    if folder.ledger.exists():
-        raise InputError(f"{folder.path} exists: add --resume to go on with it, or choose another --name")
+    folder = RunFolder(settings.results / name / run_id)
+    if begun(folder):
+        raise InputError(f"{where(folder)} exists: add --resume to go on with it, or choose another --name")
     try:
         folder.trials.mkdir(parents=True, exist_ok=True)
         write_atomically(folder.description, json.dumps(describe_run(sweep, name, run_id, plan), indent=1).encode())
@@ -176,51 +193,32 @@ def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedT
     return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]
 
 
-def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, Any]:
-    """The content of `run.json`."""
-    return {
-        "sweep": name,
-        "run_id": run_id,
-        "question": sweep.question,
-        "roles": roles(sweep),
-        "metric": sweep.metric,
-        "mode": sweep.mode,
-        "seeds": list(sweep.seeds),
-        "samples": sweep.samples,
-        "scheduler": rule_data(sweep.scheduler),
-        "searcher": rule_data(sweep.searcher),
-        "replicates": sweep.replicates,
-        "stratify": list(plan.stratify),
-        "resources": asdict(sweep.resources),
-        "trials": len(plan.trials) + plan.proposed,
-        "definition": to_data(sweep),
-        "datasets": {data.info.name: data.digest for data, _ in plan.datasets.values()},
-        "notes": sorted({note for data, _ in plan.datasets.values() for note in data.notes}),
-        "provenance": provenance(sys.argv),
-    }
-
-
-def roles(sweep: Sweep) -> dict[str, Any]:
-    """Which fields are scientific, nuisance and fixed, and their domains in words."""
-    found: dict[str, dict[str, Any]] = {
-        role: {field: show_domain(domain) for field, domain in getattr(sweep, role).items()}
-        for role in ("scientific", "nuisance", "fixed")
-    }
-    for name in sweep.compared:
-        found["scientific"].setdefault(name, [case.get(name) for case in sweep.cases])
-    return found
-
-
 def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
-    """Run what the ledger still lacks, then measure and draw."""
+    """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns."""
+    from sweeps.mirror import Mirror
+
+    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {text}", soft_wrap=True)) as mirror:
+        began = time.monotonic()
+        outcome = _execute(sweep, plan, folder, settings, console)
+        if settings.report:
+            outcome = with_report(outcome)
+        outcome = replace(outcome, seconds=time.monotonic() - began)
+    return replace(outcome, problems=(*outcome.problems, *mirror.problems))
+
+
+def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
     from sweeps.estimate import pack
-    from sweeps.finish import finish
+    from sweeps.files import home_for
+    from sweeps.finish import Spread, finish
     from sweeps.tuner import check_bundle, ray_session, run_trials
 
     began = time.monotonic()
     about = folder.read_description()
     state = fold(read_ledger(folder.ledger))
-    with ray_session(settings.address, folder.log) as cluster, Interrupt() as interrupt:
+    session = ray_session(settings.address, folder.log)
+    with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
+        if home and not settings.quiet:
+            console.print(f"nodes that do not see {folder.path.absolute()} send their files home", soft_wrap=True)
         resources = check_bundle(sweep.resources, cluster)
         if any(not trial.ended for trial in state.trials.values()) or not state.ended:
             resources = pack(resources, plan, cluster.gpus)
@@ -234,17 +232,18 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
             with published(view.update, folder, sweep, state, settings.address, told) as on_step, view:
                 if jobs or not state.ended:
                     propose = _proposer(sweep, plan, folder, recorder)
-                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, on_step)
+                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, on_step, home)
         finally:
             recorder.interrupted()
             recorder.step(final=True)
             recorder.close()
         problems: list[str] = []
-        if interrupt.signal is None:
+        if interrupt.signal is None and settings.measure:
             with Measuring(console, settings.quiet) as measuring:
-                problems = finish(folder, state, sweep, about, measuring.update, settings.data_root)
-        seconds = time.monotonic() - began
-        return Outcome(folder, state, interrupt.signal, seconds, tuple(problems), "" if state.ended else brake.reason)
+                spread = Spread(settings.data_root, home, plan.datasets)
+                problems = finish(folder, state, sweep, about, measuring.update, spread)
+        halted = "" if state.ended else brake.reason
+        return Outcome(folder, state, interrupt.signal, time.monotonic() - began, tuple(problems), halted)
 
 
 def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:

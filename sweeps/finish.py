@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,31 @@ from analysis.layer_statistics import layer_statistics
 from analysis.run_folder import RunFolder, TrialFolder
 from analysis.summary import interval
 from search_spaces.definition import Sweep
+from sweeps.files import RunHome, lent
 from sweeps.rows import QUALITIES, epoch_rows, identity, trial_rows
 from sweeps.state import RunState, TrialState
+from trainables.config import make_config
+from trainables.data.arrays import Data
+from trainables.data.normalization import Normalization
+from trainables.image_classifier import DataKey, data_key
 from trainables.replicates import by_layer
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What Ray's workers need to measure a trial. home: where they may not see the run's folder, nor the data's."""
+
+    data_root: Path | None = None
+    home: RunHome | None = None
+    datasets: Mapping[DataKey, tuple[Data, Normalization]] = field(default_factory=dict)
+
+    def datasets_in_store(self) -> dict[DataKey, Any]:
+        """References to the data by what a trial's data depends on; none where every worker can load it itself."""
+        import ray
+
+        return {key: ray.put(data) for key, (data, _) in self.datasets.items()} if self.home else {}
 
 
 def finish(
@@ -28,7 +49,7 @@ def finish(
     sweep: Sweep,
     about: Mapping[str, Any],
     progress: Callable[[int, int], None],
-    data_root: Path | None = None,
+    spread: Spread,
 ) -> list[str]:
     """Measure and draw what has not been measured and drawn yet, then write `weights.parquet` and its means.
 
@@ -42,7 +63,11 @@ def finish(
     known = {row["trial_key"] for row in rows}
     todo = [trial for trial in state.trials.values() if trial.ended and trial.epoch and trial.key not in known]
     task = ray.remote(num_cpus=1)(finish_trial)
-    waiting = {task.remote(run, trial, sweep, about, data_root): trial for trial in todo}
+    data = spread.datasets_in_store() if todo else {}
+    waiting = {
+        task.remote(run, trial, sweep, about, spread.data_root, spread.home, data.get(_data_key(trial))): trial
+        for trial in todo
+    }
     problems: list[str] = []
     while waiting:
         ready, _ = ray.wait(list(waiting), num_returns=1)
@@ -72,10 +97,27 @@ def forget(run: RunFolder, keys: Collection[str]) -> None:
         table.write(run.weights_table, "weights", kept, about)
 
 
+def _data_key(trial: TrialState) -> DataKey:
+    return data_key(make_config(trial.config))
+
+
 def finish_trial(
-    run: RunFolder, trial: TrialState, sweep: Sweep, about: Mapping[str, Any], data_root: Path | None
+    run: RunFolder,
+    trial: TrialState,
+    sweep: Sweep,
+    about: Mapping[str, Any],
+    data_root: Path | None,
+    home: RunHome | None = None,
+    data: Data | None = None,
 ) -> list[Row]:
-    """One trial's figures, statistics and rows of `weights.parquet`."""
+    """One trial's figures, statistics and rows of `weights.parquet`. data: loaded where None."""
+    with lent(run, run.trial(trial.folder).path, home) as seen:
+        return _finish_trial(seen, trial, sweep, about, data_root, data)
+
+
+def _finish_trial(
+    run: RunFolder, trial: TrialState, sweep: Sweep, about: Mapping[str, Any], data_root: Path | None, data: Data | None
+) -> list[Row]:
     folder = run.trial(trial.folder)
     rows: list[Row] = []
     for number, seed in enumerate(trial.config["seeds"]):
@@ -83,7 +125,7 @@ def finish_trial(
         rows += [{**identity(run, trial, number, seed), **row} for row in measured]
     results = list(trial_rows(run, trial, sweep))
     kept = _kept_weights(folder, trial.config["seeds"][0])
-    layers = layer_statistics(kept, data_root) if kept else {}
+    layers = layer_statistics(kept, data_root, data=data) if kept else {}
     write_run_stats(folder, trial, results, rows, layers, about)
     draw(run, trial, results)
     return rows

@@ -22,7 +22,7 @@ def _sweeps() -> Rows:
     return [{"sweep": name, "question": find_sweep(name)[1].question} for name in sweep_names()]
 
 
-def _runs(storage: Path) -> Rows:
+def _runs(storage: str) -> Rows:
     from analysis.run_folder import runs_in
     from sweeps.runs import describe_run
 
@@ -112,7 +112,7 @@ def list_(
         str | None, typer.Argument(help=f"One of: runs, {', '.join(LISTS)}; left out: all but the runs, in short.")
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    storage: Annotated[Path, typer.Option(help="runs: folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="runs: folder or URI of the results.")] = "results",
     check: Annotated[str | None, typer.Option(metavar="NAME", help="datasets: look at every image of one.")] = None,
     image_size: Annotated[int | None, typer.Option(help="datasets --check, models: side of the images.")] = None,
     channels: Annotated[int, typer.Option(min=1, help="models: channels of the images.")] = 1,

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.remote import Storage
 from analysis.run_folder import RunFolder, runs_in
+from analysis.staging import fetch_whole
 from search_spaces.definition import Pbt, Sweep
 from sweeps.ledger import Event, Ledger, read_ledger
 from sweeps.plan import PlannedTrial
@@ -48,18 +50,20 @@ def whole(trial: TrialState) -> bool:
     return own and not trial.changes
 
 
-def find_finished(trials: Iterable[PlannedTrial], storage: Path, but: Path | None = None) -> dict[str, _Found]:
+def find_finished(trials: Iterable[PlannedTrial], storage: Storage, but: Path | None = None) -> dict[str, _Found]:
     """Finished trials of the runs in a storage by the keys of `trials`, newest run first; `but` is left out."""
     keys = {trial.key for trial in trials}
     found: dict[str, _Found] = {}
     for run, state in _states(storage, but):
+        if any(trial.key in keys - set(found) and whole(trial) for trial in state.trials.values()):
+            fetch_whole(run)
         for trial in state.trials.values():
             if trial.key in keys and whole(trial) and run.trial(trial.folder).path.is_dir():
                 found.setdefault(trial.key, _Found(run, trial))
     return found
 
 
-def _states(storage: Path, but: Path | None) -> Iterator[tuple[RunFolder, RunState]]:
+def _states(storage: Storage, but: Path | None) -> Iterator[tuple[RunFolder, RunState]]:
     for run in runs_in(storage):
         if but is None or run.path.resolve() != but.resolve():
             try:
@@ -74,7 +78,7 @@ def check_reuse(sweep: Sweep) -> None:
         raise InputError("--reuse: the trials of a population are trained together; leave it out with pbt and pb2")
 
 
-def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Path) -> Reused:
+def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Storage) -> Reused:
     """Copy the files and the ledger's lines of finished trials of earlier runs into a run that plans the same."""
     state = fold(read_ledger(run.ledger))
     todo = [trial for trial in trials if not state.trials[trial.trial_id].epoch]
@@ -115,7 +119,7 @@ def _copy_files(source: Path, target: Path) -> None:
     beside.replace(target)
 
 
-def why_not(trials: Sequence[PlannedTrial], storage: Path, but: Path | None = None) -> list[str]:
+def why_not(trials: Sequence[PlannedTrial], storage: Storage, but: Path | None = None) -> list[str]:
     """For trials whose config has finished in an earlier run, but under another key: what has changed since."""
     configs = {_text(trial.config.model_dump(mode="json")) for trial in trials}
     reasons: dict[str, int] = {}

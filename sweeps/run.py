@@ -90,7 +90,7 @@ def run(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).")
     ] = None,
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder of the results, or a URI: s3://bucket/folder ...")] = "results",
     run_name: Annotated[
         str | None, typer.Option("--name", help="Name of the run (default: time and two words).")
     ] = None,
@@ -104,6 +104,9 @@ def run(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Time a few batches first; say how long it takes.")
     ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Measure trained weights and draw each trial's curves.")
+    ] = True,
     report: Annotated[bool, typer.Option("--report/--no-report", help="End with report.html and figures/.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the summary alone.")] = False,
 ) -> None:
@@ -123,25 +126,24 @@ def run(
     sweep = options.apply(sweep, options.merge(options.read_options(overrides), given) if overrides else given)
     settings = Settings(
         data_root, storage, run_name, max_concurrent, max_failures, address, reuse, retry_failed,
-        options.seconds(time_budget), max_errors, quiet,
+        options.seconds(time_budget), max_errors, quiet, measure, report,
     )  # fmt: skip
     if retry_failed and resume is None:
         raise InputError("--retry-failed goes on with a run: add --resume [RUN]")
     if not quiet:
         console.print(f"[bold]{sweep_name}[/bold]: {sweep.question}", highlight=False)
-    sys.exit(_carry_out(sweep, sweep_name, settings, resume, Around(dry_run, estimate, report), console))
+    sys.exit(_carry_out(sweep, sweep_name, settings, resume, Before(dry_run, estimate), console))
 
 
-class Around(NamedTuple):
-    """What is shown before a run, or in its place, and whether a report is written after it."""
+class Before(NamedTuple):
+    """What is shown before a start, or in its place."""
 
     dry_run: bool
     estimate: bool
-    report: bool
 
 
 def _carry_out(
-    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, around: Around, console: Console
+    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, before: Before, console: Console
 ) -> int:
     """Plan, show or run, and print what came of it. Returns the exit code."""
     from datetime import datetime
@@ -150,21 +152,22 @@ def _carry_out(
     from sweeps import execution, telling
     from sweeps.estimate import estimate
     from sweeps.plan import make_plan, settle
-    from sweeps.reporting import with_report
     from sweeps.reuse import check_reuse, take_finished
 
     if settings.reuse:
         check_reuse(sweep)
     now = datetime.now()
+    if not before.dry_run:
+        execution.check_address(settings.address)
     old = None if resume is None else find_run(resume or settings.name or sweep_name, settings.storage)
     sweep = settle(sweep, settings.address, old.read_description() if old else {})
     plan = make_plan(sweep, settings.data_root, now)
-    if around.dry_run:
+    if before.dry_run:
         telling.print_plan(console, sweep, plan, settings, old)
-    guess = estimate(sweep, plan, settings) if around.estimate else None
+    guess = estimate(sweep, plan, settings) if before.estimate else None
     if guess:
         telling.print_estimate(console, guess)
-    if around.dry_run:
+    if before.dry_run:
         return 0
     if old is None:
         folder = execution.create_run(sweep, sweep_name, plan, settings, now)
@@ -177,8 +180,6 @@ def _carry_out(
     if not settings.quiet:
         telling.print_start(console, sweep, plan, folder)
     outcome = execution.execute(sweep, plan, folder, settings, console)
-    if around.report:
-        outcome = with_report(outcome)
     return telling.print_outcome(console, outcome, sys.argv, guess)
 
 

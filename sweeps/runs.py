@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from analysis.run_folder import RunFolder
+from analysis.staging import size_there
 from sweeps.ledger import read_ledger
 from sweeps.progress import best_by_group
 from sweeps.state import RunState, fold
@@ -28,7 +29,7 @@ def describe_run(run: RunFolder) -> dict[str, str]:
         "trials": f"{ended}/{len(state.trials)}",
         "best": f"{about['metric']} {best[0].value:.4f}" if best else "-",
         "age": age(datetime.now(UTC) - last),
-        "size": size_of(run.path),
+        "size": in_words(size_there(run) or bytes_in(run.path)),
     }
 
 
@@ -50,8 +51,18 @@ def age(since: timedelta) -> str:
 
 def size_of(*folders: Path) -> str:
     """`12 MB`: all files below the folders."""
+    return in_words(bytes_in(*folders))
+
+
+def bytes_in(*folders: Path) -> int:
+    """The size of all files below."""
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    total = float(sum(path.stat().st_size for path in files))
+    return sum(path.stat().st_size for path in files)
+
+
+def in_words(count: int) -> str:
+    """`12 MB`."""
+    total = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if total < 1000:
             return f"{total:.0f} {unit}"

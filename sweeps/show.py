@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from analysis.run_folder import RunFolder
 
 app = new_app()
+REMOTE_SECONDS = 5  # between two looks at a run that is kept at a URI
 
 
 EXAMPLES = """
@@ -32,9 +32,9 @@ EXAMPLES = """
 @app.command(epilog=EXAMPLES)
 def show(
     run: Annotated[
-        str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, or a path.")
+        str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, a path, or a URI.")
     ] = "latest",
-    storage: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow a running run until all its trials have ended.")
     ] = False,
@@ -42,12 +42,12 @@ def show(
         bool, typer.Option("--json", help="One JSON document: the run, and a row per trial and replicate.")
     ] = False,
 ) -> None:
-    """Show how a run stands. Reads its files alone, so it works while the run writes."""
+    """Show how a run stands. Reads its files alone, so it works while the run writes, also at a URI."""
     from rich.console import Console
 
     from analysis.run_folder import find_run
 
-    folder = find_run(run, storage)
+    folder = find_run(run, storage, whole=False)
     if json_:
         print(json.dumps(_document(folder)))
         return
@@ -66,15 +66,19 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 def _watch(console: Console, folder: RunFolder) -> None:
     """The live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
+    from analysis.staging import pull, remote_of
     from sweeps.ledger import read_ledger
     from sweeps.live import make_view
     from sweeps.state import fold
 
-    about = folder.read_description()
+    about, remote = folder.read_description(), remote_of(folder)
     scientific = tuple(about["roles"]["scientific"])
     view = make_view(fold(read_ledger(folder.ledger)), about["metric"], about["mode"], scientific, console, quiet=False)
     with contextlib.suppress(KeyboardInterrupt), view:
         while not all(trial.ended for trial in view.state.trials.values()):
+            if remote:
+                time.sleep(REMOTE_SECONDS)
+                pull(folder, remote, whole=False)
             time.sleep(1)
             view.state = fold(read_ledger(folder.ledger))
             view.update()
@@ -83,6 +87,7 @@ def _watch(console: Console, folder: RunFolder) -> None:
 def _print(console: Console, folder: RunFolder) -> None:
     from datetime import datetime
 
+    from analysis.staging import where
     from sweeps.ledger import read_ledger
     from sweeps.live import describe
     from sweeps.progress import measure_progress
@@ -96,7 +101,7 @@ def _print(console: Console, folder: RunFolder) -> None:
     console.print(describe(measure_progress(fold(events), gone.total_seconds())), highlight=False)
     if folder.trials_table.exists():
         print_summary(console, folder)
-    console.print(f"in {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"in {where(folder)}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from analysis import table
 from analysis.run_folder import RunFolder
+from analysis.staging import remote_of, where
 from analysis.summary import group_trials, show_value, summarize_trials, summary_table
 from search_spaces.definition import Pbt
 from search_spaces.resolved import show_domain
@@ -95,16 +96,16 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
     from sweeps.reuse import find_finished, why_not
     from sweeps.state import fold
 
-    known = find_finished(plan.trials, settings.storage)
+    known = find_finished(plan.trials, settings.results)
     if resumed:
         ended = {trial.key for trial in fold(read_ledger(resumed.ledger)).trials.values() if trial.ended}
         there = sum(trial.key in ended for trial in plan.trials)
-        console.print(f"{there} of {len(plan.trials)} have ended in {resumed.path}", highlight=False)
+        console.print(f"{there} of {len(plan.trials)} have ended in {where(resumed)}", highlight=False)
     elif known:
         how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
         console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
     if settings.reuse:
-        for reason in why_not([trial for trial in plan.trials if trial.key not in known], settings.storage):
+        for reason in why_not([trial for trial in plan.trials if trial.key not in known], settings.results):
             console.print(reason, highlight=False)
 
 
@@ -163,7 +164,7 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -
         )
     for note in sorted({note for data, _ in plan.datasets.values() for note in data.notes}):
         console.print(f"[yellow]note:[/yellow] {note}", highlight=False)
-    console.print(f"results in {folder.path}", highlight=False, soft_wrap=True)
+    console.print(f"results in {where(folder)}", highlight=False, soft_wrap=True)
 
 
 def print_resumed(console: Console, resumed: Resumed) -> None:
@@ -182,12 +183,12 @@ def print_resumed(console: Console, resumed: Resumed) -> None:
 def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], guess: Estimate | None = None) -> int:
     """The summary of a run that has ended, or how to resume it. Returns the exit code."""
     if outcome.signal is not None:
-        console.print(f"interrupted; everything is in {outcome.run.path}. To go on:", highlight=False, soft_wrap=True)
+        console.print(f"interrupted; everything is in {where(outcome.run)}. To go on:", highlight=False, soft_wrap=True)
         console.print(f"  {_resuming(command, outcome.run)}", highlight=False, soft_wrap=True)
+        _print_problems(console, outcome)
         return 128 + outcome.signal
     print_summary(console, outcome.run)
-    for problem in outcome.problems:
-        console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
+    _print_problems(console, outcome)
     if outcome.halted:
         console.print(f"[yellow]ended early:[/yellow] {outcome.halted}. To go on:", highlight=False)
         console.print(f"  {_resuming(command, outcome.run)}", highlight=False, soft_wrap=True)
@@ -199,8 +200,13 @@ def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], gu
         console.print(f"report: {outcome.report}", highlight=False, soft_wrap=True)
     took = f"{clock(outcome.seconds)} in all"
     took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
-    console.print(f"{took}; results in {outcome.run.path}", highlight=False, soft_wrap=True)
+    console.print(f"{took}; results in {where(outcome.run)}", highlight=False, soft_wrap=True)
     return 1 if outcome.state.count("failed") or outcome.problems else 0
+
+
+def _print_problems(console: Console, outcome: Outcome) -> None:
+    for problem in outcome.problems:
+        console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
 
 
 def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
@@ -214,7 +220,8 @@ def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
             skip = "=" not in word
             continue
         words.append(word)
-    return shlex.join(["python", "-m", "sweeps.run", *words, *more, "--resume", str(run.path)])
+    name = run.run_id if remote_of(run) else str(run.path)
+    return shlex.join(["python", "-m", "sweeps.run", *words, *more, "--resume", name])
 
 
 def print_summary(console: Console, run: RunFolder) -> None:

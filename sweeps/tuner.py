@@ -32,7 +32,9 @@ from ray.tune.experiment import Trial  # noqa: E402
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
+from analysis.connection import join  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
+from sweeps.files import RunHome  # noqa: E402
 from sweeps.recorder import Recorder  # noqa: E402
 from trainables.data.arrays import Data  # noqa: E402
 from trainables.data.normalization import Normalization  # noqa: E402
@@ -51,15 +53,10 @@ class Cluster:
 @contextmanager
 def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
     """A Ray of our own on this machine, or the one at an address; shut down at the end. Ray's messages go to `log`."""
-    options: dict[str, Any] = (
-        {"address": "local", "include_dashboard": False} if address is None else {"address": address}
-    )
-    try:
-        with _own_process_group():
-            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise InputError(f"Ray cannot be started {where}: {str(error).splitlines()[0]}") from error
+    if address is None:
+        _start_ray()
+    else:
+        join(address)
     _keep_token_private()
     handler = _log_to(log)
     try:
@@ -69,6 +66,16 @@ def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
         ray.shutdown()
         logging.getLogger("ray").removeHandler(handler)
         handler.close()
+
+
+def _start_ray() -> None:
+    """A Ray of our own. Raises `InputError`."""
+    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        with _own_process_group():
+            ray.init(address="local", **quiet, configure_logging=True)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"Ray cannot be started on this machine: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager
@@ -125,6 +132,7 @@ def run_trials(
     limits: Limits,
     stop_requested: Callable[[], bool],
     on_step: Callable[[], None],
+    home: RunHome | None = None,
 ) -> None:
     """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
 
@@ -135,7 +143,7 @@ def run_trials(
     # Tune holds one trial ready for a searcher, so workers would start one after another; `_Source` keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
-    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads)
+    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, home=home)
     source = _Source([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(

@@ -52,7 +52,18 @@ PBT = Case((*POPULATION, "--scheduler", "pbt", "--interval", "3"), 8, 12, 3, 7)
 def start(case: Case, storage: Path, *more: str) -> subprocess.Popen[bytes]:
     sweep = ["activations", "--set", "model=mlp", "--seeds", "2", "--epochs", str(case.epochs), *case.options]
     tries = ["--max-failures", str(case.driver_kills + case.worker_kills)]
-    command = [sys.executable, "-m", "sweeps.run", *sweep, *tries, "--quiet", "--no-report", "--storage", str(storage), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "sweeps.run",
+        *sweep,
+        *tries,
+        "--quiet",
+        "--no-report",
+        "--storage",
+        str(storage),
+        *more,
+    ]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

@@ -6,7 +6,7 @@ import ctypes
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from trainables.data.batches import to_device
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.models import module_types
+from trainables.places import ATTEMPT, Home, Place, new_place
 from trainables.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
 from trainables.training import EpochMetrics, TrainingState, start
 
-ATTEMPT = "attempt-"
 CHECKPOINT = "checkpoint.pt"
 DONOR = "donor.pt"  # a checkpoint of another trial, in the trial's folder
 PR_SET_NAME = 15  # of linux/prctl.h
@@ -64,11 +64,11 @@ def train_trial(
     tune_config: dict[str, str],
     datasets: Mapping[DataKey, tuple[Data, Normalization]],
     threads: int,
+    home: Home | None = None,
 ) -> None:
     """Train all replicates of the job in `tune_config["job"]`, from its latest checkpoint if there is one.
 
-    Reports once an epoch. All files go to a folder of this attempt, so that a worker that is thought dead but lives on
-    cannot touch what its successor writes; the driver moves them up when the trial has ended.
+    Reports once an epoch, when that epoch's files are in the run's folder. home: for workers that may not see it.
     """
     from ray import tune
 
@@ -77,25 +77,25 @@ def train_trial(
     data, normalization = datasets[data_key(job.config)]
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    attempt, folder = _new_attempt(Path(job.folder))
+    place = new_place(job.folder, home)
     fresh = [start(job.config, seed, data.info, device) for seed in job.config.seeds]
     metadata = {
         state.seed: weights_metadata(job.config, data, normalization, module_types(state.model), state.seed)
         for state in fresh
     }
-    _save_initial(folder, fresh, metadata)
-    states, note = _begin(job, data, device, attempt, fresh)
+    _save_initial(place.folder, fresh, metadata)
+    states, note = _begin(job, data, device, place, fresh)
     if job.donor_epoch >= max(1, trained_epochs(states)):
-        take_over(states, load_checkpoint(Path(job.folder) / DONOR, job.config, data, device))
+        take_over(states, load_checkpoint(place.fetch(DONOR) or Path(DONOR), job.config, data, device))
     splits = to_device(data, normalization, device)
-    writer = _CheckpointWriter(folder / CHECKPOINT)
+    writer = _CheckpointWriter(place.folder / CHECKPOINT)
     due = job.until is None or trained_epochs(states) < job.until
     training = train_replicates(job.config, data.info, splits, states) if due else iter(())
     for epoch in itertools.chain(_unreported(job, states), training):
-        _save_epoch(folder, states, metadata, job.config.save_every)
-        saved = writer.save_if_due(states, always=epoch[0].epoch == job.until)
+        _save_epoch(place.folder, states, metadata, job.config.save_every)
+        saved = writer.save_if_due(states, place.send, always=epoch[0].epoch == job.until)
         finite = all(metrics.finite for metrics in epoch)
-        tune.report(_report(job, attempt, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
+        tune.report(_report(job, place.number, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
         note = ""
         if not finite or epoch[0].epoch == job.until:
             return
@@ -113,36 +113,23 @@ def _unreported(job: Job, states: list[TrainingState]) -> Iterator[list[EpochMet
         yield last_epoch(states)
 
 
-def _new_attempt(folder: Path) -> tuple[int, Path]:
-    """Make the first attempt folder that does not exist yet; `mkdir` is atomic, so no two workers share one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for attempt in itertools.count(1):
-        path = folder / f"{ATTEMPT}{attempt}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return attempt, path
-    raise AssertionError("itertools.count does not end")
-
-
 def _begin(
-    job: Job, data: Data, device: torch.device, attempt: int, fresh: list[TrainingState]
+    job: Job, data: Data, device: torch.device, place: Place, fresh: list[TrainingState]
 ) -> tuple[list[TrainingState], str]:
     """The states of the latest usable checkpoint of an earlier attempt, else fresh ones; and what to tell the user."""
-    problems: list[str] = []
-    for earlier in range(attempt - 1, 0, -1):
-        path = Path(job.folder) / f"{ATTEMPT}{earlier}" / CHECKPOINT
+    problems = [place.note] if place.note else []
+    for earlier in range(place.number - 1, 0, -1):
         try:
-            if not path.exists():
+            path = place.fetch(f"{ATTEMPT}{earlier}/{CHECKPOINT}")
+            if path is None:
                 continue
             states = load_checkpoint(path, job.config, data, device)
             if earlier > job.known_attempts or trained_epochs(states) <= job.known_epochs + 1:
                 return states, "; ".join(problems)
-            problems.append(f"checkpoint {path} is ahead of the ledger")
+            problems.append(f"checkpoint of attempt {earlier} is ahead of the ledger")
         except InputError as error:
             problems.append(str(error))
-    if attempt > 1:
+    if place.number > 1:
         problems.append("no checkpoint to go on from: started again from epoch 0")
     return fresh, "; ".join(problems)
 
@@ -204,11 +191,14 @@ class _CheckpointWriter:
         self.path = path
         self.due = 0.0
 
-    def save_if_due(self, states: list[TrainingState], *, always: bool = False) -> bool:
+    def save_if_due(self, states: list[TrainingState], send: Callable[[], None], *, always: bool = False) -> bool:
+        """send: brings this epoch's files home, with the checkpoint or without."""
         began = time.monotonic()
         if began < self.due and not always:
+            send()
             return False
         save_checkpoint(self.path, states)
+        send()
         ended = time.monotonic()
         self.due = ended + (ended - began) / CHECKPOINT_SHARE
         return True

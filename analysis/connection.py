@@ -1,4 +1,4 @@
-"""Joining a Ray cluster as a driver: at once, quietly, or with one line that says what is wrong."""
+"""Joining a Ray cluster: a dead address and a wrong token are refused at once, in one line."""
 
 from __future__ import annotations
 
@@ -21,21 +21,30 @@ def connected(address: str) -> Iterator[None]:
     """Joined to a cluster as a driver. Raises `InputError` where it does not answer or refuses the token."""
     import ray
 
-    _refuse_dead_address(address)
-    with _stderr_kept() as kept:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-        except Exception as error:  # Ray raises many kinds here; the text says which
-            raise InputError(f"no Ray cluster answers at {address}: {_advice(error, kept())}") from None
+    join(address)
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def join(address: str) -> None:
+    """Become a driver of a cluster, until `ray.shutdown`. Raises `InputError` as `connected` does."""
+    import ray
+
+    _refuse_dead_address(address)
+    with _stderr_kept() as kept:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+        except Exception as error:  # Ray raises many kinds here; the text says which
+            raise InputError(f"no Ray cluster answers at {address}: {_advice(error, kept())}") from None
+
+
 def _refuse_dead_address(address: str) -> None:
     """Raises `InputError` where nothing listens at a HOST:PORT; Ray itself was seen to try for 13 minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise InputError(f"{address}: Ray's client is not supported; run the command on the head with --address auto")
+    host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit():
         return  # `auto` and the like: Ray looks them up
     try:

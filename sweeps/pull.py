@@ -1,0 +1,45 @@
+"""python -m sweeps.pull URI: bring a run that is kept at a URI home, into the results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analysis.command_line import new_app, start
+
+app = new_app()
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  python -m sweeps.pull s3://bucket/results/activations/first
+
+  python -m sweeps.pull activations --storage s3://bucket/results --into results
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def pull(
+    run: Annotated[str, typer.Argument(help="The URI of a run; with --storage also its name, or latest.")],
+    storage: Annotated[str | None, typer.Option(help="URI of the results.")] = None,
+    into: Annotated[Path, typer.Option(help="Folder of the results here.")] = Path("results"),
+) -> None:
+    """Copy a run, or what is new of it, into a folder of results. What is newer here stays."""
+    from analysis import staging
+    from analysis.remote import is_uri
+    from analysis.run_folder import RunFolder, find_run
+    from trainables.errors import InputError
+
+    if not is_uri(run) and not is_uri(storage or ""):
+        raise InputError(f"{run} lies here already: give the URI of a run, or --storage URI")
+    found = find_run(run, storage or "results", whole=False)
+    remote = staging.remote_of(found)
+    assert remote is not None
+    home = RunFolder(into / found.sweep / found.run_id)
+    staging.pull(home, remote, whole=True)
+    print(f"{staging.where(found)} is in {home.path}")
+
+
+if __name__ == "__main__":
+    start(app)
