@@ -28,7 +28,7 @@ from analysis.remote import (
     refuse_password,
 )
 from analysis.run_folder import RunFolder
-from trainables.checkpoint import write_atomically
+from trainables.atomic_files import write_atomically
 from trainables.data.files import cache_root
 
 LEDGER = "ledger.jsonl"

@@ -146,7 +146,7 @@ def as_text(samples: list[Sample], form: str) -> str:
 
 def _keep(samples: list[Sample], path: Path) -> None:
     """Append a line of JSON, or replace the Prometheus file in one step: its reader never sees half of it."""
-    from trainables.checkpoint import write_atomically
+    from trainables.atomic_files import write_atomically
 
     try:
         if path.suffix == ".prom":

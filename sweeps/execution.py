@@ -25,7 +25,7 @@ from sweeps.recorder import Recorder
 from sweeps.reporting import with_report
 from sweeps.reuse import check_reuse, take_finished
 from sweeps.state import RunState, fold
-from trainables.checkpoint import write_atomically
+from trainables.atomic_files import write_atomically
 from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.image_classifier import Job

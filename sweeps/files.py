@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.run_folder import RunFolder
-from trainables.checkpoint import write_atomically
+from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 from trainables.places import new_attempt
 

@@ -20,7 +20,7 @@ from sweeps.population import compare, waits
 from sweeps.rows import epoch_rows, trial_rows
 from sweeps.state import RunState, TrialState
 from sweeps.tensorboard_events import write_scalars
-from trainables.checkpoint import write_atomically
+from trainables.atomic_files import write_atomically
 from trainables.image_classifier import CHECKPOINT, DONOR
 
 DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records

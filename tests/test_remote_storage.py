@@ -36,7 +36,7 @@ from sweeps.reuse import take_finished
 from sweeps.state import fold
 from tests.conftest import ROOT
 from tests.test_sweep import VOLATILE
-from trainables.checkpoint import write_atomically
+from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
 DEADLINE = 240

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from trainables.atomic_files import write_atomically
 from trainables.config import TrialConfig, config_json
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
@@ -27,14 +28,6 @@ CHANGEABLE = (
     "clip_norm", "dropout",
 )  # fmt: skip
 OF_GROUPS = ("lr", "weight_decay", "momentum")  # what an optimiser holds of the config
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside and rename: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    os.replace(beside, path)
 
 
 def weights_metadata(
