@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import time
 import tomllib
 from collections import Counter
@@ -164,6 +165,16 @@ def test_code_travels_and_nothing_else() -> None:
     assert not [name for name in found if (ROOT / name).is_symlink()]
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(PACKAGES) == set(build["packages"])
+
+
+def test_an_installed_package_travels_whole_though_git_ignores_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text(".venv/")
+    package = tmp_path / ".venv" / "sweeps" / "__pycache__"
+    package.mkdir(parents=True)
+    (package / "run.pyc").touch()
+    (package.parent / "run.py").touch()
+    assert [path.name for path in code_files(tmp_path / ".venv")] == ["run.py"]
 
 
 def test_named_files_travel_under_a_name_of_their_own(tmp_path: Path) -> None:
