@@ -99,8 +99,11 @@ class Jobs:
                     )
                 return
             except InputError as error:
-                if NOT_READY not in str(error) or time.monotonic() > deadline:
+                if NOT_READY not in str(error):
                     raise
+                if time.monotonic() > deadline:
+                    fix = "on the head, dashboard_agent.err in /tmp/ray/session_latest/logs says why"
+                    raise InputError(f"no node of {self.address} takes jobs ({NOT_READY}): {fix}") from None
                 time.sleep(POLL)
 
     def all(self) -> list[Job]:
