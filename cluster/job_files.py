@@ -52,26 +52,20 @@ def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) 
 
 def code_files(root: Path = ROOT) -> list[Path]:
     """The files of our packages: those that git tracks or would, else (no git) all but compiled ones. No links."""
+    found = _known_to_git(root) or [path for package in PACKAGES for path in (root / package).rglob("*")]
+    return sorted(
+        {path for path in found if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts}
+    )
+
+
+def _known_to_git(root: Path) -> list[Path]:
+    """Nothing where there is no git, and nothing for a package that is installed in somebody's ignored `.venv`."""
+    listing = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PACKAGES]
     try:
-        command = [
-            "git",
-            "-C",
-            str(root),
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "--",
-            *PACKAGES,
-        ]
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
-        found = [root / name for name in listed if name]
+        names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
     except (OSError, subprocess.CalledProcessError):
-        found = [
-            path for package in PACKAGES for path in (root / package).rglob("*") if "__pycache__" not in path.parts
-        ]
-    return sorted({path for path in found if path.is_file() and not path.is_symlink()})
+        return []
+    return [root / name for name in names if name]
 
 
 def refuse_too_much(sizes: dict[str, int], limit_mb: float) -> None:

@@ -17,6 +17,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard` ends its tunnel
 STOP_SECONDS = 120  # a stopped run has so long to save its tables
 START_SECONDS, NOT_READY = 30.0, "No available agent"  # a head that has just started cannot take jobs yet
+SETTLE_SECONDS = 30.0  # a job's log ends a moment before its status says so
 POLL = 0.5  # seconds between two looks at a job
 ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 # Read by the process that starts and stops the driver, whatever the cluster was started with
@@ -98,8 +99,11 @@ class Jobs:
                     )
                 return
             except InputError as error:
-                if NOT_READY not in str(error) or time.monotonic() > deadline:
+                if NOT_READY not in str(error):
                     raise
+                if time.monotonic() > deadline:
+                    fix = "on the head, dashboard_agent.err in /tmp/ray/session_latest/logs says why"
+                    raise InputError(f"no node of {self.address} takes jobs ({NOT_READY}): {fix}") from None
                 time.sleep(POLL)
 
     def all(self) -> list[Job]:
@@ -136,13 +140,19 @@ class Jobs:
     def follow(self, job_id: str, write: Callable[[str], None]) -> Job:
         """Hand on what a job prints until it ends or the connection does. Returns the job as it is then."""
 
+        import aiohttp
+
         async def tail() -> None:
             async for text in self.client.tail_job_logs(job_id):
                 write(text)
 
-        with complaints(self.address):
+        try:
             asyncio.run(tail())
-        deadline = time.monotonic() + 30  # its log ends a moment before its status says so
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            fix = f"when it is back, `python -m cluster.submit --status {job_id} --follow` looks again"
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"the connection to {self.address} was lost ({reason}); the job goes on: {fix}") from None
+        deadline = time.monotonic() + SETTLE_SECONDS
         job = self.get(job_id)
         while not job.over and time.monotonic() < deadline:
             time.sleep(POLL)

@@ -50,7 +50,7 @@ def submit(
 ) -> None:
     """Send a sweep to a cluster, look after it, stop it.
 
-    Needs --storage with a folder or URI that all nodes share. Without --name one is made up and printed.
+    Needs --storage: a folder of the head, or a URI. Without --name one is made up and printed.
     """
     import logging
 
@@ -91,7 +91,7 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise InputError(f"{option} cannot be sent to a cluster: {fix}")
     storage = value_of("--storage", words)
     if not storage:
-        raise InputError("--storage is needed: a folder or URI that all nodes of the cluster share")
+        raise InputError("--storage is needed: a folder of the head (best one that all nodes share), or a URI")
     for option in ("--storage", "--data-root"):
         place = value_of(option, words)
         if place and "://" not in place and not place.startswith("/"):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import time
 import tomllib
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from cluster.job_files import PACKAGES, code_files, packed
+from cluster.jobs import Jobs
 from cluster.submit import complete
 from sweeps.ledger import read_ledger
 from tests.conftest import ROOT
@@ -21,16 +24,8 @@ from tests.ray_head import Head
 from trainables.errors import InputError
 
 SWEEP = [
-    "activations",
-    "--set",
-    "model=mlp",
-    "--set",
-    "activation=relu,tanh",
-    "--set",
-    "lr=0.01",
-    "--scheduler",
-    "fifo",
-]
+    "activations", "--set", "model=mlp", "--set", "activation=relu,tanh", "--scheduler", "fifo", "--no-report",
+]  # fmt: skip
 DEADLINE = 120  # seconds
 EPOCHS = 80
 
@@ -45,26 +40,11 @@ def job_of(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_job_is_followed_to_its_end_and_listed(head: Head, tmp_path: Path) -> None:
-    code, out, errors = submit(head, tmp_path, "first", "--epochs", "2", "--seeds", "2", "--follow")
-    assert code == 0, out + errors
-    assert re.search(r"sent \d+ files, \d[\d,]* kB", out)
-    assert "2 trials × 2 seeds" in out
-    run = tmp_path / "activations" / "first"
-    rows = pd.read_parquet(run / "trials.parquet")
-    assert list(rows["status"]) == ["completed"] * 4
-    assert rows["epochs_trained"].tolist() == [2] * 4
-    assert len(json.loads((run / "run.json").read_text())["provenance"]["git"]["commit"]) == 40
-    _, shown, _ = head.run("cluster.submit", "--list", "--json", "--address", head.dashboard)
-    (job,) = (job for job in json.loads(shown) if job["id"] == job_of(out))
-    assert (job["status"], job["exit_code"], job["sweep"], job["run"]) == ("SUCCEEDED", 0, "activations", "first")
-
-
-@pytest.mark.slow
-def test_a_stopped_job_has_saved_and_the_same_command_goes_on_and_may_be_left(head: Head, tmp_path: Path) -> None:
+def test_a_job_is_stopped_resumed_left_followed_to_its_end_and_listed(head: Head, tmp_path: Path) -> None:
     more = ["--set", "lr=0.01,0.001", "--epochs", str(EPOCHS), "--seeds", "1"]
     code, out, errors = submit(head, tmp_path, "long", *more)
     assert code == 0, out + errors
+    assert re.search(r"sent \d+ files, \d[\d,]* kB", out)
     job, ledger = job_of(out), tmp_path / "activations" / "long" / "ledger.jsonl"
     code, _, errors = submit(head, tmp_path, "long", *more)
     assert code == 2
@@ -83,10 +63,18 @@ def test_a_stopped_job_has_saved_and_the_same_command_goes_on_and_may_be_left(he
     code, out, errors = head.run("cluster.submit", "--status", job, "--follow", "--address", head.dashboard)
     assert code == 0, out + errors
     assert "resuming: " in out
+    assert "4 trials × 1 seeds" in out
     ends = [event["trial_id"] for event in read_ledger(ledger) if event["event"] == "completed"]
     assert sorted(ends) == ["0001", "0002", "0003", "0004"]
     epochs = pd.read_parquet(ledger.parent / "epochs.parquet")
     assert epochs.groupby("trial_id")["epoch"].apply(list).map(lambda e: e == list(range(1, EPOCHS + 1))).all()
+    assert list(pd.read_parquet(ledger.parent / "trials.parquet")["status"]) == ["completed"] * 4
+    assert len(json.loads((ledger.parent / "run.json").read_text())["provenance"]["git"]["commit"]) == 40
+    _, shown, _ = head.run("cluster.submit", "--list", "--json", "--address", head.dashboard)
+    known = {entry["id"]: entry for entry in json.loads(shown)}
+    assert (known[job]["status"], known[job]["exit_code"]) == ("SUCCEEDED", 0)
+    assert (known[job]["sweep"], known[job]["run"]) == ("activations", "long")
+    assert sorted(entry["status"] for entry in known.values() if entry["run"] == "long") == ["STOPPED", "SUCCEEDED"]
 
 
 def _leave(head: Head, words: list[str]) -> str:
@@ -115,6 +103,21 @@ def test_a_wrong_token_is_one_line(head: Head, tmp_path: Path, token: str) -> No
     assert code == 2
     assert errors.startswith("error: the token is missing or wrong")
     assert len(errors.splitlines()) == 1
+
+
+def test_a_connection_that_is_lost_says_that_the_job_goes_on() -> None:
+    """As when the tunnel closes."""
+
+    class Lost:
+        async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+            yield "first line\n"
+            raise RuntimeError("WebSocket connection closed unexpectedly")
+
+    jobs, seen = object.__new__(Jobs), list[str]()
+    jobs.address, jobs.client = "http://127.0.0.1:8265", Lost()
+    with pytest.raises(InputError, match=r"the job goes on: when it is back, .* --status a --follow"):
+        jobs.follow("a", seen.append)
+    assert seen == ["first line\n"]
 
 
 @pytest.mark.slow
@@ -162,6 +165,16 @@ def test_code_travels_and_nothing_else() -> None:
     assert not [name for name in found if (ROOT / name).is_symlink()]
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(PACKAGES) == set(build["packages"])
+
+
+def test_an_installed_package_travels_whole_though_git_ignores_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text(".venv/")
+    package = tmp_path / ".venv" / "sweeps" / "__pycache__"
+    package.mkdir(parents=True)
+    (package / "run.pyc").touch()
+    (package.parent / "run.py").touch()
+    assert [path.name for path in code_files(tmp_path / ".venv")] == ["run.py"]
 
 
 def test_named_files_travel_under_a_name_of_their_own(tmp_path: Path) -> None:
