@@ -42,14 +42,14 @@ def test_two_nodes_that_share_a_folder_are_fit(two_nodes: Head, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_nodes_that_do_not_come_and_storage_that_is_not_shared_fail(two_nodes: Head) -> None:
+def test_nodes_that_do_not_come_fail_and_storage_that_is_not_shared_is_said(two_nodes: Head) -> None:
     """`/proc/self/cwd` is another folder for each node's workers, as a local disk is."""
     words = ["--nodes", "3", "--timeout", "8", "--storage", "/proc/self/cwd/results-of-one"]
     code, findings = ask(two_nodes, *words)
     assert code == 1
     found = {(finding["level"], finding["subject"]): finding for finding in findings}
     assert found["fail", "nodes"]["text"] == "2 of 3 nodes came within 8 s"
-    assert "does not see" in found["fail", "storage"]["text"]
+    assert "does not see" in found["warn", "storage"]["text"]
     assert all(finding["fix"] for finding in findings if finding["level"] != "ok")
 
 
