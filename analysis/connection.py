@@ -42,9 +42,7 @@ def join(address: str) -> None:
 
 def _refuse_dead_address(address: str) -> None:
     """Raises `InputError` where nothing listens at a HOST:PORT; Ray itself was seen to try for 13 minutes."""
-    if address.startswith("ray://"):
-        raise InputError(f"{address}: Ray's client is not supported; run the command on the head with --address auto")
-    host, separator, port = address.rpartition(":")
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
         return  # `auto` and the like: Ray looks them up
     try:

@@ -113,6 +113,8 @@ def check_address(address: str | None) -> None:
     if address is not None:
         from sweeps.tuner import join, ray
 
+        if address.startswith("ray://"):  # Tune would run over there, and the ledger is written here
+            raise InputError(f"{address}: a sweep cannot be run over Ray's client: run it on the head, --address auto")
         join(address)
         ray.shutdown()
 
