@@ -68,6 +68,7 @@ COST = {
     "eval_seconds": Column(REAL, "time spent evaluating", "s", "lower"),
     "images_per_second": Column(REAL, "training images by training time", "images/s", "higher"),
     "peak_memory_mb": Column(REAL, "peak memory: of the GPU, or of the worker process on a CPU", "MiB", "lower"),
+    "gpu_percent": Column(REAL, "how busy the GPU was, by its driver, mean over epochs; null on a CPU", "%", null=True),
     "attempts": Column(WHOLE, "times the trial was started", "attempts", "lower"),
 }
 EPOCH = {

@@ -83,6 +83,8 @@ class Recorder:
             fields["note"] = report["note"]
         if not report["finite"]:
             fields["finite"] = False
+        if report.get("gpu_percent") is not None:
+            fields["gpu_percent"] = report["gpu_percent"]
         self.record("epoch", trial_id=trial_id, **fields, mean=mean)
         if report["checkpoint"]:
             self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])

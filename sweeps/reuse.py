@@ -88,6 +88,8 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
     for trial in todo:
         if earlier := found.get(trial.key):
             _copy_files(earlier.run.trial(earlier.trial.folder).path, run.trial(trial.folder).path)
+            if (curves := earlier.run.tensorboard / earlier.trial.folder).is_dir():
+                _copy_files(curves, run.tensorboard / trial.folder)
             for event in _events_of(earlier):
                 fields = {k: v for k, v in event.items() if k not in ("time", "event", "trial_id")}
                 ledger.append(event["event"], trial_id=trial.trial_id, **fields, reused_from=str(earlier.run.path))
@@ -113,6 +115,7 @@ def _events_of(found: _Found) -> Iterator[Event]:
 def _copy_files(source: Path, target: Path) -> None:
     """All but checkpoints, which only a resume needs. Copied beside and renamed: a half-made copy is never taken."""
     beside = target.with_name(f".{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(beside, ignore_errors=True)
     shutil.copytree(source, beside, ignore=shutil.ignore_patterns("checkpoint", "attempt-*"))
     shutil.rmtree(target, ignore_errors=True)

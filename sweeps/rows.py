@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any
 
 from analysis.run_folder import RunFolder
@@ -39,6 +40,7 @@ def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]
             "macs": trial.macs,
             **_cost(history),
             "peak_memory_mb": trial.memory_mb or math.nan,
+            "gpu_percent": fmean(trial.gpu_percents) if trial.gpu_percents else None,
             "attempts": trial.attempts,
             **_no_complexity_yet(),
         }

@@ -35,6 +35,7 @@ class TrialState:
     epochs: list[list[dict[str, Any]]] = field(default_factory=list)  # [epoch][replicate]
     means: list[dict[str, float | None]] = field(default_factory=list)
     memory_mb: float = 0.0
+    gpu_percents: list[float] = field(default_factory=list)  # how busy its GPU was, at the end of each epoch
     started: datetime | None = None
 
     @property
@@ -95,6 +96,8 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     elif kind == "epoch":
         trial.status, trial.attempt = "running", event["attempt"]
         trial.memory_mb = max(event["memory_mb"], trial.memory_mb)
+        if "gpu_percent" in event:
+            trial.gpu_percents.append(event["gpu_percent"])
         if event["epoch"] == trial.epoch + 1:  # an epoch trained again after a resume is the same epoch
             trial.epochs.append(event["replicates"])
             trial.means.append(event["mean"])

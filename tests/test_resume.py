@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from ray import tune
 
+from analysis import table
 from analysis.run_folder import RunFolder
 from search_spaces.definition import Sweep
 from sweeps.execution import Settings, create_run, resume_run
+from sweeps.finish import forget
 from sweeps.ledger import Ledger, read_ledger
 from sweeps.plan import make_plan
 from sweeps.reuse import take_finished
@@ -36,6 +38,8 @@ def made(storage: Path, sweep: Sweep = SWEEP, name: str = "first") -> RunFolder:
     for trial, end in zip(state_of(folder).trials.values(), ENDS, strict=False):
         folder.trial(trial.folder).path.mkdir()
         (folder.trial(trial.folder).path / "mark").write_text(trial.trial_id)
+        (folder.tensorboard / trial.folder).mkdir(parents=True)
+        (folder.tensorboard / trial.folder / "events").write_text(trial.trial_id)
         ledger.append("started", trial_id=trial.trial_id)
         values = {"attempt": 1, "memory_mb": 1.0, "replicates": [{}, {}], "mean": {"val_auc": 0.5}}
         ledger.append("epoch", trial_id=trial.trial_id, epoch=1, **values)
@@ -87,6 +91,7 @@ def test_a_whole_trial_is_reused_and_one_that_peers_stopped_is_not(tmp_path: Pat
     trials = list(state_of(second).trials.values())
     assert [trial.status for trial in trials] == ["completed", "planned", "planned"]
     assert (second.trial(trials[0].folder).path / "mark").read_text() == "0001"
+    assert (second.tensorboard / trials[0].folder / "events").read_text() == "0001"
     assert take_finished(second, plan.trials, tmp_path).count == 0  # once is enough
 
 
@@ -99,3 +104,17 @@ def test_changed_code_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest
     reused = take_finished(second, plan.trials, tmp_path)
     assert reused.count == 0
     assert any("the training code has changed" in reason for reason in reused.reasons)
+
+
+def test_what_is_trained_on_is_measured_anew(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    keys = [trial.key for trial in state_of(folder).trials.values()]
+    empty = dict.fromkeys(table.columns("weights"))
+    rows = [
+        {**empty, **dict.fromkeys(table.IDENTITY, ""), "replicate": 0, "seed": 0, "stage": "best", "epoch": 1,
+         "tensor": "0.weight", "position": 0, "module_type": "Linear", "shape": [1], "trial_key": key}
+        for key in keys
+    ]  # fmt: skip
+    table.write(folder.weights_table, "weights", rows, {})
+    forget(folder, {keys[1]})
+    assert table.read_arrow(folder.weights_table, "weights")["trial_key"].to_pylist() == [keys[0], keys[2]]

@@ -170,9 +170,19 @@ def _report(
         "checkpoint": checkpoint,
         "note": note,
         "memory_mb": _memory_mb(),
+        "gpu_percent": _gpu_percent(),
         "replicates": rows,
         **mean_and_spread(rows),
     }
+
+
+def _gpu_percent() -> float | None:
+    """How busy the GPU is, by its driver, which speaks of all that runs on it; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    with suppress(RuntimeError, ModuleNotFoundError):  # a driver without NVML, as on some virtual GPUs
+        return float(torch.cuda.utilization())
+    return None
 
 
 def _memory_mb() -> float:
