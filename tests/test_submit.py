@@ -25,6 +25,7 @@ from trainables.errors import InputError
 
 SWEEP = [
     "activations", "--set", "model=mlp", "--set", "activation=relu,tanh", "--scheduler", "fifo", "--no-report",
+    "--no-measure",
 ]  # fmt: skip
 DEADLINE = 120  # seconds
 EPOCHS = 80
