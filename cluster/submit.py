@@ -233,12 +233,12 @@ def _show_list(found: Sequence[Job], json_: bool) -> None:
         print("no jobs yet")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("job", "status", "sweep", "run", "started", "took"):
-        table.add_column(name, overflow="fold")
+    for name in ("job", "status", "sweep", "started", "took"):  # a job's name begins with its run's
+        table.add_column(name, no_wrap=name != "sweep", overflow="fold")
     for job in found:
         began = "" if job.started is None else f"{datetime.fromtimestamp(job.started):%Y-%m-%d %H:%M:%S}"
         took = clock(job.ended - job.started) if job.started and job.ended else ""
-        table.add_row(job.id, job.status.lower(), job.sweep, job.run, began, took)
+        table.add_row(job.id, job.status.lower(), job.sweep, began, took)
     Console().print(table)
 
 

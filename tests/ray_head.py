@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -10,11 +11,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -105,14 +106,14 @@ def another_node(head: Head, folder: Path) -> Iterator[None]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nobody listens on now, apart from those of Ray's workers and those that the system gives away."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("", port))
+            found += [port] * (port not in found)
+    return found
 
 
 def _wait_for(url: str, token: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -122,7 +123,7 @@ def _wait_for(url: str, token: str, process: subprocess.Popen[bytes], log: Path)
         try:
             urllib.request.urlopen(request, timeout=5).close()
             return
-        except (OSError, urllib.error.URLError):
+        except (OSError, HTTPException):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)  # between two knocks
