@@ -62,7 +62,7 @@ def textbook(folder: Annotated[Path, typer.Option()], data_root: Annotated[Path 
 
     root = data_root
     space = {"lr": tune.grid_search(list(RATES)), "activation": tune.grid_search(list(ACTIVATIONS))}
-    ray.init(num_cpus=SLOTS, log_to_driver=False)
+    ray.init(address="local", num_cpus=SLOTS, log_to_driver=False)
     trainable = tune.with_resources(tune.with_parameters(_train_as_the_tutorial, root=root), {"cpu": 1})
     results = tune.Tuner(
         trainable,
