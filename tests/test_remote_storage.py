@@ -415,6 +415,10 @@ def command(module: str, *words: str) -> list[str]:
     return [sys.executable, "-m", module, *words]
 
 
+def under_way(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def finish(*words: str) -> str:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -426,13 +430,10 @@ def test_a_sweep_killed_on_one_machine_is_finished_on_another(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second knows the bucket alone; the tables are those of a run in a folder, and every command reads them."""
-    finish(*command("sweeps.run", *SWEEP, "--storage", str(tmp_path / "calm"), "--name", "calm"))
+    undisturbed = under_way(*command("sweeps.run", *SWEEP, "--storage", str(tmp_path / "calm"), "--name", "calm"))
     monkeypatch.delenv("AWS_ENDPOINT_URL")  # the other way to name a server
     uri = f"s3://kept/sweeps?endpoint_override={server}&scheme=http"
-    first = subprocess.Popen(
-        command("sweeps.run", *SWEEP, "--storage", uri, "--name", "killed"), cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    first = under_way(*command("sweeps.run", *SWEEP, "--storage", uri, "--name", "killed"))
     there = open_remote(uri).below("activations", "killed")
     deadline = time.monotonic() + DEADLINE
     while b'"event":"checkpoint"' not in (there.read("ledger.jsonl") or b""):
@@ -453,6 +454,8 @@ def test_a_sweep_killed_on_one_machine_is_finished_on_another(
     assert "killed" in finish(*command("sweeps.list", "runs", "--storage", uri))
     assert "relu" in finish(*command("analysis.compare", "latest", "--storage", uri))
     finish(*command("sweeps.pull", run_uri, "--into", str(tmp_path / "home")))
+    _, errors = undisturbed.communicate(timeout=DEADLINE)
+    assert undisturbed.returncode == 0, errors
     home, calm = tmp_path / "home" / "activations" / "killed", tmp_path / "calm" / "activations" / "calm"
     for name in ("trials", "epochs", "weights"):
         ours, theirs = (
