@@ -31,7 +31,7 @@ SWEEP = [
     "activations", "--set", "activation=relu,tanh,gelu", "--set", "lr=0.01", "--set", "model=mlp", "--seeds", "2",
     "--epochs", "16", "--set", "batch_size=8", "--scheduler", "fifo", "--quiet", "--max-failures", "5",
 ]  # fmt: skip
-DEADLINE = 240
+DEADLINE = 420
 TOKEN = "5" * 64
 RAY = str(Path(sys.executable).parent / "ray")
 HIDE = 'mount -t tmpfs none "$0" && exec "$@"'

@@ -39,7 +39,7 @@ from tests.test_sweep import VOLATILE
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
-DEADLINE = 240
+DEADLINE = 420
 NOW = datetime(2026, 1, 1)
 GRID = Sweep(
     "?",
