@@ -31,7 +31,7 @@ SWEEP = [
     "activations", "--set", "activation=relu,tanh,gelu", "--set", "lr=0.01", "--set", "model=mlp", "--seeds", "2",
     "--epochs", "16", "--set", "batch_size=8", "--scheduler", "fifo", "--quiet", "--max-failures", "5",
 ]  # fmt: skip
-DEADLINE = 240
+DEADLINE = 420
 TOKEN = "5" * 64
 RAY = str(Path(sys.executable).parent / "ray")
 HIDE = 'mount -t tmpfs none "$0" && exec "$@"'
@@ -128,17 +128,17 @@ def done(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The undisturbed run, on this machine alone."""
-    storage = tmp_path_factory.mktemp("calm")
-    command = [sys.executable, "-m", "sweeps.run", *SWEEP, "--storage", str(storage)]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
-    assert finished.returncode == 0, finished.stderr
-    return storage
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A run on this machine alone, under way while the nodes start."""
+    command = [sys.executable, "-m", "sweeps.run", *SWEEP, "--storage", str(tmp_path_factory.getbasetemp() / "calm")]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    yield process
+    process.kill()
+    process.communicate()
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+def nodes(tmp_path_factory: pytest.TempPathFactory, undisturbed: subprocess.Popen[str]) -> Iterator[Nodes]:
     """A head that trains nothing, and a node with a fake GPU that does not see the results."""
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
         pytest.skip("making a mount namespace needs root")
@@ -150,6 +150,13 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, undisturbed: subprocess.Popen[str]) -> Path:
+    """The storage of the undisturbed run, once that has ended."""
+    done(undisturbed)
+    return tmp_path_factory.getbasetemp() / "calm"
 
 
 def assert_equal_tables(found: Path, expected: Path) -> None:

@@ -51,6 +51,8 @@ def test_two_attempts_leave_the_same_files_either_way(tmp_path: Path, seen: bool
     donor = second.fetch("donor.pt")
     assert donor is not None
     assert donor.read_bytes() == b"of another trial"
+    second.send()
+    assert donor.exists() == seen
     assert files_below(trial) == {
         "attempt-1/checkpoint.pt": b"state 1", "attempt-1/seed_0/final_model.safetensors": b"epoch 2",
         "donor.pt": b"of another trial",

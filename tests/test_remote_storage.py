@@ -39,7 +39,7 @@ from tests.test_sweep import VOLATILE
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
-DEADLINE = 240
+DEADLINE = 420
 NOW = datetime(2026, 1, 1)
 GRID = Sweep(
     "?",
@@ -415,6 +415,10 @@ def command(module: str, *words: str) -> list[str]:
     return [sys.executable, "-m", module, *words]
 
 
+def under_way(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def finish(*words: str) -> str:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -429,10 +433,7 @@ def test_a_sweep_killed_on_one_machine_is_finished_on_another(
     finish(*command("sweeps.run", *SWEEP, "--storage", str(tmp_path / "calm"), "--name", "calm"))
     monkeypatch.delenv("AWS_ENDPOINT_URL")  # the other way to name a server
     uri = f"s3://kept/sweeps?endpoint_override={server}&scheme=http"
-    first = subprocess.Popen(
-        command("sweeps.run", *SWEEP, "--storage", uri, "--name", "killed"), cwd=ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    first = under_way(*command("sweeps.run", *SWEEP, "--storage", uri, "--name", "killed"))
     there = open_remote(uri).below("activations", "killed")
     deadline = time.monotonic() + DEADLINE
     while b'"event":"checkpoint"' not in (there.read("ledger.jsonl") or b""):

@@ -90,6 +90,7 @@ class CarriedPlace:
         weakref.finalize(self, shutil.rmtree, self._disk, ignore_errors=True)
         self.folder = self._disk / "attempt"
         self.folder.mkdir()
+        self._fetched: list[Path] = []
         self.note = f"files carried home from a node that does not see {trial}"
 
     def send(self) -> None:
@@ -100,6 +101,8 @@ class CarriedPlace:
             self.home.put(self.away, files)
         for path in full:
             path.write_bytes(b"")
+        while self._fetched:  # they have been read before the first epoch
+            self._fetched.pop().unlink(missing_ok=True)
 
     def fetch(self, name: str) -> Path | None:
         content = self.home.get(f"{self.trial}/{name}")
@@ -107,4 +110,5 @@ class CarriedPlace:
             return None
         path = self._disk / name.replace("/", "-")
         path.write_bytes(content)
+        self._fetched.append(path)
         return path
