@@ -24,7 +24,7 @@ from sweeps.ledger import read_ledger
 from tests.conftest import ROOT
 from tests.test_sweep import VOLATILE, only_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 DEADLINE = 900
 GRACE, REDUCTION = 2, 2
 POPULATION = ["--set", "activation=relu,tanh", "--set", "lr=0.03,0.01,0.003,0.001"]
@@ -45,8 +45,8 @@ FIFO = Case(("--set", "activation=relu,tanh,gelu,elu", "--set", "lr=0.01,0.001",
 RULE = ("--scheduler", "asha", "--grace", str(GRACE), "--reduction", str(REDUCTION), "--stratify", "none")
 GRID = ("--set", "activation=relu,tanh,gelu", "--set", "lr=0.01,0.0003,0.003,0.001")
 ASHA_ALONE = Case((*GRID, *RULE, "--max-concurrent", "1"), 12, 12, 5, 15)
-ASHA = Case((*GRID, *RULE), 12, 12, 5, 15)
-PBT = Case((*POPULATION, "--scheduler", "pbt", "--interval", "3"), 8, 12, 3, 7)
+ASHA = Case((*GRID, *RULE), 12, 12, 2, 8)
+PBT = Case((*POPULATION, "--scheduler", "pbt", "--interval", "3"), 8, 12, 2, 4)
 
 
 def start(case: Case, storage: Path, *more: str) -> subprocess.Popen[bytes]:
