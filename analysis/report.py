@@ -39,7 +39,7 @@ def write_report(
     >>> from analysis.run_folder import find_runs                                          # doctest: +SKIP
     >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
     """
-    from analysis import report_complexity, report_page, report_records, report_sections
+    from analysis import report_behaviour, report_complexity, report_page, report_records, report_sections
     from trainables.errors import InputError
 
     material = gather(runs, metric, against, stopped, hold)
@@ -53,11 +53,13 @@ def write_report(
             report_sections.hyperparameters(material, draw),
             report_complexity.performance(material, draw),
             report_complexity.weights(material, draw),
+            report_behaviour.behaviour(material, draw),
             report_records.failures(material),
             report_records.all_trials(material),
             report_records.provenance(material, command or ["python", "-m", "analysis.report", title]),
         ]
-        html = report_page.page(title, report_sections.head(material, title), sections)
+        shown = [section for section in sections if section is not None]
+        html = report_page.page(title, report_sections.head(material, title), shown)
         page.write_text(html, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{page} cannot be written ({error.strerror}): choose another --output") from None
