@@ -60,7 +60,7 @@ def textbook(folder: Annotated[Path, typer.Option()], data_root: Annotated[Path 
     import ray
     from ray import tune
 
-    root = data_root
+    root = data_root.absolute() if data_root else None
     space = {"lr": tune.grid_search(list(RATES)), "activation": tune.grid_search(list(ACTIVATIONS))}
     ray.init(address="local", num_cpus=SLOTS, log_to_driver=False)
     trainable = tune.with_resources(tune.with_parameters(_train_as_the_tutorial, root=root), {"cpu": 1})
@@ -71,6 +71,7 @@ def textbook(folder: Annotated[Path, typer.Option()], data_root: Annotated[Path 
         run_config=tune.RunConfig(storage_path=str(folder.absolute()), name="textbook"),
     ).fit()
     assert len(results) == len(RATES) * len(ACTIVATIONS)
+    assert not results.errors
 
 
 def _train_as_the_tutorial(config: Mapping[str, Any], root: Path | None) -> None:
