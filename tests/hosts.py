@@ -33,6 +33,7 @@ for own in /dev/shm /run /tmp/ray $HIDDEN; do mkdir -p $own; mount -t tmpfs none
 mkdir /run/sshd
 mount --bind $FOLDER/home /home
 for file in passwd hosts; do mount --bind $FOLDER/$file /etc/$file; done
+mount --bind $FOLDER/cpus /sys/devices/system/cpu/online
 hostname $NAME
 exec $(command -v sshd) -D -e -f $FOLDER/sshd_config
 """
@@ -99,6 +100,7 @@ class Lab:
         self.folder = Path(mkdtemp(prefix="lab", dir="/tmp"))
         self.hidden = hidden
         self.hosts: dict[str, Host] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
         command = ["setpriv", "--pdeathsig", "KILL", *_namespaces("bash", "-ec", SWITCH)]
         self.process = subprocess.Popen(command)
         self.pid = _first_process(self.process)
@@ -114,6 +116,7 @@ class Lab:
             inside = ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid"]
             command = [*inside, *_namespaces("--uts", "--ipc"), "bash", "-c", HOST]
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self.processes[name] = process
         pid = _first_process(process)
         self.ip(f"link add {name} type veth peer name eth0 netns {pid}")
         self.ip(f"link set {name} master switch up")
@@ -127,6 +130,7 @@ class Lab:
         folder = self.folder / name
         (folder / "home" / USER / ".ssh").mkdir(parents=True, exist_ok=True)
         users = Path("/etc/passwd").read_text()
+        (folder / "cpus").write_text("0\n")  # one CPU, so that Ray gives each host one trial
         (folder / "passwd").write_text(f"{USER}:*:0:0::{HOME}:/bin/bash\n{users}")
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n")
         (folder / "authorized_keys").write_text((self.folder / "key.pub").read_text())
@@ -140,17 +144,15 @@ class Lab:
         _run(["nsenter", f"--target={self.pid}", "--net", "ip", *shlex.split(words)])
 
     def kill(self, name: str) -> None:
-        """Kill a host: all its processes at once, and its network with them."""
-        host = psutil.Process(self.hosts[name].pid)
-        host.kill()
-        deadline = time.monotonic() + SECONDS
-        while host.is_running():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)  # between two looks
+        """Cut a host's power: its network is gone, so that no goodbye gets out, then all its processes."""
+        self.ip(f"link del {name}")
+        psutil.Process(self.hosts[name].pid).kill()
+        self.processes.pop(name).wait(timeout=SECONDS)
 
     def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        for process in (self.process, *self.processes.values()):
+            process.kill()
+            process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
