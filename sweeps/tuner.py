@@ -120,8 +120,8 @@ def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
     """The resources as they are. Raises `InputError` for what the cluster can never give."""
     if not fits(resources, cluster):
         raise InputError(
-            f"a trial wants {resources.cpus:g} CPU and {resources.gpus or 0:g} GPU, but Ray has {cluster.cpus:g} CPU and "
-            f"{cluster.gpus:g} GPU: lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial wants {resources.cpus:g} CPU and {resources.gpus or 0:g} GPU, but Ray has "
+            f"{cluster.cpus:g} CPU and {cluster.gpus:g} GPU: lower --cpus-per-trial or --gpus-per-trial"
         )
     return resources
 

@@ -77,11 +77,13 @@ def ray_head(home: Path, cpus: int = 2, autoscaling: Mapping[str, Any] | None = 
         f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_rpc}",
     ]  # fmt: skip
     if autoscaling is not None:
-        provider = {"type": "fake_multinode", "gcs_address": f"{get_node_ip_address()}:{gcs}"}
+        names = ("use_node_id_as_ip", "disable_node_updaters", "disable_launch_config_check")
+        address = f"{get_node_ip_address()}:{gcs}"
+        provider = {"type": "fake_multinode", "gcs_address": address, **dict.fromkeys(names, True)}
         file = Path(folder) / "autoscaling.json"  # JSON is YAML
         file.write_text(json.dumps({**autoscaling, "provider": provider}))
         command.append(f"--autoscaling-config={file}")
-        environment |= {"RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "0"}  # Ray's second one has no fakes
+        environment |= {"RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "0", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     with (Path(folder) / "head.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
