@@ -143,6 +143,11 @@ class Lab:
         """`ip` at the bridge: `link set NAME down` pulls a host's cable."""
         _run(["nsenter", f"--target={self.pid}", "--net", "ip", *shlex.split(words)])
 
+    def raylets(self, name: str) -> int:
+        """How many nodes of Ray a host runs."""
+        family = psutil.Process(self.hosts[name].pid).children(recursive=True)
+        return sum(process.name() == "raylet" for process in family)
+
     def kill(self, name: str) -> None:
         """Cut a host's power: its network is gone, so that no goodbye gets out, then all its processes."""
         self.ip(f"link del {name}")

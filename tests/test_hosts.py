@@ -19,8 +19,8 @@ from tests.conftest import ROOT
 from tests.test_nodes import assert_equal_tables, carried, events, files_of
 
 pytestmark = pytest.mark.slow
-ACTIVATIONS = "relu,tanh,gelu,elu,silu,mish"
-TRIALS = 6
+ACTIVATIONS = "relu,tanh,gelu,elu,silu"
+TRIALS = 5
 SWEEP = [
     "activations", "--set", f"activation={ACTIVATIONS}", "--set", "lr=0.01", "--set", "model=mlp", "--seeds", "2",
     "--epochs", "12", "--set", "batch_size=8", "--scheduler", "fifo", "--quiet", "--max-failures", "5", "--no-report",
@@ -57,6 +57,7 @@ def cluster(lab: hosts.Lab) -> Iterator[str]:
     laptop.run(f"ray up -y {file}")
     yield str(file)
     laptop.run(f"ray down -y {file}")
+    assert not [name for name in (HEAD, SHARING, APART) if lab.raylets(name)]
 
 
 @pytest.fixture(scope="module")
@@ -81,43 +82,35 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.1)  # between two looks
 
 
-def trained(storage: Path) -> set[str]:
-    return {event["trial_id"] for event in events(storage, "epoch")}
-
-
-def retried(storage: Path) -> set[str]:
+def lost(storage: Path) -> set[str]:
+    """Trials whose worker was given up, and which began again from their last checkpoint."""
     return {event["trial_id"] for event in events(storage, "retried")}
 
 
+def one_on_each(storage: Path) -> bool:
+    """Whether each of the three hosts trains; there is one CPU on each."""
+    begun = {event["trial_id"] for event in events(storage, "epoch")}
+    running = begun - {event["trial_id"] for event in events(storage, "completed")}
+    return len(running) == 3 and bool(carried(storage) & running)
+
+
 def test_a_cable_pulled_and_a_host_killed_change_no_table(calm: Path, lab: hosts.Lab, cluster: str) -> None:
+    """Both are given up after a minute; the head's autoscaler starts Ray there again once they can be reached."""
     laptop, storage = lab.hosts["laptop"], lab.hidden
-    began = time.monotonic()
-    say = lambda *a: print(f"{time.monotonic() - began:6.1f}", *a, flush=True)
     found = laptop.run(on_head(cluster, f"python -m cluster.doctor --address auto --nodes 3 --storage {storage}"))
     assert " 0 failed" in found
-    say("doctor")
     start = f"python -m cluster.start {' '.join(SWEEP)} --name first --storage {storage} --address auto"
     driver = laptop.start(on_head(cluster, start))
-    wait_for(lambda: len(trained(storage)) >= 3 and bool(carried(storage)), driver)
-    say("trained", trained(storage), carried(storage))
+    wait_for(lambda: one_on_each(storage), driver)
     lab.ip(f"link set {SHARING} down")
     lab.kill(APART)
-    pulled = time.time()
-    wait_for(lambda: bool(carried(storage) & retried(storage)), driver)
-    say("retried", retried(storage))
-    lab.host(APART, hides=True)
-    wait_for(lambda: bool(retried(storage) - carried(storage)), driver)
-    say("retried", retried(storage))
-    lost = retried(storage) - carried(storage)
-    for p in storage.glob("*/*/trials/*/attempt-*/**/*"):
-        say(p, p.stat().st_mtime - pulled)
+    wait_for(lambda: bool(lost(storage) & carried(storage)) and bool(lost(storage) - carried(storage)), driver)
     lab.ip(f"link set {SHARING} up")
-    say(laptop.run(on_head(cluster, "python -m cluster.doctor --address auto --nodes 3 --timeout 120"))[-500:])
+    lab.host(APART, hides=True)
+    laptop.run(on_head(cluster, "python -m cluster.doctor --address auto --nodes 3 --timeout 150"))
     out, _ = driver.communicate(timeout=DEADLINE)
-    say("driver", driver.returncode, out[-300:])
     assert driver.returncode == 0, out
     ends = [event["trial_id"] for event in events(storage, "completed")]
     assert len(ends) == len(set(ends)) == TRIALS
     assert_equal_tables(storage, calm)
     assert files_of(storage) == files_of(calm)
-    say("same")
