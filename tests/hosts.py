@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -44,7 +44,7 @@ PidFile none
 StrictModes no
 UsePAM no
 PasswordAuthentication no
-SetEnv SWEEPS_VENV={1} SWEEPS_INSTALL=no
+SetEnv SWEEPS_VENV={1} SWEEPS_INSTALL=no RAY_USE_MULTIPROCESSING_CPU_COUNT=1
 """
 
 
@@ -145,8 +145,10 @@ class Lab:
 
     def raylets(self, name: str) -> int:
         """How many nodes of Ray a host runs."""
-        family = psutil.Process(self.hosts[name].pid).children(recursive=True)
-        return sum(process.name() == "raylet" for process in family)
+        with suppress(psutil.NoSuchProcess):  # it was killed
+            family = psutil.Process(self.hosts[name].pid).children(recursive=True)
+            return sum(process.name() == "raylet" for process in family)
+        return 0
 
     def kill(self, name: str) -> None:
         """Cut a host's power: its network is gone, so that no goodbye gets out, then all its processes."""
