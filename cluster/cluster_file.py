@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cluster.findings import Finding, fail, ok, warn
 from trainables.errors import InputError
 
 TOKEN = "~/.ray/auth_token"
-MUST_NOT_TRAVEL = (".git", ".venv", "results", "data")
+MUST_NOT_TRAVEL = (".git", ".venv", "/results", "/data")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MANY_WORKERS = 16
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
@@ -46,7 +47,7 @@ def check_cluster_file(content: Mapping[str, Any], base: Path, name: str = "") -
         *_ray_says(content),
         *_mounts(content, base),
         *_token(content),
-        *_excluded(content),
+        *_excluded(content, base),
         *_start_commands(content),
         *_versions(content),
         *_bounds(content),
@@ -103,13 +104,26 @@ def _token(content: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("token", f"{source} is there, is private, and is copied")
 
 
-def _excluded(content: Mapping[str, Any]) -> Iterator[Finding]:
-    missing = [name for name in MUST_NOT_TRAVEL if name not in (content.get("rsync_exclude") or [])]
+def _excluded(content: Mapping[str, Any], base: Path) -> Iterator[Finding]:
+    patterns = content.get("rsync_exclude") or []
+    missing = [name for name in MUST_NOT_TRAVEL if name not in patterns and name.lstrip("/") not in patterns]
+    mounts = [base / Path(str(local)).expanduser() for local in (content.get("file_mounts") or {}).values()]
+    lost = [path for folder in mounts if _is_our_code(folder) for path in _left_out(folder, patterns)]
     if missing:
         fix = f"add {', '.join(missing)} to rsync_exclude"
         yield warn("rsync_exclude", f"{', '.join(missing)} would travel to every node", fix)
-    else:
+    if lost:
+        fix = 'begin the pattern with a slash, as "/data": then it means the repository\'s own folder alone'
+        yield fail("rsync_exclude", f"{lost[0]} and {len(lost) - 1} more files of our code would stay behind", fix)
+    if not missing and not lost:
         yield ok("rsync_exclude", "data, results, environments and history stay at home")
+
+
+def _left_out(code: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files of our code that rsync would leave out: a pattern without a slash means a name at any depth."""
+    files = (path.relative_to(code) for package in ("trainables", "sweeps") for path in (code / package).rglob("*.py"))
+    anywhere = [pattern for pattern in patterns if "/" not in pattern]
+    return sorted(path for path in files if any(fnmatch(part, name) for part in path.parts for name in anywhere))
 
 
 def _start_commands(content: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set up one node: Python, our packages at the versions of constraints.txt, the token private. Safe to run again.
 # Used by cluster.yaml, gcp.yaml and local.yaml. SWEEPS_EXTRAS names extras of pyproject.toml besides `timm`.
+# SWEEPS_VENV: another folder than ~/venv. SWEEPS_INSTALL=no: all is in it already (an image, a host without internet).
 set -euo pipefail
 
 code="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -9,12 +10,15 @@ python="3.11"
 uv_version="0.13.9"
 packages=("-e" "$code${SWEEPS_EXTRAS:+[$SWEEPS_EXTRAS]}" "ray[default]" "timm")
 
-export PATH="$HOME/.local/bin:$PATH"
-if ! command -v uv >/dev/null; then
-    curl --proto '=https' -LsSf "https://astral.sh/uv/$uv_version/install.sh" | env UV_NO_MODIFY_PATH=1 sh
-fi
-[ -x "$venv/bin/python" ] || uv venv --quiet --python "$python" "$venv"
-uv pip install --quiet --python "$venv/bin/python" --constraint "$code/cluster/constraints.txt" "${packages[@]}" "$@"
+install_packages() {
+    export PATH="$HOME/.local/bin:$PATH"
+    if ! command -v uv >/dev/null; then
+        curl --proto '=https' -LsSf "https://astral.sh/uv/$uv_version/install.sh" | env UV_NO_MODIFY_PATH=1 sh
+    fi
+    [ -x "$venv/bin/python" ] || uv venv --quiet --python "$python" "$venv"
+    uv pip install --quiet --python "$venv/bin/python" --constraint "$code/cluster/constraints.txt" "${packages[@]}" "$@"
+}
+[ "${SWEEPS_INSTALL:-yes}" = no ] || install_packages "$@"
 
 # First lines of .bashrc: the shells that Ray opens over ssh find `ray`, and only with the token
 marker="# sweeps: set by cluster/setup_node.sh"

@@ -212,7 +212,7 @@ def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, co
     from sweeps.estimate import pack
     from sweeps.files import home_for
     from sweeps.finish import Spread, finish
-    from sweeps.tuner import check_bundle, ray_session, run_trials
+    from sweeps.tuner import check_bundle, fits, ray_session, run_trials, wait_for_nodes
 
     began = time.monotonic()
     about = folder.read_description()
@@ -221,11 +221,14 @@ def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, co
     with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
         if home and not settings.quiet:
             console.print(f"nodes that do not see {folder.path.absolute()} send their files home", soft_wrap=True)
-        resources = check_bundle(sweep.resources, cluster)
-        if any(not trial.ended for trial in state.trials.values()) or not state.ended:
+        resources, brake = sweep.resources, Brake(interrupt, settings, state, began)
+        if settings.address is None:
+            check_bundle(resources, cluster)
+        elif not state.ended:
+            cluster = wait_for_nodes(resources, cluster, brake, lambda text: console.print(text, soft_wrap=True))
+        if fits(resources, cluster) and not state.ended:
             resources = pack(resources, plan, cluster.gpus)
         recorder = Recorder(folder, sweep, state, about, plan.epochs)
-        brake = Brake(interrupt, settings, state, began)
         todo = [] if isinstance(sweep.scheduler, Pbt) else plan.trials  # a population's are proposed, part by part
         jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)

@@ -60,12 +60,16 @@ def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
     _keep_token_private()
     handler = _log_to(log)
     try:
-        total = ray.cluster_resources()
-        yield Cluster(total.get("CPU", 0), total.get("GPU", 0))
+        yield _cluster_now()
     finally:
         ray.shutdown()
         logging.getLogger("ray").removeHandler(handler)
         handler.close()
+
+
+def _cluster_now() -> Cluster:
+    total = ray.cluster_resources()
+    return Cluster(total.get("CPU", 0), total.get("GPU", 0))
 
 
 def _start_ray() -> None:
@@ -114,13 +118,40 @@ def _keep_token_private() -> None:
 
 def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
     """The resources as they are. Raises `InputError` for what the cluster can never give."""
-    gpus = resources.gpus or 0.0
-    if resources.cpus > cluster.cpus or gpus > cluster.gpus:
+    if not fits(resources, cluster):
         raise InputError(
-            f"a trial wants {resources.cpus:g} CPU and {gpus:g} GPU, but Ray has {cluster.cpus:g} CPU and "
-            f"{cluster.gpus:g} GPU: lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial wants {resources.cpus:g} CPU and {resources.gpus or 0:g} GPU, but Ray has "
+            f"{cluster.cpus:g} CPU and {cluster.gpus:g} GPU: lower --cpus-per-trial or --gpus-per-trial"
         )
     return resources
+
+
+def fits(resources: Resources, cluster: Cluster) -> bool:
+    """Whether a trial fits on the whole cluster as it is now."""
+    return resources.cpus <= cluster.cpus and (resources.gpus or 0.0) <= cluster.gpus
+
+
+def wait_for_nodes(
+    resources: Resources, cluster: Cluster, stop_requested: Callable[[], bool], tell: Callable[[str], None]
+) -> Cluster:
+    """What the cluster has once a trial fits on it. An autoscaler may add nodes, and adds them for what is asked alone.
+
+    tell: is given one line where there is something to wait for. Returns early when a stop is requested.
+    """
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    if fits(resources, cluster):
+        return cluster
+    wanted = {name: amount for name, amount in _bundle(resources).items() if amount}
+    text = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+    tell(f"waiting for nodes: a trial wants {text}, but Ray has {cluster.cpus:g} CPU and {cluster.gpus:g} GPU now")
+    asked = placement_group([wanted])
+    try:
+        while not stop_requested() and not asked.wait(WAIT_SECONDS):
+            pass
+    finally:
+        remove_placement_group(asked)
+    return _cluster_now()
 
 
 def run_trials(
@@ -205,6 +236,7 @@ class Limits(Protocol):
     def max_failures(self) -> int: ...
 
 
+WAIT_SECONDS = 0.5  # for nodes, between two looks whether a stop was requested
 UNSTARTED = 5  # times that a trial's worker may die before it has begun
 
 

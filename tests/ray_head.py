@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import secrets
@@ -18,8 +19,10 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import psutil
+from ray.util import get_node_ip_address
 
 from tests.conftest import ROOT
 
@@ -51,8 +54,11 @@ class Head:
 
 
 @contextmanager
-def ray_head(home: Path, cpus: int = 2) -> Iterator[Head]:
-    """Start a head with token and dashboard; ended with all its processes. home: where its token lies."""
+def ray_head(home: Path, cpus: int = 2, autoscaling: Mapping[str, Any] | None = None) -> Iterator[Head]:
+    """Start a head with token and dashboard; ended with all its processes. home: where its token lies.
+
+    autoscaling: a cluster file's content; Ray's fake provider then starts nodes as processes of this machine.
+    """
     token = home / ".ray" / "auth_token"
     token.parent.mkdir(parents=True)
     token.write_text(secrets.token_hex(32))
@@ -70,6 +76,14 @@ def ray_head(home: Path, cpus: int = 2) -> Iterator[Head]:
         f"--metrics-export-port={metrics}", f"--num-cpus={cpus}", "--num-gpus=0", "--object-store-memory=200000000",
         f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={agent_rpc}",
     ]  # fmt: skip
+    if autoscaling is not None:
+        names = ("use_node_id_as_ip", "disable_node_updaters", "disable_launch_config_check")
+        address = f"{get_node_ip_address()}:{gcs}"
+        provider = {"type": "fake_multinode", "gcs_address": address, **dict.fromkeys(names, True)}
+        file = Path(folder) / "autoscaling.json"  # JSON is YAML
+        file.write_text(json.dumps({**autoscaling, "provider": provider}))
+        command.append(f"--autoscaling-config={file}")
+        environment |= {"RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "0", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
     with (Path(folder) / "head.log").open("w") as log:
         process = subprocess.Popen(
             command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -132,9 +146,10 @@ def _wait_for(url: str, token: str, process: subprocess.Popen[bytes], log: Path)
 def _node_address(process: subprocess.Popen[bytes], port: int) -> str:
     """The address that Ray gave its head."""
     for child in psutil.Process(process.pid).children(recursive=True):
-        for word in child.cmdline():
-            if word.startswith("--gcs-address="):
-                return word.removeprefix("--gcs-address=").rpartition(":")[0]
+        with suppress(psutil.Error):  # it may end while we look
+            for word in child.cmdline():
+                if word.startswith("--gcs-address="):
+                    return word.removeprefix("--gcs-address=").rpartition(":")[0]
     raise AssertionError(f"no raylet with a --gcs-address for port {port}")
 
 

@@ -63,6 +63,7 @@ MUTATIONS = [
     ("cluster.yaml", ["max_workers"], 500, "max_workers"),
     ("cluster.yaml", ["idle_timeout_minutes"], 600, "idle_timeout_minutes"),
     ("cluster.yaml", ["rsync_exclude"], [".git"], "rsync_exclude"),
+    ("local.yaml", ["rsync_exclude"], [".git", ".venv", "/results", "data"], "rsync_exclude"),  # trainables/data too
     ("cluster.yaml", ["file_mounts"], {"~/sweeps": "docs/.."}, "token"),
     ("cluster.yaml", ["setup_commands"], ["pip install ray"], "versions"),
     ("cluster.yaml", ["provider", "availability_zone"], "eu-west-1a", "provider"),
