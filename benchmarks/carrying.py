@@ -28,7 +28,7 @@ def carrying() -> None:
 
     from analysis.run_folder import RunFolder
     from sweeps.files import MARKER, open_home
-    from sweeps.tuner import ray_session
+    from sweeps.ray_session import ray_session
 
     with tempfile.TemporaryDirectory() as folder, ray_session(None, Path(folder) / "ray.log"):
         run = RunFolder(Path(folder) / "s" / "run")

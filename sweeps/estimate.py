@@ -50,7 +50,7 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
     import time
     from pathlib import Path
 
-    from sweeps.tuner import check_bundle, ray_session
+    from sweeps.ray_session import check_bundle, ray_session
 
     trials = plan.trials or plan.examples
     chosen = spread(trials, PROBED)

@@ -16,7 +16,7 @@ from analysis.staging import begun, folder_of, where
 from search_spaces.definition import Optuna, Pbt, Sweep
 from sweeps.description import describe_run
 from sweeps.gauges import published
-from sweeps.interrupt import Interrupt
+from sweeps.interrupt import Brake, Interrupt
 from sweeps.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.live import Measuring, make_view
 from sweeps.names import new_run_id
@@ -71,25 +71,6 @@ class Outcome:
     report: str = ""  # where it is, or why it is not
 
 
-@dataclass
-class Brake:
-    """Says when a run is to end before its trials have, and why."""
-
-    interrupt: Interrupt
-    settings: Settings
-    state: RunState
-    began: float
-    reason: str = ""
-
-    def __call__(self) -> bool:
-        budget, errors = self.settings.time_budget, self.settings.max_errors
-        if not self.reason and budget and time.monotonic() - self.began > budget:
-            self.reason = f"the time budget of {budget:g} s is used up"
-        if not self.reason and errors and (failed := self.state.count("failed")) >= errors:
-            self.reason = f"failed trials: {failed} (--max-errors {errors})"
-        return bool(self.reason) or self.interrupt.signal is not None
-
-
 def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, console: Console | None = None) -> Outcome:
     """Run a sweep to its end and return where its results are.
 
@@ -111,7 +92,7 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
 def check_address(address: str | None) -> None:
     """Raises `InputError` where no cluster answers there, before anything is planned or written."""
     if address is not None:
-        from sweeps.tuner import join, ray
+        from sweeps.ray_session import join, ray
 
         if address.startswith("ray://"):  # Tune would run over there, and the ledger is written here
             raise InputError(f"{address}: a sweep cannot be run over Ray's client: run it on the head, --address auto")
@@ -212,7 +193,8 @@ def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, co
     from sweeps.estimate import pack
     from sweeps.files import home_for
     from sweeps.finish import Spread, finish
-    from sweeps.tuner import check_bundle, fits, ray_session, run_trials, wait_for_nodes
+    from sweeps.ray_session import check_bundle, fits, ray_session, wait_for_nodes
+    from sweeps.tuner import run_trials
 
     began = time.monotonic()
     about = folder.read_description()

@@ -1,11 +1,17 @@
-"""SIGINT and SIGTERM: the first asks the run to stop and keep everything, a second ends it at once."""
+"""What ends a run before its trials: SIGINT and SIGTERM, whose second ends it at once, a time budget, failures."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweeps.execution import Settings
+    from sweeps.state import RunState
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,3 +35,22 @@ class Interrupt:
         if self.signal is not None:
             os._exit(128 + number)  # the ledger is on disk line by line: nothing is lost
         self.signal = number
+
+
+@dataclass
+class Brake:
+    """Says when a run is to end before its trials have, and why."""
+
+    interrupt: Interrupt
+    settings: Settings
+    state: RunState
+    began: float
+    reason: str = ""
+
+    def __call__(self) -> bool:
+        budget, errors = self.settings.time_budget, self.settings.max_errors
+        if not self.reason and budget and time.monotonic() - self.began > budget:
+            self.reason = f"the time budget of {budget:g} s is used up"
+        if not self.reason and errors and (failed := self.state.count("failed")) >= errors:
+            self.reason = f"failed trials: {failed} (--max-errors {errors})"
+        return bool(self.reason) or self.interrupt.signal is not None

@@ -3,155 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-QUIET = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0, the only way to keep Tune from printing
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # its CSV, JSON and TensorBoard files: ours are the ledger and tables
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours
-    "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # its snapshots are never read: the ledger is the truth
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
-os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})  # before Ray reads them
+from sweeps.ray_session import bundle, slots  # isort: skip  first: it sets what Ray reads when it is imported
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.experiment import Trial  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
-from analysis.connection import join  # noqa: E402
-from search_spaces.definition import Resources  # noqa: E402
-from sweeps.files import RunHome  # noqa: E402
-from sweeps.recorder import Recorder  # noqa: E402
-from trainables.data.arrays import Data  # noqa: E402
-from trainables.data.normalization import Normalization  # noqa: E402
-from trainables.errors import InputError  # noqa: E402
-from trainables.image_classifier import Job, train_trial  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What Ray has to give."""
-
-    cpus: float
-    gpus: float
-
-
-@contextmanager
-def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
-    """A Ray of our own on this machine, or the one at an address; shut down at the end. Ray's messages go to `log`."""
-    if address is None:
-        _start_ray()
-    else:
-        join(address)
-    _keep_token_private()
-    handler = _log_to(log)
-    try:
-        yield _cluster_now()
-    finally:
-        ray.shutdown()
-        logging.getLogger("ray").removeHandler(handler)
-        handler.close()
-
-
-def _cluster_now() -> Cluster:
-    total = ray.cluster_resources()
-    return Cluster(total.get("CPU", 0), total.get("GPU", 0))
-
-
-def _start_ray() -> None:
-    """A Ray of our own. Raises `InputError`."""
-    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        with _own_process_group():
-            ray.init(address="local", **quiet, configure_logging=True)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"Ray cannot be started on this machine: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def _own_process_group() -> Iterator[None]:
-    """Ray's processes, started in it, are in another process group than we are.
-
-    Ctrl-C and `timeout` signal a whole group: Ray's control store would end at once, and we could not end in order.
-    """
-    before = os.getpgrp()
-    with suppress(PermissionError):  # the leader of a session cannot change its group: then all stay in one
-        os.setpgid(0, 0)
-    try:
-        yield
-    finally:
-        with suppress(PermissionError):
-            os.setpgid(0, before)
-
-
-def _log_to(path: Path) -> logging.Handler:
-    """Ray's messages, tracebacks of failed trials among them, to a file in place of the terminal."""
-    logger = logging.getLogger("ray")
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.handlers = [handler]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)
-    return handler
-
-
-def _keep_token_private() -> None:
-    """Ray writes the token of its authentication readable by all; only its owner has use for it."""
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    if token.is_file() and token.stat().st_mode & 0o077:
-        token.chmod(0o600)
-
-
-def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
-    """The resources as they are. Raises `InputError` for what the cluster can never give."""
-    if not fits(resources, cluster):
-        raise InputError(
-            f"a trial wants {resources.cpus:g} CPU and {resources.gpus or 0:g} GPU, but Ray has "
-            f"{cluster.cpus:g} CPU and {cluster.gpus:g} GPU: lower --cpus-per-trial or --gpus-per-trial"
-        )
-    return resources
-
-
-def fits(resources: Resources, cluster: Cluster) -> bool:
-    """Whether a trial fits on the whole cluster as it is now."""
-    return resources.cpus <= cluster.cpus and (resources.gpus or 0.0) <= cluster.gpus
-
-
-def wait_for_nodes(
-    resources: Resources, cluster: Cluster, stop_requested: Callable[[], bool], tell: Callable[[str], None]
-) -> Cluster:
-    """What the cluster has once a trial fits on it. An autoscaler may add nodes, and adds them for what is asked alone.
-
-    tell: is given one line where there is something to wait for. Returns early when a stop is requested.
-    """
-    from ray.util.placement_group import placement_group, remove_placement_group
-
-    if fits(resources, cluster):
-        return cluster
-    wanted = {name: amount for name, amount in _bundle(resources).items() if amount}
-    text = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
-    tell(f"waiting for nodes: a trial wants {text}, but Ray has {cluster.cpus:g} CPU and {cluster.gpus:g} GPU now")
-    asked = placement_group([wanted])
-    try:
-        while not stop_requested() and not asked.wait(WAIT_SECONDS):
-            pass
-    finally:
-        remove_placement_group(asked)
-    return _cluster_now()
+from search_spaces.definition import Resources
+from sweeps.files import RunHome
+from sweeps.recorder import Recorder
+from trainables.data.arrays import Data
+from trainables.data.normalization import Normalization
+from trainables.image_classifier import Job, train_trial
 
 
 def run_trials(
@@ -178,7 +48,7 @@ def run_trials(
     source = _Source([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, _bundle(resources)),
+            tune.with_resources(trainable, bundle(resources)),
             tune_config=tune.TuneConfig(
                 search_alg=source,
                 num_samples=-1,
@@ -197,17 +67,6 @@ def run_trials(
             ),
         )
         tuner.fit()
-
-
-def slots(resources: Resources) -> int:
-    """How many trials fit on the cluster as it is now."""
-    total = ray.cluster_resources()
-    wanted = {name: amount for name, amount in _bundle(resources).items() if amount}
-    return int(min(total.get(name, 0.0) / amount for name, amount in wanted.items()))
-
-
-def _bundle(resources: Resources) -> dict[str, float]:
-    return {"CPU": resources.cpus, "GPU": resources.gpus or 0}
 
 
 def _trial_id(trial: Trial) -> str:
@@ -236,7 +95,6 @@ class Limits(Protocol):
     def max_failures(self) -> int: ...
 
 
-WAIT_SECONDS = 0.5  # for nodes, between two looks whether a stop was requested
 UNSTARTED = 5  # times that a trial's worker may die before it has begun
 
 
