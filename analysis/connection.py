@@ -70,7 +70,8 @@ def _advice(error: Exception, log: str) -> str:
     """One line of why a connection failed, and what to do. log: what Ray wrote meanwhile."""
     text = " ".join(str(error).split())
     if "AuthToken" in log or "nauthenticated" in text + log or "token" in text.lower():
-        return "the token is missing or wrong: copy the head's ~/.ray/auth_token here (mode 0600)"
+        fix = "copy the head's ~/.ray/auth_token here (mode 0600) and set RAY_AUTH_MODE=token"
+        return f"the token is missing or wrong: {fix}"
     if "ersion mismatch" in text:
         return text[:300]
     return f"{text[:200]}: on the head use --address auto; see docs/cluster.md for how to get there"

@@ -53,7 +53,7 @@ def complaints(address: str) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.AuthenticationError:
-        fix = "copy the head's ~/.ray/auth_token here (mode 0600)"
+        fix = "copy the head's ~/.ray/auth_token here (mode 0600) and set RAY_AUTH_MODE=token"
         raise InputError(f"the token is missing or wrong for the cluster at {address}: {fix}") from None
     except (ConnectionError, requests.exceptions.RequestException) as error:
         fix = "is the tunnel open (`ray dashboard cluster/cluster.yaml`), and is ray[default] installed on the head?"
