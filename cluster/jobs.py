@@ -75,7 +75,7 @@ class Jobs:
         if not address.startswith(("http://", "https://")):
             raise InputError(f"--address {address}: the dashboard's, such as {DEFAULT_ADDRESS}")
         self.address = address.rstrip("/")
-        _use_token()
+        use_token()
         try:
             from ray.job_submission import JobSubmissionClient
         except ImportError:
@@ -160,8 +160,8 @@ class Jobs:
         return job
 
 
-def _use_token() -> None:
-    """Send the token where there is one; a cluster that asks for none does not mind."""
+def use_token() -> None:
+    """Send the token where there is one; a cluster that asks for none does not mind. Before Ray is imported."""
     from cluster.node_facts import token_path
 
     if os.environ.get("RAY_AUTH_TOKEN") or token_path().is_file():

@@ -54,8 +54,9 @@ def submit(
     """
     import logging
 
-    from cluster.jobs import Jobs
+    from cluster.jobs import Jobs, use_token
 
+    use_token()  # before anything imports Ray, which reads it then
     logging.disable(logging.INFO)  # Ray's client tells of packages and sockets
     asked = [bool(words), status is not None, stop is not None, list_]
     if sum(asked) != 1:
