@@ -1,4 +1,7 @@
-"""`TrialConfig`: everything that determines a trial. Imports neither torch nor Ray."""
+"""`TrialConfig`: everything that determines a trial. Imports neither torch nor Ray.
+
+Longer than other files are: its fields are one table, and each check of them belongs beside it.
+"""
 
 from __future__ import annotations
 
