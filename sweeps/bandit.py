@@ -33,7 +33,7 @@ def propose(
     inputs, rises = history(sweep, state, stratum)
     before = donor.means[epoch - 1][sweep.metric] or 0.0
     pending = np.array([[domain.unit(values[name]) for name, domain in domains.items()] for values in chosen])
-    best = candidates[_most_hoped_for(inputs, rises, candidates, (before, float(epoch)), pending)]
+    best = candidates[most_hoped_for(inputs, rises, candidates, (before, float(epoch)), pending)]
     pairs = zip(domains.items(), best, strict=True)
     return {name: float(f"{domain.value(float(unit)):.6g}") for (name, domain), unit in pairs}
 
@@ -73,7 +73,7 @@ def _config_at(trial: TrialState, epoch: int) -> dict[str, Any]:
     return {**trial.config, **{name: value for values in changes for name, value in values.items()}}
 
 
-def _most_hoped_for(
+def most_hoped_for(
     inputs: np.ndarray, rises: np.ndarray, candidates: np.ndarray, now: tuple[float, float], pending: np.ndarray
 ) -> int:
     """The candidate with the highest upper confidence bound; what is pending counts as known to be as expected."""

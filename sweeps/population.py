@@ -8,6 +8,7 @@ line of the ledger: after a crash it has happened or it has not. Diverged and fa
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -170,8 +171,9 @@ def perturb(
 
 
 def _stream(trial: TrialState, epoch: int) -> int:
-    """A random stream for each trial and comparison, the same after a crash."""
-    return int.from_bytes(hashlib.sha256(f"{trial.key}/{epoch}".encode()).digest()[:8], "big")
+    """A random stream for each trial and comparison: the same after a crash, and where only our code's text changed."""
+    source = json.dumps([trial.trial_id, trial.config, epoch], sort_keys=True)
+    return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big")
 
 
 def next_trial(rule: Pbt, state: RunState, trials: Sequence[TrialState], running: set[str]) -> TrialState | None:

@@ -18,7 +18,7 @@ from ray import tune
 
 from analysis.run_folder import RunFolder
 from search_spaces.definition import Pbt, Sweep
-from sweeps.bandit import history, propose
+from sweeps.bandit import history, most_hoped_for
 from sweeps.execution import Settings, create_run, in_populations
 from sweeps.ledger import read_ledger
 from sweeps.plan import Plan, make_plan
@@ -241,11 +241,17 @@ def test_the_bandit_finds_the_rate_that_paid(tmp_path: Path) -> None:
     ]
     assert len(tried) == 2 * 2 * 3
     assert sum(0.001 < lr < 0.009 for lr in tried) > len(tried) / 2  # best is 0.003, the range has three decades
-    best = max(state.trials.values(), key=lambda trial: trial.means[7]["val_auc"] or 0)
-    first = propose(sweep, state, best.stratum, best, 8, [], np.random.default_rng(0))
-    assert (
-        propose(sweep, state, best.stratum, best, 8, [first], np.random.default_rng(0)) != first
-    )  # not twice the same
+
+
+def test_what_was_just_given_to_one_trial_is_hoped_for_less() -> None:
+    """Two rates paid alike and two did not: the second trial gets the one of the two that the first did not."""
+    rates = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0], 3)
+    inputs = np.column_stack([rates, np.zeros(15), np.tile([2.0, 4.0, 6.0], 5)])
+    rises = np.where(np.isin(rates, [0.25, 0.75]), 1.0, -1.0)
+    candidates, now = np.array([[0.25], [0.5], [0.75]]), (0.0, 6.0)
+    first = most_hoped_for(inputs, rises, candidates, now, np.empty((0, 1)))
+    assert first in (0, 2)
+    assert most_hoped_for(inputs, rises, candidates, now, candidates[[first] * 3]) == 2 - first
 
 
 def test_what_has_no_population_is_refused() -> None:
