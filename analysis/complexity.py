@@ -166,6 +166,8 @@ def _measure_on_data(
 ) -> None:
     import sys
 
+    from rich.markup import escape
+
     from analysis.measuring_behaviour import measure_run_on_data
     from analysis.run_folder import find_runs
     from analysis.spread import processors
@@ -178,7 +180,7 @@ def _measure_on_data(
             found = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
         push_back(run)
         for problem in found.problems:
-            console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
+            console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
         console.print(f"{found.replicates} models on their data; in {run.activations_table}", soft_wrap=True)
         problems += len(found.problems)
     if problems:

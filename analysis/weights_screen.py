@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -140,7 +141,7 @@ def progress_bar(console: Console, run: RunFolder) -> Iterator[Callable[[int, in
 def print_measured(console: Console, run: RunFolder, found: Measured, measures: Sequence[str], seconds: float) -> None:
     """What was done, and what could not be."""
     for problem in found.problems:
-        console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     if found.tensors:
         text = f"{found.tensors:,} tensors of {found.replicates} replicates measured in {seconds:.1f} s"
     else:

@@ -88,7 +88,7 @@ def measure_trials(chosen: Sequence[PlannedTrial], plan: Plan, resources: Resour
 
 
 def pack(resources: Resources, plan: Plan, gpus: float) -> Resources:
-    """`--gpus-per-trial auto` decided: the dearest trial is measured once, and as many share a GPU as its peak allows.
+    """`--gpus-per-trial auto` decided: the dearest trials are measured once; as many share a GPU as their peak allows.
 
     A whole GPU where no memory can be measured; none where there is no GPU.
     """
@@ -98,11 +98,17 @@ def pack(resources: Resources, plan: Plan, gpus: float) -> Resources:
 
     if resources.gpus is not None or not gpus:
         return Resources(resources.cpus, resources.gpus or 0.0)
-    trial = max(plan.trials or plan.examples, key=lambda trial: (trial.macs, trial.parameters))
     task = ray.remote(num_cpus=resources.cpus, num_gpus=1)(_measure)
     threads = max(1, int(resources.cpus))
-    cost = ray.get(task.remote(ray.put(plan.datasets[_key(trial)]), trial.config, threads))
-    return Resources(resources.cpus, share_of_gpu(cost.peak_memory, cost.total_memory))
+    costs = ray.get([task.remote(ray.put(plan.datasets[_key(t)]), t.config, threads) for t in dearest(plan)])
+    return Resources(resources.cpus, max(share_of_gpu(cost.peak_memory, cost.total_memory) for cost in costs))
+
+
+def dearest(plan: Plan) -> list[PlannedTrial]:
+    """What may need most of a GPU's memory: the trial with the most MACs a batch, and that with most parameters."""
+    trials = plan.trials or plan.examples
+    found = [max(trials, key=lambda t: t.macs * t.config.batch_size), max(trials, key=lambda t: t.parameters)]
+    return found[:1] if found[0] is found[1] else found
 
 
 def _measure(pair: tuple[Data, Normalization], config: TrialConfig, threads: int) -> Cost:

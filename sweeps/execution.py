@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 
 from analysis.run_folder import DEFAULT_STORAGE, RunFolder
 from analysis.staging import begun, folder_of, where
@@ -180,7 +181,7 @@ def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, con
     """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns."""
     from sweeps.mirror import Mirror
 
-    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {text}", soft_wrap=True)) as mirror:
+    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {escape(text)}", soft_wrap=True)) as mirror:
         began = time.monotonic()
         outcome = _execute(sweep, plan, folder, settings, console)
         if settings.report:

@@ -115,7 +115,7 @@ def published(
         yield view
         return
     if console is not None:
-        console.print(dashboard_line(), highlight=False, soft_wrap=True)
+        console.print(dashboard_line(), markup=False, highlight=False, soft_wrap=True)
     gauges = Gauges(state, sweep.metric, sweep.mode, _ray_gauges({"sweep": run.sweep, "run": run.run_id}))
 
     def step() -> None:

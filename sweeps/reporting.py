@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from trainables.errors import InputError
+
 if TYPE_CHECKING:
     from sweeps.execution import Outcome
 
@@ -23,6 +25,8 @@ def with_report(outcome: Outcome) -> Outcome:
         page = write_report([run], run.path / "report.html", run.path / "figures", png=False)
     except KeyboardInterrupt:
         return replace(outcome, report="left out at your Ctrl-C")
+    except InputError as error:
+        return replace(outcome, report=f"not written: {error}")
     except Exception as error:  # a figure that cannot be drawn must not cost a run its exit code
         return replace(outcome, report=f"not written ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
     return replace(outcome, report=str(page))

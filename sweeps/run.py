@@ -112,6 +112,7 @@ def run(
 ) -> None:
     """Run a sweep and end in one table: plan, train with early stopping, measure, summarise."""
     from rich.console import Console
+    from rich.markup import escape
 
     from search_spaces.find import find_sweep
     from sweeps import options
@@ -131,7 +132,7 @@ def run(
     if retry_failed and resume is None:
         raise InputError("--retry-failed goes on with a run: add --resume [RUN]")
     if not quiet:
-        console.print(f"[bold]{sweep_name}[/bold]: {sweep.question}", highlight=False)
+        console.print(f"[bold]{sweep_name}[/bold]: {escape(sweep.question)}", highlight=False)
     sys.exit(_carry_out(sweep, sweep_name, settings, resume, Before(dry_run, estimate), console))
 
 

@@ -87,6 +87,8 @@ def _watch(console: Console, folder: RunFolder) -> None:
 def _print(console: Console, folder: RunFolder) -> None:
     from datetime import datetime
 
+    from rich.markup import escape
+
     from analysis.staging import where
     from sweeps.ledger import read_ledger
     from sweeps.live import describe
@@ -97,7 +99,7 @@ def _print(console: Console, folder: RunFolder) -> None:
     about = folder.read_description()
     events = list(read_ledger(folder.ledger))
     gone = datetime.fromisoformat(events[-1]["time"]) - datetime.fromisoformat(events[0]["time"])
-    console.print(f"[bold]{about['sweep']}[/bold]: {about['question']}", highlight=False)
+    console.print(f"[bold]{about['sweep']}[/bold]: {escape(about['question'])}", highlight=False)
     console.print(describe(measure_progress(fold(events), gone.total_seconds())), highlight=False)
     if folder.trials_table.exists():
         print_summary(console, folder)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from analysis import table
@@ -106,7 +107,7 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
         console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
     if settings.reuse:
         for reason in why_not([trial for trial in plan.trials if trial.key not in known], settings.results):
-            console.print(reason, highlight=False)
+            console.print(reason, markup=False, highlight=False)
 
 
 def print_reused(console: Console, reused: Reused) -> None:
@@ -116,7 +117,7 @@ def print_reused(console: Console, reused: Reused) -> None:
     for run, count in reused.taken.items():
         console.print(f"reused {count} trials from {run}", highlight=False, soft_wrap=True)
     for reason in reused.reasons:
-        console.print(reason, highlight=False, soft_wrap=True)
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_estimate(console: Console, guess: Estimate) -> None:
@@ -163,7 +164,7 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -
             f"[yellow]note:[/yellow] {len(sweep.seeds)} replicate(s): intervals need 3 or more", highlight=False
         )
     for note in sorted({note for data, _ in plan.datasets.values() for note in data.notes}):
-        console.print(f"[yellow]note:[/yellow] {note}", highlight=False)
+        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
     console.print(f"results in {where(folder)}", highlight=False, soft_wrap=True)
 
 
@@ -184,20 +185,20 @@ def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], gu
     """The summary of a run that has ended, or how to resume it. Returns the exit code."""
     if outcome.signal is not None:
         console.print(f"interrupted; everything is in {where(outcome.run)}. To go on:", highlight=False, soft_wrap=True)
-        console.print(f"  {_resuming(command, outcome.run)}", highlight=False, soft_wrap=True)
+        console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
         _print_problems(console, outcome)
         return 128 + outcome.signal
     print_summary(console, outcome.run)
     _print_problems(console, outcome)
     if outcome.halted:
         console.print(f"[yellow]ended early:[/yellow] {outcome.halted}. To go on:", highlight=False)
-        console.print(f"  {_resuming(command, outcome.run)}", highlight=False, soft_wrap=True)
+        console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
     if outcome.state.count("failed"):
         again = _resuming(command, outcome.run, "--retry-failed")
         console.print(f"log of the failures: {outcome.run.log}; to run them again:", highlight=False, soft_wrap=True)
-        console.print(f"  {again}", highlight=False, soft_wrap=True)
+        console.print(f"  {again}", markup=False, highlight=False, soft_wrap=True)
     if outcome.report:
-        console.print(f"report: {outcome.report}", highlight=False, soft_wrap=True)
+        console.print(f"report: {outcome.report}", markup=False, highlight=False, soft_wrap=True)
     took = f"{clock(outcome.seconds)} in all"
     took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
     console.print(f"{took}; results in {where(outcome.run)}", highlight=False, soft_wrap=True)
@@ -206,7 +207,7 @@ def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], gu
 
 def _print_problems(console: Console, outcome: Outcome) -> None:
     for problem in outcome.problems:
-        console.print(f"[red]problem:[/red] {problem}", highlight=False, soft_wrap=True)
+        console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
 
 
 def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
@@ -252,4 +253,6 @@ def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         if row["status"] == "failed" and row["trial_id"] not in causes.setdefault(row["stop_reason"], []):
             causes[row["stop_reason"]].append(row["trial_id"])
     for cause, trials in causes.items():  # the traceback stands in run.log
-        console.print(f"[red]{len(trials)} failed:[/red] {cause} (for example trial {trials[0]})", highlight=False)
+        console.print(
+            f"[red]{len(trials)} failed:[/red] {escape(cause)} (for example trial {trials[0]})", highlight=False
+        )

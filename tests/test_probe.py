@@ -9,7 +9,7 @@ import pytest
 from ray import tune
 
 from search_spaces.definition import Asha, Sweep
-from sweeps.estimate import play, spread
+from sweeps.estimate import dearest, play, spread
 from sweeps.plan import make_plan
 from sweeps.tuner import larger_share
 from trainables.config import make_config
@@ -49,6 +49,19 @@ def test_as_many_trials_share_a_gpu_as_fit(peak: int, total: int, share: float) 
 )
 def test_a_trial_that_ran_out_of_a_gpus_memory_gets_a_larger_share(cause: str, had: float, gets: float | None) -> None:
     assert larger_share(cause, had) == gets
+
+
+def test_the_dearest_trials_have_the_largest_batches_and_the_most_parameters() -> None:
+    grid = {"model": tune.grid_search(["cnn", "mlp"]), "batch_size": tune.grid_search([32, 256])}
+    fixed = {"hidden_dims": (1024, 1024), "dataset": "digits", "epochs": 1}
+    plan = make_plan(Sweep("?", grid, {}, fixed, seeds=(0,), scheduler="fifo"), None, datetime(2026, 1, 1))
+    found = [trial.config for trial in dearest(plan)]
+    assert {config.model for config in found} == {"mlp"}  # 1.1 M parameters, and as many MACs an image
+    narrow = {**fixed, "hidden_dims": (64,)}
+    plan = make_plan(Sweep("?", grid, {}, narrow, seeds=(0,), scheduler="fifo"), None, datetime(2026, 1, 1))
+    first, *others = dearest(plan)
+    assert (first.config.model, first.config.batch_size) == ("cnn", 256)
+    assert all(other.parameters == max(trial.parameters for trial in plan.trials) for other in [first, *others])
 
 
 def test_a_trial_is_measured_in_seconds_of_a_whole_epoch() -> None:

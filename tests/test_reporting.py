@@ -14,7 +14,7 @@ from sweeps.execution import Outcome
 from sweeps.reporting import with_report
 from sweeps.run import allow_bare_resume, app
 from sweeps.state import RunState
-from sweeps.telling import print_outcome
+from sweeps.telling import print_failures, print_outcome
 from tests.made_results import make_run
 
 
@@ -86,3 +86,10 @@ def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) 
     code, text = told(with_report(outcome))
     assert code == 0
     assert f"report: {outcome.run.path / 'report.html'}" in text
+
+
+def test_a_cause_is_printed_as_it_is_brackets_and_all(capsys: pytest.CaptureFixture[str]) -> None:
+    cause = "RuntimeError: no [/red] of [bold] in [64, 128]"
+    rows = [{"status": "failed", "trial_id": name, "stop_reason": cause} for name in ("0001", "0001", "0002")]
+    print_failures(Console(width=140), rows)
+    assert capsys.readouterr().out.strip() == f"2 failed: {cause} (for example trial 0001)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,9 +97,11 @@ def sampling(model: nn.Module) -> Iterator[None]:
 
 def random_layers(model: nn.Module) -> list[nn.Module]:
     """The modules that draw random numbers in training: ours, torch's dropout above rate 0, RReLU, stochastic depth."""
-    from torchvision.ops import StochasticDepth
+    kinds: tuple[type[nn.Module], ...] = (RandomLayer, nn.modules.dropout._DropoutNd, nn.RReLU)
+    if "torchvision" in sys.modules:  # else no model has its layer, and importing it takes a second
+        from torchvision.ops import StochasticDepth
 
-    kinds = (RandomLayer, nn.modules.dropout._DropoutNd, nn.RReLU, StochasticDepth)
+        kinds = (*kinds, StochasticDepth)
     return [module for module in model.modules() if isinstance(module, kinds) and getattr(module, "p", 1) > 0]
 
 
