@@ -68,7 +68,7 @@ def test_an_interrupted_run_has_none(outcome: Outcome) -> None:
 def test_a_run_without_any_trial_says_why(tmp_path: Path) -> None:
     empty = RunFolder(tmp_path / "made" / "empty")
     found = with_report(Outcome(empty, RunState(), None, 1.0))
-    assert found.report.startswith("not written (")
+    assert found.report.startswith("not written: ")
 
 
 @pytest.mark.parametrize(("words", "expected"), [([], True), (["--no-report"], False)])
