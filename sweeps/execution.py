@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -177,20 +178,29 @@ def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedT
     return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]
 
 
-def execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
-    """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns."""
+def execute(
+    sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console,
+    start: Callable[[], None] | None = None,
+) -> Outcome:  # fmt: skip
+    """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns.
+
+    start: waits for a Ray that is being started (see `sweeps.ahead`); None: it is started here.
+    """
     from sweeps.mirror import Mirror
 
     with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {escape(text)}", soft_wrap=True)) as mirror:
         began = time.monotonic()
-        outcome = _execute(sweep, plan, folder, settings, console)
+        outcome = _execute(sweep, plan, folder, settings, console, start)
         if settings.report:
             outcome = with_report(outcome)
         outcome = replace(outcome, seconds=time.monotonic() - began)
     return replace(outcome, problems=(*outcome.problems, *mirror.problems))
 
 
-def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console) -> Outcome:
+def _execute(
+    sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console,
+    start: Callable[[], None] | None,
+) -> Outcome:  # fmt: skip
     from sweeps.estimate import pack
     from sweeps.files import home_for
     from sweeps.finish import Spread, finish
@@ -200,7 +210,7 @@ def _execute(sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, co
     began = time.monotonic()
     about = folder.read_description()
     state = fold(read_ledger(folder.ledger))
-    session = ray_session(settings.address, folder.log)
+    session = ray_session(settings.address, folder.log, start)
     with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
         if home and not settings.quiet:
             console.print(f"nodes that do not see {folder.path.absolute()} send their files home", soft_wrap=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,13 @@ class Cluster:
 
 
 @contextmanager
-def ray_session(address: str | None, log: Path) -> Iterator[Cluster]:
-    """A Ray of our own on this machine, or the one at an address; shut down at the end. Ray's messages go to `log`."""
+def ray_session(address: str | None, log: Path, start: Callable[[], None] | None = None) -> Iterator[Cluster]:
+    """A Ray of our own on this machine, or the one at an address; shut down at the end. Ray's messages go to `log`.
+
+    start: what to call in place of `start_ray`, where one is being started already.
+    """
     if address is None:
-        _start_ray()
+        (start or start_ray)()
     else:
         join(address)
     _keep_token_private()
@@ -65,30 +70,30 @@ def _cluster_now() -> Cluster:
     return Cluster(total.get("CPU", 0), total.get("GPU", 0))
 
 
-def _start_ray() -> None:
+def start_ray() -> None:
     """A Ray of our own. Raises `InputError`."""
     quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns before it reads that
     try:
-        with _own_process_group():
+        with _own_process_groups():
             ray.init(address="local", **quiet, configure_logging=True)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise InputError(f"Ray cannot be started on this machine: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager
-def _own_process_group() -> Iterator[None]:
-    """Ray's processes, started in it, are in another process group than we are.
+def _own_process_groups() -> Iterator[None]:
+    """Ray's processes, started in it, are in other process groups than we are.
 
     Ctrl-C and `timeout` signal a whole group: Ray's control store would end at once, and we could not end in order.
     """
-    before = os.getpgrp()
-    with suppress(PermissionError):  # the leader of a session cannot change its group: then all stay in one
-        os.setpgid(0, 0)
+    services: Any = import_module("ray._private.services")  # Ray offers no way to say it
+    plain = services.ConsolePopen
+    services.ConsolePopen = partial(plain, process_group=0)
     try:
         yield
     finally:
-        with suppress(PermissionError):
-            os.setpgid(0, before)
+        services.ConsolePopen = plain
 
 
 def _log_to(path: Path) -> logging.Handler:

@@ -12,6 +12,8 @@ from analysis.command_line import new_app, start
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from search_spaces.definition import Sweep
@@ -116,6 +118,7 @@ def run(
 
     from search_spaces.find import find_sweep
     from sweeps import options
+    from sweeps.ahead import Ahead
     from sweeps.execution import Settings
 
     console = Console()
@@ -133,7 +136,12 @@ def run(
         raise InputError("--retry-failed goes on with a run: add --resume [RUN]")
     if not quiet:
         console.print(f"[bold]{sweep_name}[/bold]: {escape(sweep.question)}", highlight=False)
-    sys.exit(_carry_out(sweep, sweep_name, settings, resume, Before(dry_run, estimate), console))
+    before = Before(dry_run, estimate)
+    if dry_run or estimate or address:  # a probe beside Ray's start would be too slow
+        sys.exit(_carry_out(sweep, sweep_name, settings, resume, before, console))
+    with Ahead() as ahead:
+        code = _carry_out(sweep, sweep_name, settings, resume, before, console, ahead.wait)
+    sys.exit(code)
 
 
 class Before(NamedTuple):
@@ -144,9 +152,10 @@ class Before(NamedTuple):
 
 
 def _carry_out(
-    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, before: Before, console: Console
-) -> int:
-    """Plan, show or run, and print what came of it. Returns the exit code."""
+    sweep: Sweep, sweep_name: str, settings: Settings, resume: str | None, before: Before, console: Console,
+    start: Callable[[], None] | None = None,
+) -> int:  # fmt: skip
+    """Plan, show or run, and print what came of it. Returns the exit code. start: as `execution.execute` has it."""
     from datetime import datetime
 
     from analysis.run_folder import find_run
@@ -180,7 +189,7 @@ def _carry_out(
         telling.print_reused(console, take_finished(folder, plan.trials, settings.storage))
     if not settings.quiet:
         telling.print_start(console, sweep, plan, folder)
-    outcome = execution.execute(sweep, plan, folder, settings, console)
+    outcome = execution.execute(sweep, plan, folder, settings, console, start)
     return telling.print_outcome(console, outcome, sys.argv, guess)
 
 
