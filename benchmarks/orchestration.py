@@ -116,8 +116,9 @@ def trivial_rate(folder: Path) -> float:
     import sweeps.tuner
     from benchmarks.orchestration_rivals import report_once
     from search_spaces.definition import Sweep
-    from sweeps.execution import Settings, run
+    from sweeps.execution import run
     from sweeps.ledger import read_ledger
+    from sweeps.settings import Settings
 
     sweeps.tuner.train_trial = report_once
     rates = [0.001 + 0.00001 * number for number in range(TRIVIAL + WARM)]

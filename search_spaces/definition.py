@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from trainables.errors import InputError, unknown_name
+
+METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -102,3 +106,9 @@ class Sweep:
     def compared(self) -> tuple[str, ...]:
         """The scientific fields, those of the cases among them."""
         return tuple(dict.fromkeys((*self.scientific, *(name for case in self.cases for name in case))))
+
+
+def check_metric(metric: str) -> None:
+    """Only a validation metric may steer."""
+    if metric not in METRICS:
+        raise InputError(unknown_name("metric", metric, METRICS) + "; nothing is ever selected by train or test")

@@ -20,7 +20,7 @@ from sweeps.recorder import make_judge
 from trainables.image_classifier import data_key
 
 if TYPE_CHECKING:
-    from sweeps.execution import Settings
+    from sweeps.settings import Settings
     from trainables.config import TrialConfig
     from trainables.data.arrays import Data
     from trainables.data.normalization import Normalization

@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 
-from analysis.run_folder import DEFAULT_STORAGE, RunFolder
-from analysis.staging import begun, folder_of, where
+from analysis.run_folder import RunFolder
+from analysis.staging import begun, where
 from search_spaces.definition import Optuna, Pbt, Sweep
 from sweeps.description import describe_run
 from sweeps.gauges import published
@@ -26,6 +25,7 @@ from sweeps.plan import Plan, PlannedTrial, make_plan, with_ids
 from sweeps.recorder import Recorder
 from sweeps.reporting import with_report
 from sweeps.reuse import check_reuse, take_finished
+from sweeps.settings import Settings
 from sweeps.state import RunState, fold
 from trainables.atomic_files import write_atomically
 from trainables.config import make_config
@@ -34,30 +34,6 @@ from trainables.image_classifier import Job
 
 if TYPE_CHECKING:
     from sweeps.tuner import Propose
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How and where a sweep is run; what it asks stands in the `Sweep`."""
-
-    data_root: Path | None = None
-    storage: Path | str = DEFAULT_STORAGE  # a folder, or a URI
-    name: str | None = None  # the run's id; None: made from the time
-    max_concurrent: int | None = None
-    max_failures: int = 1  # times a failed trial is tried again
-    address: str | None = None  # of a Ray cluster; None: this machine
-    reuse: bool = False  # take finished trials with the same key from earlier runs in the storage
-    retry_failed: bool = False  # on a resume, trials that failed are tried again
-    time_budget: float | None = None  # seconds after which the run ends, to be resumed
-    max_errors: int | None = None  # failed trials at which the run ends
-    quiet: bool = False
-    measure: bool = True  # the trained weights, and draw each trial's curves
-    report: bool = True  # write report.html and figures/ at the end
-
-    @property
-    def results(self) -> Path:
-        """The folder on this machine that the driver writes to."""
-        return folder_of(self.storage)
 
 
 @dataclass(frozen=True)

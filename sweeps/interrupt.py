@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweeps.execution import Settings
+    from sweeps.settings import Settings
     from sweeps.state import RunState
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -8,9 +8,18 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from search_spaces.definition import Asha, Median, Optuna, Pbt, Resources, Scheduler, Searcher, Sweep
+from search_spaces.definition import (
+    Asha,
+    Median,
+    Optuna,
+    Pbt,
+    Resources,
+    Scheduler,
+    Searcher,
+    Sweep,
+    check_metric,
+)  # fmt: skip
 from sweeps.overrides import override
-from sweeps.plan import check_metric
 from trainables.errors import InputError, unknown_name
 
 SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from search_spaces.definition import Asha, Median, Optuna, Pbt, Sweep
+from search_spaces.definition import Asha, Median, Optuna, Pbt, Sweep, check_metric
 from sweeps.asha import bracket_weights, next_bracket
 from sweeps.expansion import check_roles, config_of, expand, scientific_rows
 from sweeps.names import two_words
@@ -22,8 +22,6 @@ from trainables.data.normalization import Normalization, normalization_of
 from trainables.errors import InputError, unknown_name
 from trainables.image_classifier import DataKey, data_key
 from trainables.weights import weights_digest
-
-METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
 
 
 @dataclass(frozen=True)
@@ -175,12 +173,6 @@ def settle(sweep: Sweep, address: str | None, about: Mapping[str, Any]) -> Sweep
         few = len(expand(sweep)) * sweep.resources.cpus < (os.cpu_count() or 1) and address is None
         known = "apart" if few and len(sweep.seeds) > 1 and not isinstance(sweep.searcher, Optuna) else "together"
     return replace(sweep, replicates=known)
-
-
-def check_metric(metric: str) -> None:
-    """Only a validation metric may steer."""
-    if metric not in METRICS:
-        raise InputError(unknown_name("metric", metric, METRICS) + "; nothing is ever selected by train or test")
 
 
 def load_datasets(configs: Sequence[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search_spaces.definition import Sweep
-    from sweeps.execution import Settings
+    from sweeps.settings import Settings
 
 app = new_app()
 EXAMPLES = """
@@ -119,7 +119,7 @@ def run(
     from search_spaces.find import find_sweep
     from sweeps import options
     from sweeps.ahead import Ahead
-    from sweeps.execution import Settings
+    from sweeps.settings import Settings
 
     console = Console()
     sweep_name, sweep = find_sweep(name)

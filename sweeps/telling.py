@@ -22,9 +22,10 @@ from trainables.config import TrialConfig
 if TYPE_CHECKING:
     from search_spaces.definition import Sweep
     from sweeps.estimate import Estimate
-    from sweeps.execution import Outcome, Resumed, Settings
+    from sweeps.execution import Outcome, Resumed
     from sweeps.plan import Plan
     from sweeps.reuse import Reused
+    from sweeps.settings import Settings
 
 COMPLEXITY = ("lmc", "sample_entropy")
 

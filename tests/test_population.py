@@ -19,12 +19,13 @@ from ray import tune
 from analysis.run_folder import RunFolder
 from search_spaces.definition import Pbt, Sweep
 from sweeps.bandit import history, most_hoped_for
-from sweeps.execution import Settings, create_run, in_populations
+from sweeps.execution import create_run, in_populations
 from sweeps.ledger import read_ledger
 from sweeps.plan import Plan, make_plan
 from sweeps.population import Range, perturb
 from sweeps.recorder import Recorder
 from sweeps.rows import trial_rows
+from sweeps.settings import Settings
 from sweeps.state import RunState, fold
 from tests.short_training import digits
 from trainables.checkpoint import take_over

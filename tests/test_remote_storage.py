@@ -28,11 +28,12 @@ from analysis.staging import folder_of, pull, push_back, remote_of, where
 from cluster.start import has_begun
 from search_spaces.definition import Sweep
 from sweeps import mirror
-from sweeps.execution import Settings, create_run, resume_run
+from sweeps.execution import create_run, resume_run
 from sweeps.ledger import Ledger, read_ledger
 from sweeps.mirror import Mirror, Upload
 from sweeps.plan import make_plan
 from sweeps.reuse import take_finished
+from sweeps.settings import Settings
 from sweeps.state import fold
 from tests.conftest import ROOT
 from tests.test_sweep import VOLATILE

@@ -12,11 +12,12 @@ from ray import tune
 from analysis import table
 from analysis.run_folder import RunFolder
 from search_spaces.definition import Sweep
-from sweeps.execution import Settings, create_run, resume_run
+from sweeps.execution import create_run, resume_run
 from sweeps.finish import forget
 from sweeps.ledger import Ledger, read_ledger
 from sweeps.plan import make_plan
 from sweeps.reuse import take_finished
+from sweeps.settings import Settings
 from sweeps.state import RunState, fold
 
 NOW = datetime(2026, 1, 1)
