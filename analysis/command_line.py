@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 import typer
 
 from trainables.errors import InputError
 
 
-def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> None:
-    """Run a Typer app as a program."""
-    guard(lambda: app(args=list(sys.argv[1:] if arguments is None else arguments)))
+def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a Typer app as a program, and end the process."""
+    try:
+        guard(lambda: app(args=list(sys.argv[1:] if arguments is None else arguments)))
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        _leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End as Python does, but free no object one by one: where torch was imported that takes a second."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    with suppress(BrokenPipeError, ValueError):  # who read our output has gone, or it was closed for that
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def guard(action: Callable[[], None]) -> None:

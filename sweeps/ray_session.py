@@ -25,6 +25,7 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_prestart_worker_first_driver": "0",  # Tune's trials get an environment of their own, and so other workers
 }
 os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})  # before Ray reads them
 
