@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
-from types import TracebackType
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Any
+
+import psutil
+
+from sweeps.interrupt import SIGNALS
 
 
 class Ahead:
-    """While it is entered, a Ray of our own starts in a thread; `wait` is for whoever needs it."""
+    """While it is entered, a Ray of our own starts in a thread; `wait` is for whoever needs it.
+
+    Until then a signal ends the process at once: no trial has begun, and Ray's processes end with ours.
+    """
 
     def __init__(self) -> None:
         self._started, self._over = threading.Event(), threading.Event()
         self._error: BaseException | None = None
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Ahead:
         import sweeps.ray_session  # noqa: F401  here, not in the thread: two threads that import can meet half a module
 
+        self._handlers = {number: signal.signal(number, _leave) for number in SIGNALS}
         threading.Thread(target=self._start, name="ray's start", daemon=True).start()
         return self
 
@@ -25,12 +38,19 @@ class Ahead:
         self._started.wait()
         ray.shutdown()
         self._over.set()
+        self._give_back_signals()
 
     def wait(self) -> None:
         """Returns once Ray runs. Raises `InputError` where it cannot be started."""
         self._started.wait()
+        self._give_back_signals()
         if self._error is not None:
             raise self._error
+
+    def _give_back_signals(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
 
     def _start(self) -> None:
         from sweeps.ray_session import start_ray
@@ -41,3 +61,11 @@ class Ahead:
             self._error = error
         self._started.set()
         self._over.wait()  # Linux kills Ray's processes when the thread ends that started them
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"\ninterrupted before the first trial: nothing is lost, start it again\n")
+    for process in psutil.Process().children(recursive=True):  # Ray's agents outlive a raylet that dies of our death
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(128 + number)
