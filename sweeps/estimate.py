@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 PROBED = 4  # trials that are measured, from the cheapest to the dearest
 PLAYS = 30
 PLAYED_EPOCHS = 200_000  # in all plays at most
-FINISHING = 1.5  # CPU seconds of a trial's complexity, statistics and figures
+DRAWING = 0.5  # CPU seconds of a trial's statistics and figures
+WEIGHING = 1.7e-6  # CPU seconds of the complexity of one weight of one replicate: 19 s for a ResNet-18
+REPORT = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,15 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
             costs = measure_trials(chosen, plan, resources, slots)
             longest = max(cost.seconds for cost in costs.values())
             starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
-    starting = 2 * max(starting, 1.0)  # the measuring of weights starts workers of its own
-    return play(sweep, plan, costs, slots, cluster.cpus, starting)
+    starting = max(starting, 1.0)
+    return play(sweep, plan, costs, slots, starting + finishing(sweep, plan, settings, cluster.cpus, starting))
+
+
+def finishing(sweep: Sweep, plan: Plan, settings: Settings, cpus: float, starting: float) -> float:
+    """Seconds of what follows the training: weights measured by workers that start for it, curves, the report."""
+    trials = list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
+    work = sum(DRAWING + WEIGHING * trial.parameters * len(trial.config.seeds) for trial in trials)
+    return (starting + work / max(cpus, 1)) * settings.measure + REPORT * settings.report
 
 
 def spread(trials: Sequence[PlannedTrial], count: int) -> list[PlannedTrial]:
@@ -121,13 +130,12 @@ def _key(trial: PlannedTrial) -> tuple[str, int | None, int | None, str]:
     return data_key(trial.config)
 
 
-def play(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, cpus: float, starting: float) -> Estimate:
-    """The run's wall time in many plays."""
+def play(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
+    """The run's wall time in many plays; rest: seconds of all that is not training."""
     trials = list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
     seconds = [epoch_seconds(trial, plan, costs) for trial in trials]
     epochs = sum(trial.config.epochs for trial in trials)
     plays = max(3, min(PLAYS, PLAYED_EPOCHS // max(epochs, 1)))
-    rest = starting + FINISHING * len(trials) / max(cpus, 1)
     rng = np.random.default_rng(0)
     found = np.array([_play_once(sweep, trials, seconds, slots, plan.epochs, rng) for _ in range(plays)])
     ratios = [max(cost.epoch_seconds) / min(cost.epoch_seconds) for cost in costs.values()]

@@ -9,8 +9,9 @@ import pytest
 from ray import tune
 
 from search_spaces.definition import Asha, Sweep
-from sweeps.estimate import dearest, play, spread
+from sweeps.estimate import DRAWING, REPORT, WEIGHING, dearest, finishing, play, spread
 from sweeps.plan import make_plan
+from sweeps.settings import Settings
 from sweeps.tuner import larger_share
 from trainables.config import make_config
 from trainables.data.datasets import load
@@ -75,7 +76,7 @@ def test_a_trial_is_measured_in_seconds_of_a_whole_epoch() -> None:
 def test_without_early_stopping_the_estimate_is_the_sum_over_the_slots() -> None:
     plan = make_plan(SWEEP, None, datetime(2026, 1, 1))
     costs = {trial.key: Cost((2.0, 2.0), 0, 0, 1.0) for trial in spread(plan.trials, 2)}
-    one, two = (play(SWEEP, plan, costs, slots, 10**9, 0.0) for slots in (1, 2))
+    one, two = (play(SWEEP, plan, costs, slots, 0.0) for slots in (1, 2))
     assert one.seconds == pytest.approx(10 * 9 * 2)
     assert two.seconds == pytest.approx(10 * 9 * 2 / 2)
     assert one.low < one.seconds < one.high
@@ -85,5 +86,14 @@ def test_early_stopping_is_played_with_the_sweeps_own_rule() -> None:
     sweep = replace(SWEEP, scheduler=Asha(1, 3))
     plan = make_plan(sweep, None, datetime(2026, 1, 1))
     costs = {trial.key: Cost((2.0, 2.0), 0, 0, 1.0) for trial in spread(plan.trials, 2)}
-    found = play(sweep, plan, costs, 1, 10**9, 0.0)
+    found = play(sweep, plan, costs, 1, 0.0)
     assert 10 * 2 < found.seconds < 10 * 9 * 2 * 0.8
+
+
+def test_what_is_left_out_takes_no_time() -> None:
+    plan = make_plan(SWEEP, None, datetime(2026, 1, 1))
+    weights = sum(trial.parameters for trial in plan.trials)
+    whole = 3.0 + (10 * DRAWING + weights * WEIGHING) / 2 + REPORT
+    assert finishing(SWEEP, plan, Settings(), 2, 3.0) == pytest.approx(whole)
+    assert finishing(SWEEP, plan, Settings(report=False), 2, 3.0) == pytest.approx(whole - REPORT)
+    assert finishing(SWEEP, plan, Settings(measure=False), 2, 3.0) == REPORT
