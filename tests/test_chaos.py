@@ -45,7 +45,7 @@ FIFO = Case(("--set", "activation=relu,tanh,gelu,elu", "--set", "lr=0.01,0.001",
 RULE = ("--scheduler", "asha", "--grace", str(GRACE), "--reduction", str(REDUCTION), "--stratify", "none")
 GRID = ("--set", "activation=relu,tanh,gelu", "--set", "lr=0.01,0.0003,0.003,0.001")
 ASHA_ALONE = Case((*GRID, *RULE, "--max-concurrent", "1"), 12, 12, 5, 15)
-ASHA = Case((*GRID, *RULE), 12, 12, 2, 8)
+ASHA = Case((*GRID, *RULE), 12, 12, 5, 15)
 PBT = Case((*POPULATION, "--scheduler", "pbt", "--interval", "3"), 8, 12, 2, 4)
 
 
