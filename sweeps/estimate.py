@@ -67,14 +67,19 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
             longest = max(cost.seconds for cost in costs.values())
             starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
     starting = max(starting, 1.0)
-    return play(sweep, plan, costs, slots, starting + finishing(sweep, plan, settings, cluster.cpus, starting))
+    return play(sweep, plan, costs, slots, starting + finishing(plan, settings, cluster.cpus, starting))
 
 
-def finishing(sweep: Sweep, plan: Plan, settings: Settings, cpus: float, starting: float) -> float:
+def finishing(plan: Plan, settings: Settings, cpus: float, starting: float) -> float:
     """Seconds of what follows the training: weights measured by workers that start for it, curves, the report."""
-    trials = list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
+    trials = _all_trials(plan)
     work = sum(DRAWING + WEIGHING * trial.parameters * len(trial.config.seeds) for trial in trials)
     return (starting + work / max(cpus, 1)) * settings.measure + REPORT * settings.report
+
+
+def _all_trials(plan: Plan) -> list[PlannedTrial]:
+    """The plan's trials; where a searcher makes them, as many as it will, like the plan's examples."""
+    return list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
 
 
 def spread(trials: Sequence[PlannedTrial], count: int) -> list[PlannedTrial]:
@@ -132,7 +137,7 @@ def _key(trial: PlannedTrial) -> tuple[str, int | None, int | None, str]:
 
 def play(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
     """The run's wall time in many plays; rest: seconds of all that is not training."""
-    trials = list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
+    trials = _all_trials(plan)
     seconds = [epoch_seconds(trial, plan, costs) for trial in trials]
     epochs = sum(trial.config.epochs for trial in trials)
     plays = max(3, min(PLAYS, PLAYED_EPOCHS // max(epochs, 1)))

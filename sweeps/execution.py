@@ -160,7 +160,7 @@ def execute(
 ) -> Outcome:  # fmt: skip
     """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns.
 
-    start: waits for a Ray that is being started (see `sweeps.ahead`); None: it is started here.
+    start: waits for a Ray that is being started (see `sweeps.early_ray`); None: it is started here.
     """
     from sweeps.mirror import Mirror
 

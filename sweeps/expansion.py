@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from search_spaces.definition import Sweep
-from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of, registry
+from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of
 from trainables.errors import InputError, unknown_name
+from trainables.registries import registry
 
 DRAW_SEED = 0  # of the random nuisance domains
 Setting = dict[str, Any]

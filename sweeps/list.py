@@ -46,7 +46,7 @@ def _datasets() -> Rows:
 
 def _registry(field: str) -> Callable[[], Rows]:
     def rows() -> Rows:
-        from trainables.config import registry
+        from trainables.registries import registry
 
         return [{field: name, "what": _first_line(entry)} for name, entry in registry(field).items()]
 

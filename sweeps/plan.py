@@ -15,12 +15,13 @@ from sweeps.expansion import check_roles, config_of, expand, scientific_rows
 from sweeps.names import two_words
 from sweeps.population import check_population, population_fields
 from trainables.code_digest import code_digest
-from trainables.config import TrialConfig, trial_key
+from trainables.config import TrialConfig
 from trainables.data.arrays import Data
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
 from trainables.errors import InputError, unknown_name
 from trainables.image_classifier import DataKey, data_key
+from trainables.trial_key import trial_key
 from trainables.weights import weights_digest
 
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-QUIET = {
+ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0, the only way to keep Tune from printing
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # its CSV, JSON and TensorBoard files: ours are the ledger and tables
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours
@@ -27,7 +27,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_prestart_worker_first_driver": "0",  # Tune's trials get an environment of their own, and so other workers
 }
-os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})  # before Ray reads them
+os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})  # before Ray reads them
 
 import ray  # noqa: E402
 

@@ -118,7 +118,7 @@ def run(
 
     from search_spaces.find import find_sweep
     from sweeps import options
-    from sweeps.ahead import Ahead
+    from sweeps.early_ray import EarlyRay
     from sweeps.settings import Settings
 
     console = Console()
@@ -139,8 +139,8 @@ def run(
     before = Before(dry_run, estimate)
     if dry_run or estimate or address:  # a probe beside Ray's start would be too slow
         sys.exit(_carry_out(sweep, sweep_name, settings, resume, before, console))
-    with Ahead() as ahead:
-        code = _carry_out(sweep, sweep_name, settings, resume, before, console, ahead.wait)
+    with EarlyRay() as early:
+        code = _carry_out(sweep, sweep_name, settings, resume, before, console, early.wait)
     sys.exit(code)
 
 

@@ -73,3 +73,27 @@ def test_lists_are_one_json_document() -> None:
     assert len(lists["activations"]) >= 20
     assert all(row["question"] for row in lists["sweeps"])
     assert np.all([row["licence"] for row in lists["datasets"]])
+
+
+ENDING = """
+import atexit, sys, threading, typer
+from analysis.command_line import start
+app = typer.Typer()
+
+@app.command()
+def main(code: int) -> None:
+    atexit.register(print, "at exit")
+    threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
+    print("command")
+    sys.exit(code)
+
+start(app)
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_ends_as_python_does(code: int) -> None:
+    """It skips the freeing of objects, and nothing else: threads, exit functions, what is still to be written."""
+    ended = subprocess.run([sys.executable, "-c", ENDING, str(code)], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == code, ended.stderr
+    assert ended.stdout.split("\n") == ["command", "thread", "at exit", ""]

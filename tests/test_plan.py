@@ -11,8 +11,9 @@ from search_spaces.definition import Asha, Sweep
 from search_spaces.find import find_sweep, sweep_names
 from sweeps.overrides import override, parse_assignment, parse_seeds
 from sweeps.plan import choose_strata, expand, make_plan
-from trainables.config import TrialConfig, make_config, trial_key
+from trainables.config import TrialConfig, make_config
 from trainables.errors import InputError
+from trainables.trial_key import trial_key
 
 TWO = Sweep(
     question="?",

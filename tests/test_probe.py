@@ -94,6 +94,6 @@ def test_what_is_left_out_takes_no_time() -> None:
     plan = make_plan(SWEEP, None, datetime(2026, 1, 1))
     weights = sum(trial.parameters for trial in plan.trials)
     whole = 3.0 + (10 * DRAWING + weights * WEIGHING) / 2 + REPORT
-    assert finishing(SWEEP, plan, Settings(), 2, 3.0) == pytest.approx(whole)
-    assert finishing(SWEEP, plan, Settings(report=False), 2, 3.0) == pytest.approx(whole - REPORT)
-    assert finishing(SWEEP, plan, Settings(measure=False), 2, 3.0) == REPORT
+    assert finishing(plan, Settings(), 2, 3.0) == pytest.approx(whole)
+    assert finishing(plan, Settings(report=False), 2, 3.0) == pytest.approx(whole - REPORT)
+    assert finishing(plan, Settings(measure=False), 2, 3.0) == REPORT

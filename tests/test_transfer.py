@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tests.short_training import digits, go_on, started
 from trainables.checkpoint import save_weights
-from trainables.config import TrialConfig, config_json, make_config, trial_key
+from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
 from trainables.model_size import model_size
@@ -25,6 +25,7 @@ from trainables.models import MODELS, build_model
 from trainables.optimizers import make_optimizer
 from trainables.training import copy_weights
 from trainables.transfer import freeze, load_backbone, parameter_groups, stages_of
+from trainables.trial_key import config_json, trial_key
 from trainables.weights import find_weights, read_state_dict, read_weights, weights_digest
 
 NAMES_3D = ("cnn3d", "one_conv3d", "resnet18_3d", "resnet50_3d")

@@ -15,12 +15,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from trainables.atomic_files import write_atomically
-from trainables.config import TrialConfig, config_json
+from trainables.config import TrialConfig
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.evaluation import Quality
 from trainables.training import EpochMetrics, TrainingState, start
+from trainables.trial_key import config_json
 
 # config fields of which a new value takes effect on training that goes on: numbers that no weight's shape follows from
 CHANGEABLE = (

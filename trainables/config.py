@@ -1,12 +1,7 @@
-"""`TrialConfig`: everything that determines a trial. Imports neither torch nor Ray.
-
-Longer than other files are: its fields are one table, and each check of them belongs beside it.
-"""
+"""`TrialConfig`: everything that determines a trial. Imports neither torch nor Ray."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,24 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trainables.errors import InputError, unknown_name
-
-# field -> the table that lists what it may be; imported when a value is checked, so that this file stays light
-REGISTRIES: dict[str, str] = {
-    "model": "trainables.models:MODELS",
-    "activation": "trainables.activations:ACTIVATIONS",
-    "stochastic": "trainables.stochastic_layers:STOCHASTIC_LAYERS",
-    "optimizer": "trainables.optimizers:OPTIMIZERS",
-    "schedule": "trainables.schedules:SCHEDULES",
-    "loss": "trainables.losses:LOSSES",
-    "normalization": "trainables.data.normalization:NORMALIZATIONS",
-}
-
-
-def registry(field: str) -> Mapping[str, Any]:
-    """The table of names that a config field may hold."""
-    module, name = REGISTRIES[field].split(":")
-    table: Mapping[str, Any] = getattr(import_module(module), name)
-    return table
+from trainables.registries import REGISTRIES, registry
 
 
 def _field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
@@ -311,19 +289,3 @@ def _one_line(error: ValidationError) -> str:
         text = item["msg"].removeprefix("Value error, ")
         parts.append(f"{where}={item['input']!r}: {text}" if where and not text.startswith("unknown") else text)
     return "; ".join(dict.fromkeys(parts))
-
-
-def config_json(config: TrialConfig) -> str:
-    """The config as canonical JSON: sorted keys, no spaces; what `trial_key` hashes."""
-    return json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-
-def trial_key(config: TrialConfig, data_digest: str, code_digest: str, weights_digest: str = "") -> str:
-    """The trial's identity across runs: 12 hexadecimal digits of SHA-256 over config, data and training code.
-
-    The digest of pretrained weights stands for their place: the same file elsewhere is the same trial.
-    """
-    if weights_digest:
-        config = config.model_copy(update={"weights": weights_digest})
-    text = "\n".join((config_json(config), data_digest, code_digest))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from trainables.config import TrialConfig, make_config, registry
+from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
 from trainables.models import build_model
+from trainables.registries import registry
 from trainables.transfer import freeze
 
 

@@ -13,19 +13,19 @@ from tests.conftest import ROOT
 
 PLANNING = """
 import os, psutil, time
-from sweeps.ahead import Ahead
-with Ahead() as ahead:
-    ahead._started.wait()  # not `wait`: the plan is not ready yet
+from sweeps.early_ray import EarlyRay
+with EarlyRay() as early:
+    early.started.wait()  # not `wait`: the plan is not ready yet
     print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
     time.sleep(120)
 """
 WHOLE = """
 import os, signal
-from sweeps.ahead import Ahead
+from sweeps.early_ray import EarlyRay
 from sweeps.ray_session import ray
 before = signal.getsignal(signal.SIGINT)
-with Ahead() as ahead:
-    ahead.wait()
+with EarlyRay() as early:
+    early.wait()
     assert signal.getsignal(signal.SIGINT) is before
     group = ray.get(ray.remote(lambda: os.getpgid(0)).remote())
     assert group != os.getpgid(0)

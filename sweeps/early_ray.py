@@ -14,18 +14,18 @@ import psutil
 from sweeps.interrupt import SIGNALS
 
 
-class Ahead:
+class EarlyRay:
     """While it is entered, a Ray of our own starts in a thread; `wait` is for whoever needs it.
 
     Until then a signal ends the process at once: no trial has begun, and Ray's processes end with ours.
     """
 
     def __init__(self) -> None:
-        self._started, self._over = threading.Event(), threading.Event()
+        self.started, self._over = threading.Event(), threading.Event()
         self._error: BaseException | None = None
         self._handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> EarlyRay:
         import sweeps.ray_session  # noqa: F401  here, not in the thread: two threads that import can meet half a module
 
         self._handlers = {number: signal.signal(number, _leave) for number in SIGNALS}
@@ -35,14 +35,14 @@ class Ahead:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         from sweeps.ray_session import ray
 
-        self._started.wait()
+        self.started.wait()
         ray.shutdown()
         self._over.set()
         self._give_back_signals()
 
     def wait(self) -> None:
         """Returns once Ray runs. Raises `InputError` where it cannot be started."""
-        self._started.wait()
+        self.started.wait()
         self._give_back_signals()
         if self._error is not None:
             raise self._error
@@ -59,7 +59,7 @@ class Ahead:
             start_ray()
         except BaseException as error:  # raised by `wait`, where somebody sees it
             self._error = error
-        self._started.set()
+        self.started.set()
         self._over.wait()  # Linux kills Ray's processes when the thread ends that started them
 
 
