@@ -41,11 +41,11 @@ def compare(
 
     from rich.console import Console
 
-    from analysis import comparison
-    from analysis.comparison_importance import importances
-    from analysis.comparison_measures import associate_models, associate_parts
-    from analysis.results import load, with_stopped
-    from analysis.run_folder import find_runs
+    from analysis.comparison import standings as comparison
+    from analysis.comparison.correlations import associate_models, associate_parts
+    from analysis.comparison.importance import importances
+    from analysis.comparison.results import load, with_stopped
+    from analysis.runs.find import find_runs
 
     everything = load(find_runs(runs, storage), metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def compare(
     models = associate_models(everything, held)
     parts = associate_parts(everything, (everything.metric, "gap_acc"), held)
     if json_:
-        from analysis.comparison_words import answers
+        from analysis.comparison.sentences import answers
 
         document = {
             "runs": [str(run.path) for run in results.runs],
@@ -73,7 +73,7 @@ def compare(
         }
         print(json.dumps(comparison.as_document(document)))
         return
-    from analysis.comparison_screen import print_comparison
+    from analysis.comparison.terminal import print_comparison
 
     print_comparison(Console(), results, found, important, models, parts)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from analysis.measures.lmc import lmc
     from analysis.measures.sample_entropy import sample_entropy
-    from analysis.run_folder import RunFolder
-    from analysis.tensors import read_tensors
-    from analysis.weights_table import measure_file, measure_replicate, model_means, write_complexity
+    from analysis.runs.run_folder import RunFolder
+    from analysis.weights.files import read_tensors
+    from analysis.weights.rows import measure_file, measure_replicate, model_means, write_complexity
 
 __all__ = [
     "lmc", "measure_file", "measure_replicate", "model_means", "read_tensors", "sample_entropy", "write_complexity",
@@ -28,7 +28,7 @@ __all__ = [
 HOMES = {
     "lmc": "analysis.measures.lmc",
     "sample_entropy": "analysis.measures.sample_entropy",
-    "read_tensors": "analysis.tensors",
+    "read_tensors": "analysis.weights.files",
 }
 
 
@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(HOMES.get(name, "analysis.weights_table")), name)
+    return getattr(import_module(HOMES.get(name, "analysis.weights.rows")), name)
 
 
 app = new_app()
@@ -85,7 +85,7 @@ def complexity(
     """
     from rich.console import Console
 
-    from analysis.measuring import choose
+    from analysis.weights.measure_run import choose
     from trainables.errors import InputError
 
     chosen = choose(measures, definition)
@@ -103,7 +103,7 @@ def complexity(
 
 
 def _measure_files(console: Console, files: list[Path], chosen: list[str], output: Path | None, json_: bool) -> None:
-    from analysis.weights_screen import as_json, file_rows, print_rows, write_rows
+    from analysis.weights.terminal import as_json, file_rows, print_rows, write_rows
 
     rows = list(file_rows(files, chosen))
     if output:
@@ -128,11 +128,11 @@ def _measure_runs(
     import sys
     import time
 
-    from analysis.measuring import measure_run
-    from analysis.run_folder import find_runs
-    from analysis.spread import processors
-    from analysis.staging import push_back
-    from analysis.weights_screen import as_json, print_layers, print_measured, progress_bar
+    from analysis.runs.find import find_runs
+    from analysis.runs.sync import push_back
+    from analysis.weights.measure_run import measure_run
+    from analysis.weights.terminal import as_json, print_layers, print_measured, progress_bar
+    from analysis.workers import processors
 
     problems, documents = 0, []
     for run in find_runs(targets, storage):
@@ -168,11 +168,11 @@ def _measure_on_data(
 
     from rich.markup import escape
 
-    from analysis.measuring_behaviour import measure_run_on_data
-    from analysis.run_folder import find_runs
-    from analysis.spread import processors
-    from analysis.staging import push_back
-    from analysis.weights_screen import progress_bar
+    from analysis.behaviour.measure_run import measure_run_on_data
+    from analysis.runs.find import find_runs
+    from analysis.runs.sync import push_back
+    from analysis.weights.terminal import progress_bar
+    from analysis.workers import processors
 
     problems = 0
     for run in find_runs(targets, storage):

@@ -11,8 +11,8 @@ import typer
 from analysis.command_line import new_app, start
 
 if TYPE_CHECKING:
-    from analysis.report_sections import Material
-    from analysis.run_folder import RunFolder
+    from analysis.page.sections import Material
+    from analysis.runs.run_folder import RunFolder
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -36,10 +36,14 @@ def write_report(
 ) -> Path:
     """Write the page, and each figure as SVG and (png) PNG into a folder (None: no files). Raises `InputError`.
 
-    >>> from analysis.run_folder import find_runs                                          # doctest: +SKIP
+    >>> from analysis.runs.find import find_runs                                          # doctest: +SKIP
     >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
     """
-    from analysis import report_behaviour, report_complexity, report_page, report_records, report_sections
+    from analysis.page import behaviour as report_behaviour
+    from analysis.page import complexity as report_complexity
+    from analysis.page import html as report_page
+    from analysis.page import records as report_records
+    from analysis.page import sections as report_sections
     from trainables.errors import InputError
 
     material = gather(runs, metric, against, stopped, hold)
@@ -70,11 +74,11 @@ def gather(
     runs: Sequence[RunFolder], metric: str | None, against: str | None, stopped: str, hold: Sequence[str] | None
 ) -> Material:
     """All that the page says, computed."""
-    from analysis.comparison import compare
-    from analysis.comparison_importance import importances
-    from analysis.comparison_measures import associate_models, associate_parts
-    from analysis.report_sections import Material
-    from analysis.results import load, with_stopped
+    from analysis.comparison.correlations import associate_models, associate_parts
+    from analysis.comparison.importance import importances
+    from analysis.comparison.results import load, with_stopped
+    from analysis.comparison.standings import compare
+    from analysis.page.sections import Material
 
     everything = load(runs, metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
@@ -105,9 +109,9 @@ def report(
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
     import sys
 
-    from analysis.remote import as_path, is_uri
-    from analysis.run_folder import find_runs
-    from analysis.staging import push_back
+    from analysis.runs.find import find_runs
+    from analysis.runs.remote import as_path, is_uri
+    from analysis.runs.sync import push_back
 
     found = find_runs(runs, storage)
     home = found[0].path if len(found) == 1 else Path() if is_uri(storage) else as_path(storage)

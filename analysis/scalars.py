@@ -77,7 +77,7 @@ def write_scalars(table: pa.Table, folder: Path) -> list[Path]:
 
 def place_of(target: str, storage: str | Path) -> tuple[Path, Path]:
     """The folder of event files that a name means, and where the tables go. Raises `InputError`."""
-    from analysis.run_folder import find_run
+    from analysis.runs.find import find_run
 
     if Path(target).is_dir() and not (Path(target) / "run.json").is_file():
         return Path(target), Path(target)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.command_line import new_app, start
 
 if TYPE_CHECKING:
-    from trainables.places import Home
+    from trainables.attempt_folder import Home
 
 app = new_app()
 SIZES = {"mlp, 0.4 MB": 0.4, "resnet18, 45 MB": 45.0, "180 MB": 180.0}  # MB of an epoch's files
@@ -26,9 +26,9 @@ def carrying() -> None:
     """Median milliseconds of one epoch's files, and the spread."""
     import ray
 
-    from analysis.run_folder import RunFolder
-    from sweeps.files import MARKER, open_home
-    from sweeps.ray_session import ray_session
+    from analysis.runs.run_folder import RunFolder
+    from sweeps.running.ray_session import ray_session
+    from sweeps.running.run_home import MARKER, open_home
 
     with tempfile.TemporaryDirectory() as folder, ray_session(None, Path(folder) / "ray.log"):
         run = RunFolder(Path(folder) / "s" / "run")
@@ -45,8 +45,8 @@ def carrying() -> None:
 
 def time_place(trial: str, home: Home | None, size: float) -> list[float]:
     """Milliseconds of writing and sending `size` MB, as often as `REPEATS` says, after one that warms up."""
-    from trainables.checkpoint import write_atomically
-    from trainables.places import new_place
+    from trainables.attempt_folder import new_place
+    from trainables.training.checkpoint import write_atomically
 
     place, content, taken = new_place(trial, home), bytes(int(size * 1e6)), []
     for _ in range(REPEATS + 1):

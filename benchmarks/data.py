@@ -162,7 +162,7 @@ def _load_generated(path: Path) -> Any:
     import hashlib
 
     from trainables.data.datasets import load
-    from trainables.data.medmnist import medmnist_info
+    from trainables.data.formats.medmnist import medmnist_info
 
     with path.open("rb") as file:
         medmnist_info()["pathmnist"]["MD5_64"] = hashlib.file_digest(file, "md5").hexdigest()

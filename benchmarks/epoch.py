@@ -65,7 +65,7 @@ def _ours(data_root: Path | None, epochs: int, precision: str) -> Iterator[Any]:
     from trainables.data.batches import to_device
     from trainables.data.datasets import load
     from trainables.data.normalization import normalization_of
-    from trainables.training import start, train
+    from trainables.training.loop import start, train
 
     given = {"dataset": NAME, "model": "resnet18", "normalization": "half", "optimizer": "adam", "lr": 1e-3}
     config = make_config({**given, "batch_size": BATCH, "epochs": epochs, "precision": precision})
@@ -83,7 +83,7 @@ def _theirs(data_root: Path | None, epochs: int) -> Iterator[None]:
 
     from trainables.config import make_config
     from trainables.data.datasets import load
-    from trainables.models import build_model
+    from trainables.network.build import build_model
 
     sets = _medmnist_sets(data_root)
     loaders = {split: DataLoader(found, BATCH, shuffle=split == "train") for split, found in sets.items()}

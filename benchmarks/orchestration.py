@@ -113,14 +113,14 @@ def trivial_rate(folder: Path) -> float:
     from ray import tune
     from rich.console import Console
 
-    import sweeps.tuner
+    import sweeps.running.tuner
     from benchmarks.orchestration_rivals import report_once
     from search_spaces.definition import Sweep
-    from sweeps.execution import run
-    from sweeps.ledger import read_ledger
-    from sweeps.settings import Settings
+    from sweeps.planning.settings import Settings
+    from sweeps.record.ledger import read_ledger
+    from sweeps.running.execution import run
 
-    sweeps.tuner.train_trial = report_once
+    sweeps.running.tuner.train_trial = report_once
     rates = [0.001 + 0.00001 * number for number in range(TRIVIAL + WARM)]
     sweep = Sweep(
         "?", {"activation": "relu"}, {"lr": tune.grid_search(rates)}, {"model": "mlp", "epochs": 1},

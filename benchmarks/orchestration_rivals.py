@@ -39,8 +39,8 @@ def floor(
     from trainables.data.batches import to_device
     from trainables.data.datasets import load
     from trainables.data.normalization import normalization_of
-    from trainables.replicates import epoch_row
-    from trainables.training import start, train
+    from trainables.training.loop import start, train
+    from trainables.training.replicates import epoch_row
 
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
@@ -85,7 +85,7 @@ def _train_as_the_tutorial(config: Mapping[str, Any], root: Path | None) -> None
     from torchvision import transforms
 
     from trainables.data.datasets import default_data_root, load
-    from trainables.models import build_model
+    from trainables.network.build import build_model
 
     torch.set_num_threads(1)
     where = Path(root or default_data_root())
@@ -114,7 +114,7 @@ def report_once(tune_config: dict[str, str], datasets: Any, threads: int, home: 
     from ray import tune
 
     from trainables.image_classifier import Job
-    from trainables.replicates import METRICS
+    from trainables.training.replicates import METRICS
 
     job = Job.from_json(tune_config["job"])
     means = dict.fromkeys(METRICS, 0.5)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cluster.findings import Finding, fail, warn
-from cluster.gpu import Gpu
+from cluster.checks.findings import Finding, fail, warn
 from cluster.sample import Sample
+from sweeps.screen.gpu import Gpu
 
 HOT = 80.0  # degrees Celsius
 FULL = 95.0  # per cent of memory

@@ -12,7 +12,7 @@ from analysis.command_line import new_app, start
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.findings import Finding
+    from cluster.checks.findings import Finding
 
 app = new_app()
 EXAMPLES = """
@@ -45,7 +45,7 @@ def doctor(
     """
     from json import dumps
 
-    from cluster.findings import as_json, exit_code
+    from cluster.checks.findings import as_json, exit_code
 
     findings = list(examine(file, address, nodes, timeout, storage))
     if json:
@@ -59,8 +59,8 @@ def examine(
     file: Path | None, address: str | None, nodes: int, timeout: float, storage: str | None
 ) -> list[Finding]:  # fmt: skip
     """All findings about what was asked for: a file, a cluster, or with neither this machine."""
-    from cluster.cluster_file import check_cluster_file, read_cluster_file
-    from cluster.ssh import check_hosts
+    from cluster.checks.cluster_file import check_cluster_file, read_cluster_file
+    from cluster.checks.ssh import check_hosts
 
     findings: list[Finding] = []
     if file is not None:
@@ -78,9 +78,9 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
     """What can be said without a cluster."""
     import tempfile
 
-    from cluster.node_checks import check_machine, check_storage
-    from cluster.node_facts import gather
-    from cluster.shared_storage import read, remove, write
+    from cluster.checks.node_checks import check_machine, check_storage
+    from cluster.checks.node_facts import gather
+    from cluster.checks.shared_storage import read, remove, write
 
     facts = gather(Path(tempfile.gettempdir()))
     findings = list(check_machine(facts))
@@ -95,11 +95,11 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
     """Ask every node of a running cluster. Raises `InputError` where there is none at the address."""
-    from analysis.connection import connected
-    from cluster.findings import fail, ok
-    from cluster.node_checks import check_alike
-    from cluster.node_facts import gather
-    from cluster.ray_nodes import gather_answers, start_probes, wait_for_nodes
+    from analysis.ray_connection import connected
+    from cluster.checks.findings import fail, ok
+    from cluster.checks.node_checks import check_alike
+    from cluster.checks.node_facts import gather
+    from cluster.checks.ray_nodes import gather_answers, start_probes, wait_for_nodes
 
     with connected(address):
         nodes = wait_for_nodes(wanted, timeout)
@@ -133,8 +133,8 @@ def _temporary_folder() -> str:
 
 
 def _judge_nodes(nodes: list[Any], answers: dict[str, Any]) -> list[Finding]:
-    from cluster.findings import fail
-    from cluster.node_checks import SYNC_CODE, check_machine, check_ray_counts
+    from cluster.checks.findings import fail
+    from cluster.checks.node_checks import SYNC_CODE, check_machine, check_ray_counts
 
     findings: list[Finding] = []
     for node in nodes:
@@ -152,8 +152,8 @@ def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> li
     """One node after the other, since each answer is timed."""
     import time
 
-    from cluster.node_checks import check_skew
-    from cluster.ray_nodes import ask_all
+    from cluster.checks.node_checks import check_skew
+    from cluster.checks.ray_nodes import ask_all
 
     findings = []
     for node_id, probe in probes.items():
@@ -166,8 +166,8 @@ def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> li
 
 def _bucket(storage: str) -> Finding:
     """Whether the driver can use a URI; workers send their files to the driver and need not."""
-    from analysis.remote import check_writable, open_remote
-    from cluster.findings import fail, ok
+    from analysis.runs.remote import check_writable, open_remote
+    from cluster.checks.findings import fail, ok
     from trainables.errors import InputError
 
     try:
@@ -181,13 +181,13 @@ def _storage(storage: str, probes: dict[str, Any], hosts: dict[str, str], timeou
     """Every node writes a file of its own; then every node and the driver read all of them. A URI is the driver's."""
     import secrets
 
-    from analysis.remote import is_uri
+    from analysis.runs.remote import is_uri
 
     if is_uri(storage):
         return [_bucket(storage)]
-    from cluster.node_checks import check_storage
-    from cluster.ray_nodes import ask_all, gather_answers
-    from cluster.shared_storage import read, remove
+    from cluster.checks.node_checks import check_storage
+    from cluster.checks.ray_nodes import ask_all, gather_answers
+    from cluster.checks.shared_storage import read, remove
 
     written = {node_id: secrets.token_bytes(16) for node_id in probes}
     calls = {node: probe.write.remote(storage, node, written[node]) for node, probe in probes.items()}
@@ -216,7 +216,7 @@ def _table(findings: list[Finding]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from cluster.findings import STYLES
+    from cluster.checks.findings import STYLES
 
     table = Table(box=None, pad_edge=False)
     for name in ("", "what", "where"):

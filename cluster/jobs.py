@@ -162,7 +162,7 @@ class Jobs:
 
 def use_token() -> None:
     """Send the token where there is one; a cluster that asks for none does not mind. Before Ray is imported."""
-    from cluster.node_facts import token_path
+    from cluster.checks.node_facts import token_path
 
     if os.environ.get("RAY_AUTH_TOKEN") or token_path().is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")

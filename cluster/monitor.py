@@ -66,7 +66,7 @@ def _source(address: str | None, processes: bool) -> Iterator[Take]:
     if address is None:
         yield lambda: [take_sample(processes)]
         return
-    from analysis.connection import connected
+    from analysis.ray_connection import connected
 
     with connected(address):
         yield _Cluster(processes).take
@@ -83,7 +83,7 @@ class _Cluster:
 
     def take(self) -> list[Sample]:
         """One sample of each node that answers, the head first. Raises `InputError` where none does."""
-        from cluster.ray_nodes import ask_all, living_nodes, start_probes
+        from cluster.checks.ray_nodes import ask_all, living_nodes, start_probes
 
         nodes = list({node.address: node for node in reversed(living_nodes())}.values())[::-1]  # each machine once
         known = {node.node_id: self.probes[node.node_id] for node in nodes if node.node_id in self.probes}

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.alerts import FULL, HOT, LAZY, alerts
-from cluster.findings import STYLES
-from cluster.gpu import Gpu, GpuProcess
+from cluster.checks.findings import STYLES
 from cluster.sample import Sample
+from sweeps.screen.gpu import Gpu, GpuProcess
 
 BAR = 10  # characters
 

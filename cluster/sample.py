@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from cluster.gpu import Gpu, GpuProcess, local_gpus, process_name, trial_of
+from sweeps.screen.gpu import Gpu, GpuProcess, local_gpus, process_name, trial_of
 
 MIB = 2**20
 CPU_INTERVAL = 0.2  # seconds over which the processors' load is measured

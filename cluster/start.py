@@ -39,8 +39,8 @@ def has_begun(storage: str, sweep: str, run: str) -> bool:
 
     Raises `InputError` where the storage cannot be reached: to start afresh then could double a run.
     """
-    from analysis.run_folder import RunFolder
-    from analysis.staging import begun, folder_of
+    from analysis.runs.run_folder import RunFolder
+    from analysis.runs.sync import begun, folder_of
 
     return begun(RunFolder(folder_of(storage) / sweep / run))
 

@@ -81,8 +81,8 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     from datetime import datetime
 
     from cluster.start import sweep_of, value_of
-    from sweeps.arguments import check_words
-    from sweeps.names import new_run_id
+    from sweeps.check_command import check_words
+    from sweeps.planning.names import new_run_id
 
     words = list(words)
     sweep = sweep_of(words)
@@ -115,7 +115,7 @@ def _submit(words: Sequence[str], address: str, follow: bool) -> int:
 
     from cluster.job_files import packed
     from cluster.jobs import Jobs
-    from sweeps.provenance import git_state
+    from sweeps.record.provenance import git_state
 
     words, about = complete(words)
     with packed(words) as baggage:
@@ -175,7 +175,7 @@ def _follow(jobs: Jobs, job_id: str) -> int:
 
 def _described(job: Job) -> str:
     """`first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`."""
-    from sweeps.live import clock
+    from sweeps.screen.live import clock
 
     code = "" if job.exit_code is None else f" (exit code {job.exit_code})"
     run = f"; run {job.run} of {job.sweep} in {job.storage}" if job.run else ""
@@ -225,7 +225,7 @@ def _show_list(found: Sequence[Job], json_: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sweeps.live import clock
+    from sweeps.screen.live import clock
 
     if json_:
         _print_json([vars(job) for job in found])

@@ -12,7 +12,7 @@ import typer
 from analysis.command_line import new_app, start
 
 if TYPE_CHECKING:
-    from analysis.run_folder import RunFolder
+    from analysis.runs.run_folder import RunFolder
 
 app = new_app()
 EXAMPLES = """
@@ -32,10 +32,10 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Free space. Checkpoints only serve a resume; weights, tables and figures stay unless --run is given."""
-    from analysis.remote import reaching
-    from analysis.run_folder import find_run
-    from analysis.staging import remote_of, where
-    from sweeps.runs import size_of
+    from analysis.runs.find import find_run
+    from analysis.runs.remote import reaching
+    from analysis.runs.sync import remote_of, where
+    from sweeps.screen.runs import size_of
 
     folder = find_run(run, storage)
     places = [folder.path] if whole else list(checkpoints(folder))
@@ -56,8 +56,8 @@ def clean(
 
 def checkpoints(folder: RunFolder) -> Iterator[Path]:
     """The checkpoint folders of trials that have ended; those of unfinished ones are what a resume goes on from."""
-    from sweeps.ledger import read_ledger
-    from sweeps.state import fold
+    from sweeps.record.ledger import read_ledger
+    from sweeps.record.state import fold
 
     for trial in fold(read_ledger(folder.ledger)).trials.values():
         place = folder.trial(trial.folder).checkpoint

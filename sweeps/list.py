@@ -23,8 +23,8 @@ def _sweeps() -> Rows:
 
 
 def _runs(storage: str) -> Rows:
-    from analysis.run_folder import runs_in
-    from sweeps.runs import describe_run
+    from analysis.runs.find import runs_in
+    from sweeps.screen.runs import describe_run
 
     return [describe_run(run) for run in runs_in(storage)]
 
@@ -72,7 +72,7 @@ def _measures() -> Rows:
 
 def _models(side: int, channels: int, classes: int) -> Rows:
     """Every model with its size for such images; where it cannot take them, the reason."""
-    from trainables.model_size import model_sizes
+    from trainables.network.model_size import model_sizes
 
     sizes = model_sizes(side, channels, classes)
     return [
@@ -162,8 +162,8 @@ def _print_check(name: str, image_size: int | None, data_root: Path | None, as_j
 
 
 def _plot_schedules(path: Path) -> None:
-    from analysis.plots import save, schedules
-    from trainables.schedules import SCHEDULES, curve
+    from analysis.figures.trial import save, schedules
+    from trainables.training.schedules import SCHEDULES, curve
 
     save(schedules({name: curve(name, epochs=20, steps_per_epoch=10) for name in SCHEDULES}, 10), path)
     print(f"drawn to {path}")

@@ -26,9 +26,10 @@ def pull(
     into: Annotated[Path, typer.Option(help="Folder of the results here.")] = Path("results"),
 ) -> None:
     """Copy a run, or what is new of it, into a folder of results. What is newer here stays."""
-    from analysis import staging
-    from analysis.remote import is_uri
-    from analysis.run_folder import RunFolder, find_run
+    from analysis.runs import sync as staging
+    from analysis.runs.find import find_run
+    from analysis.runs.remote import is_uri
+    from analysis.runs.run_folder import RunFolder
     from trainables.errors import InputError
 
     if not is_uri(run) and not is_uri(storage or ""):

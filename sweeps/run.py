@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search_spaces.definition import Sweep
-    from sweeps.settings import Settings
+    from sweeps.planning.settings import Settings
 
 app = new_app()
 EXAMPLES = """
@@ -117,9 +117,9 @@ def run(
     from rich.markup import escape
 
     from search_spaces.find import find_sweep
-    from sweeps import options
-    from sweeps.early_ray import EarlyRay
-    from sweeps.settings import Settings
+    from sweeps.planning import options
+    from sweeps.planning.settings import Settings
+    from sweeps.running.early_ray import EarlyRay
 
     console = Console()
     sweep_name, sweep = find_sweep(name)
@@ -158,11 +158,13 @@ def _carry_out(
     """Plan, show or run, and print what came of it. Returns the exit code. start: as `execution.execute` has it."""
     from datetime import datetime
 
-    from analysis.run_folder import find_run
-    from sweeps import execution, telling
-    from sweeps.estimate import estimate
-    from sweeps.plan import make_plan, settle
-    from sweeps.reuse import check_reuse, take_finished
+    from analysis.runs.find import find_run
+    from sweeps import messages as telling
+    from sweeps.planning.begin import create_run, resume_run
+    from sweeps.planning.plan import make_plan, settle
+    from sweeps.planning.reuse import check_reuse, take_finished
+    from sweeps.running import execution
+    from sweeps.running.estimate import estimate
 
     if settings.reuse:
         check_reuse(sweep)
@@ -180,9 +182,9 @@ def _carry_out(
     if before.dry_run:
         return 0
     if old is None:
-        folder = execution.create_run(sweep, sweep_name, plan, settings, now)
+        folder = create_run(sweep, sweep_name, plan, settings, now)
     else:
-        folder, resumed = old, execution.resume_run(old, sweep, plan, settings.retry_failed)
+        folder, resumed = old, resume_run(old, sweep, plan, settings.retry_failed)
         plan = resumed.plan
         telling.print_resumed(console, resumed)
     if settings.reuse:

@@ -14,7 +14,7 @@ from analysis.command_line import new_app, start
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from analysis.run_folder import RunFolder
+    from analysis.runs.run_folder import RunFolder
 
 app = new_app()
 REMOTE_SECONDS = 5  # between two looks at a run that is kept at a URI
@@ -45,7 +45,7 @@ def show(
     """Show how a run stands. Reads its files alone, so it works while the run writes, also at a URI."""
     from rich.console import Console
 
-    from analysis.run_folder import find_run
+    from analysis.runs.find import find_run
 
     folder = find_run(run, storage, whole=False)
     if json_:
@@ -66,10 +66,10 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 def _watch(console: Console, folder: RunFolder) -> None:
     """The live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
-    from analysis.staging import pull, remote_of
-    from sweeps.ledger import read_ledger
-    from sweeps.live import make_view
-    from sweeps.state import fold
+    from analysis.runs.sync import pull, remote_of
+    from sweeps.record.ledger import read_ledger
+    from sweeps.record.state import fold
+    from sweeps.screen.live import make_view
 
     about, remote = folder.read_description(), remote_of(folder)
     scientific = tuple(about["roles"]["scientific"])
@@ -89,12 +89,12 @@ def _print(console: Console, folder: RunFolder) -> None:
 
     from rich.markup import escape
 
-    from analysis.staging import where
-    from sweeps.ledger import read_ledger
-    from sweeps.live import describe
-    from sweeps.progress import measure_progress
-    from sweeps.state import fold
-    from sweeps.telling import print_summary
+    from analysis.runs.sync import where
+    from sweeps.messages import print_summary
+    from sweeps.record.ledger import read_ledger
+    from sweeps.record.progress import measure_progress
+    from sweeps.record.state import fold
+    from sweeps.screen.live import describe
 
     about = folder.read_description()
     events = list(read_ledger(folder.ledger))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.ray_head import Head
+    from tests.support.ray_head import Head
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +36,7 @@ def data_root() -> Path:
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """A Ray cluster of one node with a token and a dashboard, shared by the tests that need one."""
     pytest.importorskip("aiohttp", reason="needs ray[default]")
-    from tests.ray_head import ray_head
+    from tests.support.ray_head import ray_head
 
     with ray_head(tmp_path_factory.mktemp("home")) as running:
         yield running

@@ -113,7 +113,7 @@ class TrialConfig(BaseModel):
     def _known(cls, value: str, info: Any) -> str:
         names = registry(info.field_name)
         if info.field_name == "activation" and ":" in value:
-            return str(import_module("trainables.activations").canonical(value))
+            return str(import_module("trainables.layers.activations").canonical(value))
         if value not in names:
             raise ValueError(unknown_name(info.field_name, value, names))
         return value
@@ -266,6 +266,11 @@ def _entry_reads(config: TrialConfig, field: str) -> set[str]:
     return set(registry(field)[getattr(config, field)].options)
 
 
+# config fields of which a new value takes effect on training that goes on: numbers that no weight's shape follows from
+CHANGEABLE = (
+    "lr", "lr_scale", "backbone_lr_scale", "momentum", "weight_decay", "label_smoothing", "focal_gamma", "kl_weight",
+    "clip_norm", "dropout",
+)  # fmt: skip
 MODEL_OPTIONS = ("hidden_dims", "width", "depth", "blocks", "skips", "stem", "conv3d", "dropout")
 
 

@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from trainables.checkpoint import load_checkpoint, save_checkpoint, save_weights, take_over, weights_metadata
+from trainables.attempt_folder import ATTEMPT, Home, Place, new_place
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import Data
 from trainables.data.batches import to_device
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.models import module_types
-from trainables.places import ATTEMPT, Home, Place, new_place
-from trainables.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
-from trainables.training import EpochMetrics, TrainingState, start
+from trainables.training.checkpoint import load_checkpoint, save_checkpoint, save_weights, take_over, weights_metadata
+from trainables.training.loop import EpochMetrics, TrainingState, start
+from trainables.training.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
 
 CHECKPOINT = "checkpoint.pt"
 DONOR = "donor.pt"  # a checkpoint of another trial, in the trial's folder

@@ -9,11 +9,11 @@ from typing import Any
 # field -> the table that lists what it may be; by name, so that neither this file nor `trainables/config.py` is heavy
 REGISTRIES: dict[str, str] = {
     "model": "trainables.models:MODELS",
-    "activation": "trainables.activations:ACTIVATIONS",
-    "stochastic": "trainables.stochastic_layers:STOCHASTIC_LAYERS",
-    "optimizer": "trainables.optimizers:OPTIMIZERS",
-    "schedule": "trainables.schedules:SCHEDULES",
-    "loss": "trainables.losses:LOSSES",
+    "activation": "trainables.layers.activations:ACTIVATIONS",
+    "stochastic": "trainables.network.stochastic_layers:STOCHASTIC_LAYERS",
+    "optimizer": "trainables.training.optimizers:OPTIMIZERS",
+    "schedule": "trainables.training.schedules:SCHEDULES",
+    "loss": "trainables.metrics.losses:LOSSES",
     "normalization": "trainables.data.normalization:NORMALIZATIONS",
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ class Request:
     size: int
     root: Path
     channels: int | None = None  # 1: grey, 3: RGB, None: the dataset's own
+    loader: str = ""  # "module:function" that takes this request
 
 
 @dataclass(frozen=True)
@@ -171,3 +173,10 @@ def chunks(images: NDArray[np.uint8], n_bytes: int = 2**26) -> Iterator[NDArray[
     step = max(1, n_bytes // max(1, images[0].nbytes))
     for start in range(0, len(images), step):
         yield images[start : start + step]
+
+
+def load_stored(request: Request) -> Data:
+    """The dataset as it is stored: grey images that were asked for as RGB still have one channel."""
+    module, function = request.loader.split(":")
+    loader: Callable[[Request], Data] = getattr(import_module(module), function)
+    return loader(request)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from trainables.config import TrialConfig
 from trainables.data.arrays import Data, DataInfo, Split
 from trainables.data.augmentation import augment, strengths_of
 from trainables.data.mixing import cut_and_mix
@@ -18,6 +18,19 @@ from trainables.data.splitting import part_of
 from trainables.errors import InputError
 
 DEVICE_SHARE = 1 / 8  # of a GPU's memory at most is filled with images; larger sets stay mapped and go batch by batch
+
+
+class BatchSettings(Protocol):
+    """The fields of a `TrialConfig` that batches follow."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def augmentation(self) -> str: ...
+    @property
+    def sampling(self) -> Literal["shuffle", "balanced"]: ...
+    @property
+    def channels(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ def batches(
 
 
 def training_batches(
-    split: DeviceSplit, config: TrialConfig, info: DataInfo, generator: torch.Generator
+    split: DeviceSplit, config: BatchSettings, info: DataInfo, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """As `batches`, in the config's order and augmented. Targets: labels, or (B, classes) shares of mixed images."""
     if config.channels not in (None, info.channels):
@@ -97,7 +110,7 @@ def training_batches(
         yield inputs.movedim(1, -1).contiguous().movedim(-1, 1), targets
 
 
-def _training_order(split: DeviceSplit, config: TrialConfig, generator: torch.Generator) -> Tensor:
+def _training_order(split: DeviceSplit, config: BatchSettings, generator: torch.Generator) -> Tensor:
     if config.sampling == "shuffle":
         return torch.randperm(len(split), generator=generator)
     return torch.multinomial(balancing_weights(split.labels.cpu()), len(split), replacement=True, generator=generator)

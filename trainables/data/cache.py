@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from trainables.data.arrays import SPLITS, Data, DataInfo, Request, Split, repeated
-from trainables.data.files import cache_root, unwritable
+from trainables.data.arrays import SPLITS, Data, DataInfo, Request, Split, load_stored, repeated
+from trainables.data.downloads import cache_root, unwritable
 from trainables.errors import InputError
 
 MAPPED_FROM = 2**28  # bytes; a smaller dataset is read into memory and shared through Ray's object store
@@ -142,8 +142,6 @@ def _reopened(home: Home, labels: np.ndarray, names: tuple[str, ...], channels: 
 @lru_cache(maxsize=8)
 def _opened(request: Request, folder: Path, digest: str) -> Data:
     """An entry, opened once a process; where the node has not got it, loaded there from the data root."""
-    from trainables.data.datasets import load_stored
-
     if not folder.exists():
         folder = load_stored(request).folder or folder
     data = open_entry(folder, request, always_mapped=True)

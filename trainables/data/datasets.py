@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
-from trainables.data.arrays import Data, Request, as_rgb
+from trainables.data.arrays import Data, Request, as_rgb, load_stored
+from trainables.data.folder_names import FOLDER, folder_options
 from trainables.errors import InputError, unknown_name
 
 
@@ -26,9 +25,8 @@ class Dataset:
     citation: str
 
 
-MEDMNIST = "trainables.data.medmnist:load_medmnist"
-IDX = "trainables.data.mnist:load_mnist"
-FOLDER = "folder:"
+MEDMNIST = "trainables.data.formats.medmnist:load_medmnist"
+IDX = "trainables.data.formats.mnist:load_mnist"
 SIZES_2D = (28, 64, 128, 224)
 SIZES_3D = (28, 64)
 FOLDER_SIZE = 224  # of folder images where none is asked for: what ImageNet's networks take
@@ -36,7 +34,7 @@ YANG = "Yang et al., Scientific Data 10, 41 (2023)"
 
 DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
-        "trainables.data.digits:load_digits", (8,), "handwritten digits, grey, embedded", "CC BY 4.0",
+        "trainables.data.formats.digits:load_digits", (8,), "handwritten digits, grey, embedded", "CC BY 4.0",
         "Alpaydin & Kaynak, UCI Machine Learning Repository (1998)",
     ),
     "mnist": Dataset(IDX, (28,), "handwritten digits, grey", "CC BY-SA 3.0", "LeCun et al., Proc. IEEE 86 (1998)"),
@@ -62,15 +60,13 @@ DATASETS: dict[str, Dataset] = {
 }  # fmt: skip
 
 IMAGE_FOLDER = Dataset(
-    "trainables.data.image_folder:load_image_folder", (), "images in class subfolders", "your own", "your own"
+    "trainables.data.formats.image_folder:load_image_folder", (), "images in class subfolders", "your own", "your own"
 )
 
 
 def find(name: str) -> Dataset:
     """The entry of a dataset, or of `folder:PATH`. Raises `InputError` with the closest match."""
     if name.startswith(FOLDER):
-        from trainables.data.image_folder import folder_options
-
         folder_options(name)
         return IMAGE_FOLDER
     if name not in DATASETS:
@@ -114,12 +110,5 @@ def load(name: str, image_size: int | None = None, data_root: Path | None = None
     if channels not in (None, 1, 3):
         raise InputError(f"channels={channels}: choose 1 (grey) or 3 (RGB), or leave it out")
     root = (data_root or default_data_root()).expanduser().absolute()
-    data = load_stored(Request(canonical(name), native_size(name, image_size), root, channels))
+    data = load_stored(Request(canonical(name), native_size(name, image_size), root, channels, find(name).loader))
     return as_rgb(data) if channels == 3 and data.info.channels == 1 else data
-
-
-def load_stored(request: Request) -> Data:
-    """The dataset as it is stored: grey images that were asked for as RGB still have one channel."""
-    module, function = find(request.name).loader.split(":")
-    loader: Callable[[Request], Data] = getattr(import_module(module), function)
-    return loader(request)

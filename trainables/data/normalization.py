@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.arrays import Data, Split, chunks
-from trainables.data.files import cache_root, keep, write_beside
+from trainables.data.downloads import cache_root, keep, write_beside
 from trainables.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

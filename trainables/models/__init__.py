@@ -6,8 +6,8 @@ from `make_activation(config.activation)` and refuses images that it cannot take
 
 - `OWN`: the values that config fields take where they are left out, such as the model's own activation;
 - `stages(model)`: its parts from input to classifier, each a tuple of paths of modules or parameters; the last one is
-  the head. Transfer needs it: `trainables.transfer` freezes by stage and never loads the head;
-- `imagenet(config)`: where its ImageNet weights are, as `trainables.weights` names places.
+  the head. Transfer needs it: `trainables.network.transfer` freezes by stage and never loads the head;
+- `imagenet(config)`: where its ImageNet weights are, as `trainables.network.pretrained_weights` names places.
 
 Files are light to import: torchvision and timm are imported where a model is built. The first convolution takes as many
 channels as the images have; nothing is repeated.
@@ -21,10 +21,10 @@ from types import ModuleType
 
 from torch import nn
 
-from trainables.activations import hidden_activations
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
+from trainables.layers.activations import hidden_activations
 
 
 def _find_models() -> dict[str, ModuleType]:
@@ -33,13 +33,6 @@ def _find_models() -> dict[str, ModuleType]:
 
 
 MODELS: dict[str, ModuleType] = _find_models()
-
-
-def build_model(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """The config's model for a dataset, weights freshly drawn. Raises `InputError` where it cannot take the images."""
-    from trainables.stochastic_layers import apply_stochastic
-
-    return apply_stochastic(build_plain(config, info), config)
 
 
 def build_plain(config: TrialConfig, info: DataInfo) -> nn.Module:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from trainables.activations import make_activation
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
+from trainables.layers.activations import make_activation
 
 
 def need_2d(config: TrialConfig, info: DataInfo, least: int = 1) -> None:

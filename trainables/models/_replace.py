@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from trainables.activations import make_activation
+from trainables.layers.activations import make_activation
 
 LIBRARY_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainables.activations import make_activation
+from trainables.layers.activations import make_activation
 from trainables.models._convolutions import ACSConv3d, SliceConv3d
 
 Convolution = Callable[[int, int, int, int], nn.Module]  # channels, out, kernel, stride; padded, without bias

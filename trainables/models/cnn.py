@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from trainables.activations import make_activation
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
+from trainables.layers.activations import make_activation
 from trainables.models._inputs import need_2d, side_of
 from trainables.models._stages import Stages, by_layer
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainables.activations import make_activation
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
+from trainables.layers.activations import make_activation
 from trainables.models._inputs import need_2d
 from trainables.models._replace import replace_activations
 from trainables.models._stages import Stages

@@ -9,10 +9,10 @@ from math import prod
 
 from torch import nn
 
-from trainables.activations import make_activation
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
+from trainables.layers.activations import make_activation
 from trainables.models._stages import Stages, by_layer
 
 OPTIONS = ("width", "depth", "dropout")

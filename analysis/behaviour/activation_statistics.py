@@ -1,0 +1,132 @@
+"""What a trained model's weights and activations look like, in numbers: for `run_stats.json`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.data.batches import DeviceSplit, batches
+from trainables.layers.activations import hidden_activations, learned_values
+from trainables.layers.stochastic_matrices import column_sums
+from trainables.training.evaluation import evaluation_batch
+
+SUM_TOLERANCE = 1e-4  # relative; what a sum of thousands of float32 numbers may be off
+
+
+def run_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, Any]:
+    """Weights by tensor, activations by layer (on the split, in evaluation mode), learned values, column sums.
+
+    Plain numbers, texts and lists: ready for JSON, where what is undefined stands as None.
+    """
+    return {
+        "weights": weight_statistics(model.state_dict()),
+        "activations": activation_statistics(model, split),
+        "learned_values": learned_values(model),
+        "column_sums": {path: list(sums) for path, sums in column_sums(model).items()},
+    }
+
+
+def weight_statistics(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
+    """Of each tensor of reals: mean, std (of the population), min, max, norm, shares of zeros and negatives, shape."""
+    return {name: _of_tensor(tensor) for name, tensor in weights.items() if tensor.is_floating_point()}
+
+
+def _of_tensor(tensor: Tensor) -> dict[str, Any]:
+    values = tensor.detach().double().flatten()
+    if not len(values):
+        return {"shape": list(tensor.shape)}
+    numbers = torch.stack(
+        [
+            values.mean(),
+            values.std(correction=0),
+            values.min(),
+            values.max(),
+            values.norm(),
+            (values == 0).double().mean(),
+            (values < 0).double().mean(),
+        ]
+    ).tolist()
+    names = ("mean", "std", "min", "max", "norm", "sparsity", "negative")
+    return {**dict(zip(names, map(_defined, numbers), strict=True)), "shape": list(tensor.shape)}
+
+
+def _defined(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+@dataclass
+class _Moments:
+    """Sums over the images seen so far, on the device."""
+
+    units: int = 0
+    images: int = 0
+    total: Tensor | float = 0.0
+    squares: Tensor | float = 0.0
+    zeros: Tensor | float = 0.0
+    least_sum: Tensor | float = math.inf
+    greatest_sum: Tensor | float = -math.inf
+
+    def add(self, values: Tensor) -> None:
+        flat = values.detach().double().flatten(1)
+        sums = flat.sum(dim=1)
+        self.units += flat.numel()
+        self.images += len(flat)
+        self.total = self.total + sums.sum()
+        self.squares = self.squares + flat.square().sum()
+        self.zeros = self.zeros + (flat == 0).sum()
+        self.least_sum = torch.minimum(sums.min(), torch.as_tensor(self.least_sum, device=sums.device))
+        self.greatest_sum = torch.maximum(sums.max(), torch.as_tensor(self.greatest_sum, device=sums.device))
+
+    def result(self) -> dict[str, Any]:
+        mean = float(self.total) / self.units
+        least, greatest, middle = float(self.least_sum), float(self.greatest_sum), float(self.total) / self.images
+        variance = float(self.squares) / self.units - mean**2
+        return {
+            "mean": _defined(mean),
+            "std": _defined(math.sqrt(max(variance, 0.0))),
+            "sparsity": float(self.zeros) / self.units,
+            "sum_mean": _defined(middle),
+            "sum_min": _defined(least),
+            "sum_max": _defined(greatest),
+            "sums_are_constant": greatest - least <= SUM_TOLERANCE * max(abs(middle), SUM_TOLERANCE),
+            "sums_are_1": max(abs(least - 1), abs(greatest - 1)) <= SUM_TOLERANCE,
+        }
+
+
+def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of each hidden activation, `before` and `after`: mean and std over all units and images, share of zeros, and the
+    sum of all units of an image: its mean, least and greatest value, whether it is the same for all, whether it is 1.
+
+    An activation that a model calls at several places counts them together.
+    """
+    found: dict[str, dict[str, _Moments]] = {}
+    hooks = [
+        module.register_forward_hook(_recorder(found.setdefault(path, {"before": _Moments(), "after": _Moments()})))
+        for path, module in hidden_activations(model)
+    ]
+    try:
+        with torch.no_grad():
+            model.eval()
+            for inputs, _ in batches(split, evaluation_batch(split)):
+                model(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {
+        path: {side: moments.result() for side, moments in sides.items()}
+        for path, sides in found.items()
+        if sides["after"].images
+    }
+
+
+def _recorder(sides: dict[str, _Moments]) -> Any:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        sides["before"].add(inputs[0])
+        sides["after"].add(output)
+
+    return record

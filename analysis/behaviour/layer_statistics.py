@@ -1,0 +1,40 @@
+"""What the layers of a trained model give out, and whether their sums are kept: for `run_stats.json`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analysis.behaviour.activation_statistics import activation_statistics
+from analysis.behaviour.layers import load_trained
+from trainables.data.arrays import Data
+from trainables.data.batches import DeviceSplit
+from trainables.layers.stochastic_matrices import column_sums
+
+IMAGES = 512  # of the validation split at most: enough for means and sums, and quick for large networks on a CPU
+
+
+def layer_statistics(
+    path: Path, data_root: Path | None = None, images: int = IMAGES, data: Data | None = None
+) -> dict[str, Any]:
+    """Of a weights file of a run: activations by layer, before and after, on validation images; sums of columns.
+
+    data: that of the file's config, where it is loaded already. Ready for JSON, where what is undefined is None. Raises
+    `InputError` where the file does not say how it was trained, or where the data is another.
+    """
+    torch.set_num_threads(1)  # one process a processor
+    model, split, _ = load_trained(path, data_root, data)
+    chosen = _first(split, images)
+    return {
+        "images": len(chosen),
+        "activations": activation_statistics(model, chosen),
+        "column_sums": {layer: list(sums) for layer, sums in column_sums(model).items()},
+    }
+
+
+def _first(split: DeviceSplit, images: int) -> DeviceSplit:
+    rows = torch.arange(len(split)) if split.rows is None else split.rows
+    return replace(split, labels=split.labels[:images], rows=rows[:images])

@@ -1,0 +1,205 @@
+"""What trained weights do on the validation split: activations by layer, and how sharp the minimum is.
+
+Unlike the measures of weights, these need the model and the data, and run only where they are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from analysis.measures.jensen_shannon import shannon
+from analysis.weights.files import read_tensors
+from trainables.config import TrialConfig, make_config
+from trainables.data.arrays import Data, DataInfo
+from trainables.data.batches import DeviceSplit, batches, to_device
+from trainables.data.datasets import load
+from trainables.data.normalization import Normalization
+from trainables.errors import InputError
+from trainables.network.build import build_model
+from trainables.training.evaluation import evaluate, evaluation_batch
+
+Row = dict[str, Any]
+BINS = 100
+DIRECTIONS, RADIUS = 5, 0.05
+
+
+@dataclass
+class _Seen:
+    """Sums over all images of what a layer gave out."""
+
+    kind: str
+    units: int = 0
+    values: int = 0
+    zeros: int = 0
+    total: float = 0.0  # of magnitudes
+    squares: float = 0.0
+    low: float = math.inf
+    high: float = -math.inf
+    active: Tensor | None = None  # units that were ever other than zero
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+
+
+def measure_behaviour(path: Path, data_root: Path | None = None) -> tuple[list[Row], dict[str, float]]:
+    """Rows of a weights file's layers on the validation split, and its model-level columns.
+
+    The file says with which config, normalisation and dataset it was trained. Raises `InputError` where it does not, or
+    where the data is another.
+    """
+    torch.set_num_threads(1)  # one process a processor
+    model, split, info = load_trained(path, data_root)
+    rows = activations(model, split)
+    return rows, {**_means(rows), **sharpness(model, split, info)}
+
+
+def load_trained(
+    path: Path, data_root: Path | None = None, data: Data | None = None
+) -> tuple[nn.Module, DeviceSplit, DataInfo]:
+    """A trained model in evaluation mode, and its validation split. data: if it is loaded. Raises `InputError`."""
+    tensors, metadata = read_tensors(path)
+    try:
+        config: TrialConfig = make_config(json.loads(metadata["config"]))
+        normalization = Normalization(**{k: tuple(v) for k, v in json.loads(metadata["normalization"]).items()})
+        digest = metadata["dataset_digest"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not say how it was trained ({error}): give the weights of a run") from None
+    data = data or load(config.dataset, config.image_size, data_root, config.channels)
+    if data.digest != digest:
+        raise InputError(f"{config.dataset} here is not the data that {path} was trained on: give its --data-root")
+    model = build_model(config, data.info).eval()
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    return model, to_device(data, normalization, torch.device("cpu"))["val"], data.info
+
+
+@torch.no_grad()
+def activations(model: nn.Module, split: DeviceSplit) -> list[Row]:
+    """One row for each module without parts, in the order of their first call: what it gives out on a split.
+
+    activation_entropy: entropy of the values in 100 equal bins of their range, over ln 100; activation_sparsity: share
+    that is exactly zero; activation_hoyer: (sqrt(n) - l1 / l2) / (sqrt(n) - 1), 0 for all alike and 1 for a single one
+    (Hoyer 2004, J. Mach. Learn. Res. 5, 1457); activation_dead: share of units, channels for images, that are zero for
+    every image. Undefined is NaN.
+    """
+    seen: dict[str, _Seen] = {}
+    _pass(model, split, lambda name, module, out: _first_look(seen, name, module, out))
+    _pass(model, split, lambda name, module, out: _count(seen[name], out))
+    return [_row(position, name, found) for position, (name, found) in enumerate(seen.items())]
+
+
+def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, Tensor], None]) -> None:
+    """Show every output of every module without parts for all images."""
+    hooks = []
+    for name, module in model.named_modules():
+        if not list(module.children()):
+
+            def hook(module: nn.Module, _: Any, out: Any, name: str = name) -> None:
+                if isinstance(out, Tensor) and out.is_floating_point():
+                    look(name, module, out)
+
+            hooks.append(module.register_forward_hook(hook))
+    try:
+        model.eval()
+        for inputs, _ in batches(split, evaluation_batch(split)):
+            model(inputs)
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def _first_look(seen: dict[str, _Seen], name: str, module: nn.Module, out: Tensor) -> None:
+    found = seen.setdefault(name, _Seen(type(module).__name__))
+    units = 1 if out.ndim in (2, 4, 5) else -1  # (B, units), (B, channels, ...) or (B, tokens, units)
+    channels = out.movedim(units, 0).flatten(1)
+    alive = (channels != 0).any(dim=1)
+    found.active = alive if found.active is None or len(found.active) != len(alive) else found.active | alive
+    found.units = len(alive)
+    found.values += out.numel()
+    found.zeros += int((out == 0).sum())
+    found.total += float(out.abs().double().sum())
+    found.squares += float(out.double().square().sum())
+    found.low, found.high = min(found.low, float(out.min())), max(found.high, float(out.max()))
+
+
+def _count(found: _Seen, out: Tensor) -> None:
+    if math.isfinite(found.low) and found.low < found.high < math.inf:
+        found.counts += np.histogram(out.numpy(), BINS, (found.low, found.high))[0]
+
+
+def _row(position: int, name: str, found: _Seen) -> Row:
+    total = int(found.counts.sum())
+    root = math.sqrt(found.values)
+    peak = math.sqrt(found.squares)
+    return {
+        "layer": name,
+        "position": position,
+        "module_type": found.kind,
+        "units": found.units,
+        "activation_entropy": shannon(found.counts / total) / math.log(BINS) if total else math.nan,
+        "activation_sparsity": found.zeros / found.values if found.values else math.nan,
+        "activation_hoyer": (root - found.total / peak) / (root - 1) if peak > 0 and root > 1 else math.nan,
+        "activation_dead": 1.0 - float(found.active.double().mean()) if found.active is not None else math.nan,
+    }
+
+
+def _means(rows: list[Row]) -> dict[str, float]:
+    """Means over layers whose output is not that of an affine map alone: what comes after a non-linearity counts."""
+    affine = ("Linear", "Conv1d", "Conv2d", "Conv3d", "Flatten", "Identity", "Dropout", "Dropout2d", "Dropout3d")
+    chosen = [row for row in rows if row["module_type"] not in affine and "Norm" not in row["module_type"]] or rows
+    return {
+        name: float(np.nanmean([row[name] for row in chosen]))
+        if any(not math.isnan(row[name]) for row in chosen)
+        else math.nan
+        for name in ("activation_entropy", "activation_sparsity")
+    }
+
+
+@torch.no_grad()
+def sharpness(
+    model: nn.Module, split: DeviceSplit, info: DataInfo, directions: int = DIRECTIONS, radius: float = RADIUS
+) -> dict[str, float]:
+    """How much the loss rises a little way from the weights: mean and largest rise over random directions, in nats.
+
+    Formula: mean and max over directions d of (L(w + r d) + L(w - r d)) / 2 - L(w). Each row of a weight matrix in d is
+    Gaussian and as long as the row in w (filter normalisation); vectors do not move. Directions are always the same.
+    Source: Li, Xu, Taylor, Studer, Goldstein (2018), Visualizing the Loss Landscape of Neural Nets, NeurIPS, sec. 4.
+    """
+    centre = evaluate(model, split, info).loss
+    generator = torch.Generator().manual_seed(0)
+    rises = []
+    for _ in range(directions):
+        direction = {name: _like(p, generator) for name, p in model.named_parameters() if p.ndim > 1}
+        there = []
+        for sign in (1.0, -1.0):
+            with _moved(model, direction, sign * radius):
+                there.append(evaluate(model, split, info).loss)
+        rises.append(sum(there) / 2.0 - centre)
+    return {"sharpness": float(np.mean(rises)), "sharpness_max": float(np.max(rises))}
+
+
+def _like(weights: Tensor, generator: torch.Generator) -> Tensor:
+    drawn = torch.randn(weights.shape, generator=generator)
+    rows, own = drawn.flatten(1), weights.detach().flatten(1)
+    return (rows / rows.norm(dim=1, keepdim=True) * own.norm(dim=1, keepdim=True)).view_as(weights)
+
+
+@contextmanager
+def _moved(model: nn.Module, direction: Mapping[str, Tensor], step: float) -> Iterator[None]:
+    """The model with its weights moved, and the same to the last bit afterwards."""
+    parameters = dict(model.named_parameters())
+    kept = {name: parameters[name].detach().clone() for name in direction}
+    try:
+        for name, move in direction.items():
+            parameters[name].add_(move, alpha=step)
+        yield
+    finally:
+        for name, weights in kept.items():
+            parameters[name].copy_(weights)

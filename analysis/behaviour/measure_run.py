@@ -1,0 +1,80 @@
+"""Activations and sharpness of the best models of a run, into `activations.parquet` and `trials.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.runs.run_folder import RunFolder
+from analysis.weights.measure_run import IDENTITY, Measured
+from analysis.weights.rows import Row, stage_files, write_behaviour
+from analysis.workers import spread
+from trainables.errors import InputError
+
+
+@dataclass(frozen=True)
+class Model:
+    """The best weights of a replicate, and where its data is."""
+
+    identity: Mapping[str, Any]
+    path: Path
+    data_root: Path | None
+
+    def files(self) -> dict[str, Path]:
+        """The weights; the data must be where the work is done."""
+        return {self.path.name: self.path}
+
+    def moved(self, folder: Path) -> Model:
+        return replace(self, path=folder / self.path.name)
+
+
+def measure_run_on_data(
+    run: RunFolder,
+    data_root: Path | None = None,
+    again: bool = False,
+    workers: int = 1,
+    address: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Measured:
+    """Measure what has not been measured yet; `again`: everything. Raises `InputError`."""
+    if not run.trials_table.exists():
+        raise InputError(f"{run.path} has no trials.parquet yet: measure it when its first trial has ended")
+    have = run.activations_table.exists() and not again
+    rows: list[Row] = table.read_arrow(run.activations_table, "activations").to_pylist() if have else []
+    jobs = _missing(run, {(row["trial_id"], row["seed"]) for row in rows}, data_root)
+    problems: list[str] = []
+    try:
+        for done, (job, found) in enumerate(spread(measure_model, jobs, workers, address), start=1):
+            if isinstance(found, InputError):
+                problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
+            else:
+                rows += found
+            progress(done, len(jobs))
+    finally:
+        if rows:
+            rows.sort(key=lambda row: (row["trial_id"], row["replicate"], row["position"]))
+            write_behaviour(run, rows, {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id})
+    return Measured(len(rows), len(jobs) - len(problems), problems)
+
+
+def _missing(run: RunFolder, known: set[tuple[str, int]], data_root: Path | None) -> list[Model]:
+    folders = {path.name.rpartition("_")[2]: path for path in run.trials.glob("*") if path.is_dir()}
+    found = []
+    for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
+        place = folders.get(identity["trial_key"], run.trials / "none") / f"seed_{identity['seed']}"
+        path = stage_files(place).get("best")
+        if path and (identity["trial_id"], identity["seed"]) not in known:
+            found.append(Model(identity, path, data_root))
+    return found
+
+
+def measure_model(job: Model) -> list[Row]:
+    """The rows of one model's layers, and one of the whole model; runs in a worker process."""
+    from analysis.behaviour.layers import measure_behaviour
+
+    layers, whole = measure_behaviour(job.path, job.data_root)
+    model = {"layer": "", "position": -1, "module_type": "", **whole}
+    return [{**job.identity, **row} for row in (model, *layers)]

@@ -1,0 +1,1 @@
+"""Scientific values side by side."""

@@ -1,0 +1,270 @@
+"""Figures of a comparison. Each function takes results, draws and returns the figure, for a notebook too:
+
+>>> from analysis.figures.comparison import learning_curves                                           # doctest: +SKIP
+>>> from analysis.comparison.results import load                                                      # doctest: +SKIP
+>>> learning_curves(load(find_runs(["latest"])))                                           # doctest: +SKIP
+
+Colours can be told apart by the colour-blind; what a colour says is said by a position, a mark or a word as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison.importance import Importance
+from analysis.comparison.results import Results, as_text
+from analysis.comparison.sentences import name_of
+from analysis.comparison.standings import Comparison, Standing, best_trial
+from analysis.figures.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    LONG,
+    MARKERS,
+    PAPER,
+    colour_of,
+    new_figure,
+    seen_through,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS, PANEL_ROWS = 4, 8  # of small multiples in one figure at most
+
+
+@styled
+def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
+    """Each scientific value's mean and interval by the selecting metric and by test: a row a value, a panel a block."""
+    blocks = results.blocks[:4]
+    tallest = max(len(comparison.block(block)) for block in blocks)
+    figure, axes = new_figure(1, len(blocks), 4.6 if len(blocks) > 1 else 8.0, 1.1 + 0.34 * tallest)
+    for axis, block in zip(axes[0], blocks, strict=True):
+        _interval_rows(axis, results, comparison.block(block), comparison.metrics)
+        axis.set_title(block)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(comparison.metrics))
+    return figure
+
+
+def _interval_rows(axis: Any, results: Results, standings: Sequence[Standing], metrics: Sequence[str]) -> None:
+    judged = [standing for standing in standings if standing.trial]
+    for number, metric in enumerate(metrics):
+        rows = np.arange(len(judged)) + 0.22 * (number - (len(metrics) - 1) / 2)
+        found = [standing.metrics[metric] for standing in judged]
+        means = np.array([estimate.mean for estimate in found])
+        limits = np.array([[e.mean - e.low, e.high - e.mean] for e in found]).T
+        axis.errorbar(
+            means, rows, xerr=None if np.isnan(limits).all() else np.nan_to_num(limits), fmt=MARKERS[number],
+            color=COLOURS[number], label=name_of(metric), markersize=5, elinewidth=1.6,
+        )  # fmt: skip
+    axis.set_yticks(range(len(judged)), [standing.value or "all" for standing in judged])
+    axis.set_ylim(len(judged) - 0.5, -0.5)
+    axis.grid(axis="x")
+
+
+@styled
+def learning_curves(results: Results, metric: str | None = None) -> Figure:
+    """A panel for each value and block: each trial's mean over its replicates by epoch.
+
+    The best trial is thick and in another colour, trials that were stopped are faded and end in a cross.
+    """
+    metric = metric or results.metric
+    epochs = results.frame("epochs")
+    means = epochs.groupby(["block", "value", "trial", "epoch"], sort=False)[metric].mean().reset_index()
+    blocks = results.trials.groupby("block", sort=False)["value"]
+    values = {str(block): list(dict.fromkeys(found)) for block, found in blocks}
+    columns = min(COLUMNS, max(map(len, values.values())))
+    rows = [(block, found[i : i + columns]) for block, found in values.items() for i in range(0, len(found), columns)]
+    rows = rows[:PANEL_ROWS]
+    figure, axes = new_figure(len(rows), columns, 2.7, 2.1)
+    for line, (block, row) in zip(axes, rows, strict=True):
+        within = means[means["block"] == block]
+        for axis, value in zip(line, row, strict=False):
+            part = results.trials[(results.trials["block"] == block) & (results.trials["value"] == value)]
+            _curves(axis, within[within["value"] == value], metric, part, best_trial(results, part))
+            axis.set_title(f"{block}: {value}" if len(values) > 1 else value, fontsize=8)
+            _same_limits(axis, within, metric)
+        for axis in line[len(row) :]:
+            axis.set_axis_off()
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel(name_of(metric), fontsize=9)
+    return figure
+
+
+def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
+    """The panels of a block share their axes; a few wild epochs do not flatten all others."""
+    from matplotlib.ticker import MaxNLocator
+
+    known = curves[metric].dropna()
+    if len(known):
+        low, high = known.quantile(0.01), known.max()
+        margin = 0.05 * (high - low) or 0.01
+        axis.set(ylim=(low - margin, high + margin), xlim=(0.5, curves["epoch"].max() + 0.5))
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.grid(axis="y")
+
+
+def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, best: str | None) -> None:
+    from matplotlib.collections import LineCollection
+
+    finished = trials.groupby("trial")["finished"].all()
+    lines = {str(trial): line[["epoch", metric]] for trial, line in curves.sort_values("epoch").groupby("trial")}
+    clear = seen_through(len(lines))
+    for done, colour, opacity in ((False, FAINT, 0.6 * clear), (True, COLOURS[0], clear)):
+        part = [line.to_numpy(float) for trial, line in lines.items() if finished[trial] == done]
+        pixels = len(part) > LONG
+        axis.add_collection(LineCollection(part, colors=colour, alpha=opacity, linewidths=0.9, rasterized=pixels))
+        if part and not done:
+            ends = np.array([line[-1] for line in part])
+            axis.scatter(*ends.T, marker="x", s=22, color=FAINT, linewidths=1, alpha=clear, rasterized=pixels)
+    if best is not None and best in lines:
+        axis.plot(lines[best]["epoch"], lines[best][metric], color=COLOURS[4], linewidth=2.4)
+
+
+@styled
+def importance(found: Sequence[Importance]) -> Figure:
+    """The share of each hyperparameter, a panel for each block."""
+    known = [one for one in found if one.shares][:4]
+    rows = max((len(one.shares) for one in known), default=1)
+    figure, axes = new_figure(1, max(len(known), 1), 3.6, 0.9 + 0.35 * rows)
+    for axis, one in zip(axes[0], known, strict=False):
+        names = sorted(one.shares, key=lambda name: one.shares[name])
+        bars = axis.barh(names, [one.shares[name] for name in names], color=COLOURS[0], height=0.6)
+        axis.bar_label(bars, [f"{one.shares[name]:.0%}" for name in names], padding=3, fontsize=8, color=INK)
+        axis.set(xlim=(0, 1.15), title=one.block, xlabel=f"share, best {one.quantile:.0%} of {one.n} trials")
+        axis.set_xticks([0, 0.5, 1])
+    return figure
+
+
+@styled
+def parallel_coordinates(results: Results) -> Figure:
+    """A line for each finished trial through its hyperparameters, its scores and its complexity, a panel a block.
+
+    The colour is the rank of the selecting metric within the block, light for the best.
+    """
+    blocks = results.blocks[:4]
+    figure, axes = new_figure(len(blocks), 1, 9.0, 3.0)
+    for axis, block in zip(axes[:, 0], blocks, strict=True):
+        _parallel(axis, results, results.trials[(results.trials["block"] == block) & results.trials["finished"]])
+        axis.set_title(block)
+    return figure
+
+
+def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
+    trials = rows.drop_duplicates("trial").set_index("trial")
+    shown = [results.metric, "test_auc", "lmc", "sample_entropy"]
+    means = rows.groupby("trial")[shown].mean().reindex(trials.index)
+    fields = [name for name in (*results.scientific, *results.nuisance) if trials[name].map(as_text).nunique() > 1]
+    columns: list[tuple[str, pd.Series]] = [(name, trials[name]) for name in fields]
+    columns += [(name, means[name]) for name in shown if means[name].notna().any()]
+    heights = [_axis_of(axis, place, column) for place, (_, column) in enumerate(columns)]
+    if heights and len(trials):
+        ranks = means[results.metric].rank(ascending=results.mode == "max", pct=True)
+        _coloured_lines(axis, np.array(heights).T, ranks.to_numpy())
+    axis.set(xlim=(-0.15, len(columns) - 0.55), ylim=(-0.06, 1.1))
+    axis.set_xticks(range(len(columns)), [name.replace("_", " ") for name, _ in columns])
+    axis.set_yticks([])
+    for side in axis.spines.values():
+        side.set_visible(False)
+
+
+def _axis_of(axis: Any, place: int, column: pd.Series) -> np.ndarray:
+    """Draw one upright axis with its labels; returns the height of each trial on it."""
+    axis.axvline(place, ymin=0.05, ymax=0.92, color=FAINT, linewidth=1)
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        texts = column.map(as_text)
+        levels = list(dict.fromkeys(texts))
+        marks = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
+        heights = texts.map(marks).to_numpy(float)
+    else:
+        numbers = column.to_numpy(float)
+        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        scale = np.log if low > 0 and high / low >= 10 else np.asarray
+        span = float(scale(high) - scale(low)) or 1.0
+        heights = (scale(numbers) - scale(low)) / span
+        unique = np.unique(numbers[np.isfinite(numbers)])
+        ticks = unique if len(unique) <= 6 else np.array([low, high])
+        marks = {f"{tick:.3g}": float((scale(tick) - scale(low)) / span) for tick in ticks}
+    for text, height in list(marks.items())[:40]:
+        box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+        axis.text(place + 0.03, height, text, fontsize=7, va="center", color=INK, zorder=5, bbox=box)
+    return np.nan_to_num(heights, nan=0.5)
+
+
+def _coloured_lines(axis: Any, heights: np.ndarray, ranks: np.ndarray) -> None:
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+
+    order = np.argsort(ranks)
+    lines = [np.column_stack([np.arange(heights.shape[1]), heights[i]]) for i in order]
+    colours = colormaps["viridis"](0.05 + 0.87 * np.nan_to_num(ranks[order]))
+    opacity, pixels = 0.75 * seen_through(len(lines)), len(lines) > LONG
+    axis.add_collection(LineCollection(lines, colors=colours, linewidths=1.4, alpha=opacity, rasterized=pixels))
+
+
+@styled
+def heat_map(results: Results, nuisance: str) -> Figure:
+    """The mean of the selecting metric for each scientific value and each setting of one nuisance field, by block.
+
+    Cells without a finished trial show what the stopped ones had reached, in brackets.
+    """
+    blocks = results.blocks[:4]
+    trials = results.trials.assign(setting=_binned(results.trials[nuisance]))
+    rows = results.values
+    columns = list(dict.fromkeys(trials.sort_values(nuisance)["setting"]))
+    figure, axes = new_figure(
+        1, len(blocks), max(1.6 + 0.62 * len(columns), 2.6), 1.0 + 0.3 * len(rows), sharey=True, squeeze=False
+    )
+    for axis, block in zip(axes[0], blocks, strict=True):
+        part = trials[trials["block"] == block]
+        done = part[part["finished"]].pivot_table(index="value", columns="setting", values=results.metric)
+        reached = part.pivot_table(index="value", columns="setting", values=results.metric)
+        _cells(axis, done.reindex(rows, columns=columns), reached.reindex(rows, columns=columns), results.mode)
+        axis.set(title=block, xlabel=nuisance.replace("_", " "))
+        tilt = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if max(map(len, columns)) > 6 else {}
+        axis.set_xticks(range(len(columns)), columns, **tilt)
+        axis.set_yticks(range(len(rows)), [row or "all" for row in rows])
+        axis.tick_params(length=0)
+    return figure
+
+
+def _binned(column: pd.Series) -> pd.Series:
+    """Texts of the settings; numbers of many kinds in six bins of as many trials each."""
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > 8:
+        bins = pd.qcut(column, 6, duplicates="drop")
+        least = column.min()  # the first bin begins a little below it
+        return bins.map(lambda bin_: f"{max(bin_.left, least):.2g}–{bin_.right:.2g}").astype(str)
+    return column.map(as_text)
+
+
+def _cells(axis: Any, done: pd.DataFrame, reached: pd.DataFrame, mode: str) -> None:
+    values = done.to_numpy(float)
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    axis.imshow(values, cmap="cividis" if mode == "max" else "cividis_r", aspect="auto", vmin=low, vmax=high)
+    for (row, column), value in np.ndenumerate(reached.to_numpy(float)):
+        finished = np.isfinite(values[row, column])
+        if not np.isfinite(value):
+            continue
+        place = (values[row, column] - low) / ((high - low) or 1.0) if finished else math.nan
+        light = place > 0.6 if mode == "max" else place < 0.4
+        text = f"{values[row, column]:.3f}" if finished else f"({value:.3f})"
+        colour = FAINT if not finished else "#000002" if light else "#fffffe"
+        axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+    if known.size:
+        best = np.nanargmax(values) if mode == "max" else np.nanargmin(values)
+        row, column = np.unravel_index(int(best), values.shape)
+        axis.add_patch(_frame(float(column), float(row)))
+
+
+def _frame(column: float, row: float) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, fill=False, edgecolor=colour_of(4), linewidth=2)

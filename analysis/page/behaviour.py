@@ -1,0 +1,41 @@
+"""The report's section on what layers do with data, where that was measured (`analysis.complexity RUN --on-data`)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.figures import behaviour as figures_behaviour
+from analysis.page.html import Section, paragraph
+from analysis.page.sections import Drawer, Material
+
+MODELS = 4  # blocks and architectures with a figure of their own
+
+
+def behaviour(material: Material, draw: Drawer) -> Section | None:
+    """None where nothing was measured."""
+    results = material.everything
+    rows = results.frame("activations")
+    if rows.empty:
+        return None
+    layers = {trial: " ".join(dict.fromkeys(part["layer"])) for trial, part in rows.groupby("trial")}
+    rows = rows.assign(layers=rows["trial"].map(layers))
+    models = results.trials.drop_duplicates("trial").set_index("trial")["model"]
+    text = (
+        "Of each layer's outputs on the validation images, at the best epoch: their entropy in 100 bins as a share of "
+        "the largest possible, the share that is exactly 0, and the share of units that are 0 for every image."
+    )
+    html = paragraph(text)
+    parts = [part for _, part in rows.groupby(["block", "layers"], sort=False)]
+    for number, part in enumerate(parts[:MODELS]):
+        html += _figure(draw, number, str(models[part["trial"].iloc[0]]), part, results.values)
+    return Section("behaviour", "What the layers do with data", html)
+
+
+def _figure(draw: Drawer, number: int, model: str, part: pd.DataFrame, values: list[str]) -> str:
+    count = part["trial"].nunique()
+    caption = (
+        f"Activations by layer of {model} on {part['block'].iloc[0]}: means over {count} trials and their seeds for "
+        "each value, their range shaded."
+    )
+    drawn = figures_behaviour.activations_by_layer(part, values)
+    return draw.put(f"activations_by_layer_{number}", drawn, caption)

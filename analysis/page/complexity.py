@@ -1,0 +1,106 @@
+"""The report's sections on the complexity of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from analysis.comparison.correlations import Association
+from analysis.comparison.sentences import association_words, name_of
+from analysis.comparison.terminal import p_text
+from analysis.figures import complexity as figures_complexity
+from analysis.page.html import Cell, Section, paragraph, table
+from analysis.page.sections import Drawer, Material, rho_cell, weight_distributions
+
+MODELS = 4  # blocks and architectures with bars of their own
+SHOWN = 12  # associations in a table
+ORDER_WARNING = (
+    "A flattened weight tensor is a series in an arbitrary order: Sample Entropy and the other ordered measures "
+    "(permutation, spectral and multiscale entropy, compressibility) depend on it. What counts is how far they are "
+    "from the same weights shuffled, which stands beside each of them in weights.parquet (…_shuffled, …_z). "
+    "Near-independent Gaussian weights have a Sample Entropy of about 2.18, whatever the layer. Measures that "
+    "depend on the number of weights (LMC among them) cannot be compared between layers of different "
+    "size without their baseline."
+)
+
+
+def weights(material: Material, draw: Drawer) -> Section:
+    """Complexity by layer, from start to end, and the distributions behind it."""
+    rows = material.everything.frame("weights")
+    finished = material.everything.trials.loc[material.everything.trials["finished"], "trial"]
+    rows = rows[rows["trial"].isin(finished)]
+    if rows.empty:
+        text = "The weights were not measured: python -m analysis.complexity RUN, then this report again."
+        return Section("weights", "Complexity of the weights", paragraph(text))
+    html = paragraph(ORDER_WARNING, "warning") + "".join(_by_layer(material, draw, rows))
+    caption = (
+        "Complexity of the whole model from its initial weights to the best and the last epoch: means over the "
+        "finished trials of each value, weighted by the size of the weight matrices."
+    )
+    html += draw.put("along_training", figures_complexity.complexity_along_training(material.everything), caption)
+    return Section("weights", "Complexity of the weights", html + "".join(weight_distributions(material, draw)))
+
+
+def _by_layer(material: Material, draw: Drawer, rows: pd.DataFrame) -> Iterator[str]:
+    """A figure for each block and architecture: models whose tensors have the same names."""
+    names = pd.Series({trial: tuple(dict.fromkeys(part)) for trial, part in rows.groupby("trial")["tensor"]})
+    trials = material.everything.trials.drop_duplicates("trial").set_index("trial")
+    kinds = pd.DataFrame({"block": trials["block"], "tensors": names}).dropna()
+    for number, (block, tensors) in enumerate(list(dict.fromkeys(kinds.itertuples(index=False, name=None)))[:MODELS]):
+        members = [trial for trial, *kind in kinds.itertuples(name=None) if tuple(kind) == (block, tensors)]
+        model = trials["model"][members[0]]
+        caption = (
+            f"Complexity by layer of {model} on {block}: means over {len(members)} finished trials "
+            "and their seeds at the best epoch, with standard deviations; the thin line is where the layer began."
+        )
+        part = rows[rows["trial"].isin(members)]
+        yield draw.put(f"by_layer_{number}", figures_complexity.complexity_by_layer(part), caption)
+
+
+def performance(material: Material, draw: Drawer) -> Section:
+    """Does complexity go with performance?"""
+    results = material.everything
+    known = [a for a in material.models if not math.isnan(a.plain.rho)]
+    html = paragraph(association_words(material.models))
+    if not known:
+        return Section("performance", "Complexity and performance", html)
+    caption = (
+        "Each point is a finished trial. ρ is Spearman's with its 95 % interval."
+    )  # fmt: skip
+    drawn = figures_complexity.complexity_and_performance(results)
+    html += draw.put("complexity_and_performance", drawn, caption)
+    outcomes = (results.metric, "gap_acc")
+    held = f" at equal {' and '.join(known[0].controls)}".replace("_", " ") if known[0].controls else ""
+    caption = (
+        f"Spearman's ρ{held} of every measure with the {name_of(outcomes[0])} and the {name_of(outcomes[1])}, with "
+        "95 % intervals. Filled diamonds survive the correction for many tests."
+    )
+    html += draw.put("correlations", figures_complexity.correlation_forest(material.models, outcomes), caption)
+    html += "<h3>Models</h3>" + associations_table(material.models)
+    html += "<h3>By module type and depth</h3>" + associations_table(material.parts)
+    return Section("performance", "Complexity and performance", html)
+
+
+def associations_table(found: Sequence[Association], most: int = SHOWN) -> str:
+    """The clearest associations; all of them are in `python -m analysis.compare --json`."""
+    known = sorted(
+        (a for a in found if not math.isnan(a.plain.rho)), key=lambda a: (math.isnan(a.partial.p), a.partial.p)
+    )
+    if not known:
+        return paragraph("Too few trials.", "note")
+    controls = known[0].controls
+    heads = ["part", "measure", "with", "ρ and 95 % interval", "p", "n"]
+    heads[5:5] = [f"ρ at equal {' and '.join(controls)}".replace("_", " "), "p (held)"] if controls else []
+    text = f"The {min(most, len(known))} clearest of {len(known)}; p corrected over all of them (Benjamini-Hochberg)."
+    rows = [list(_association_cells(association)) for association in known[:most]]
+    return table(heads, rows, text=heads[:3]) + paragraph(text, "note")
+
+
+def _association_cells(one: Association) -> Iterator[Cell]:
+    yield from (Cell(one.part), Cell(one.measure), Cell(name_of(one.outcome)))
+    yield from (rho_cell(one.plain), Cell(p_text(one.plain_corrected), sort=one.plain_corrected))
+    if one.controls:
+        yield from (rho_cell(one.partial), Cell(p_text(one.partial_corrected), sort=one.partial_corrected))
+    yield Cell(str(one.plain.n), sort=float(one.plain.n))

@@ -1,0 +1,101 @@
+"""The report's sections that record: every trial, what failed, and what made the runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison.results import Results, as_text, telling_fields
+from analysis.page.html import Cell, LongColumn, Section, definitions, long_table, paragraph, table
+from analysis.page.sections import Material
+
+
+def all_trials(material: Material) -> Section:
+    """Every trial and replicate, to sort and to filter."""
+    results = material.everything
+    ascending = results.mode == "min"
+    rows = results.trials.sort_values(results.metric, ascending=ascending, na_position="last", kind="stable")
+    return Section("trials", "All trials", long_table("trials", list(_long_columns(results, rows))))
+
+
+def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
+    context = telling_fields(results.trials, results.context)
+    yield LongColumn("trial", list(rows["trial_id"]), text=True)
+    for name in dict.fromkeys(("dataset", *context, *results.scientific, *results.nuisance)):
+        plain = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
+        yield LongColumn(name, list(rows[name] if plain else rows[name].map(as_text)), text=not plain)
+    yield LongColumn("seed", list(rows["seed"].astype(int)))
+    yield LongColumn("status", list(rows["status"]), text=True, status=True)
+    for name in dict.fromkeys((results.metric, "val_acc", "test_auc", "test_acc", "gap_acc")):
+        yield LongColumn(name, list(rows[name].astype(float)), digits=4)
+    for name in ("lmc", "sample_entropy", "initial_distance"):
+        if rows[name].notna().any():
+            yield LongColumn(name, list(rows[name].astype(float)), digits=4)
+    yield LongColumn("trained", list(rows["epochs_trained"].astype(float)), better="lower")
+    yield LongColumn("best_epoch", list(rows["best_epoch"].astype(float)))
+    yield LongColumn("parameters", list(rows["parameters"].astype(float)), better="lower")
+    yield LongColumn("train_seconds", list(rows["train_seconds"].astype(float)), digits=1, better="lower")
+    if len(results.runs) > 1:
+        yield LongColumn("run", list(rows["run_id"]), text=True)
+
+
+def failures(material: Material) -> Section:
+    """What did not train to its end, by cause."""
+    trials = material.everything.trials.drop_duplicates("trial")
+    bad = trials[trials["status"].isin(["failed", "diverged", "interrupted"])]
+    stopped = int((trials["status"] == "stopped").sum())
+    text = (
+        f"{stopped} of {len(trials)} trials were stopped early, by a rung or by their own patience." if stopped else ""
+    )
+    if bad.empty:
+        return Section("failures", "Failures", paragraph(f"No trial failed or diverged. {text}".strip()))
+    rows = [
+        [Cell(str(status)), Cell(str(reason)), Cell(str(len(part)), sort=float(len(part))), Cell(part["trial"].iloc[0])]
+        for (status, reason), part in bad.groupby(["status", "stop_reason"], sort=False)
+    ]
+    found = table(["status", "cause", "trials", "for example"], rows, text=["status", "cause", "for example"])
+    return Section("failures", "Failures", paragraph(text) * bool(text) + found)
+
+
+def provenance(material: Material, command: Sequence[str]) -> Section:
+    """What made the runs, and the commands that make them and this page again."""
+    html = ""
+    for run, about in zip(material.everything.runs, material.everything.abouts, strict=True):
+        html += f"<h3>{escape(f'{run.sweep}/{run.run_id}')}</h3>{definitions(_provenance(about))}"
+        html += f"<pre>{escape(sweep_command(about))}</pre>"
+    html += f"<h3>This page</h3><pre>{escape(shlex.join(command))}</pre>"
+    return Section("provenance", "Provenance and commands", html)
+
+
+def _provenance(about: Mapping[str, Any]) -> dict[str, str]:
+    made = about.get("provenance", {})
+    git = made.get("git", {})
+    dirty = " with changes that were not committed" if git.get("dirty") else ""
+    roles: Mapping[str, Mapping[str, Any]] = about["roles"]
+    found = {role: "; ".join(f"{name} = {_domain(d)}" for name, d in part.items()) for role, part in roles.items()}
+    found["seeds"] = ", ".join(map(str, about.get("seeds", [])))
+    found["scheduler"] = str(about.get("scheduler", "-"))
+    found["datasets"] = ", ".join(f"{name} (digest {digest})" for name, digest in about.get("datasets", {}).items())
+    found["notes"] = "; ".join(about.get("notes", []))
+    found["git"] = f"{git['commit']} on {git.get('branch', '-')}{dirty}" if git.get("commit") else ""
+    found["training code"] = str(made.get("code_digest", ""))
+    found["versions"] = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
+    found["hardware"] = ", ".join(f"{name} {value}" for name, value in made.get("hardware", {}).items() if value)
+    return {name: text for name, text in found.items() if text}
+
+
+def _domain(domain: Any) -> str:
+    return ", ".join(map(as_text, domain)) if isinstance(domain, list) else as_text(domain)
+
+
+def sweep_command(about: Mapping[str, Any]) -> str:
+    """The command that made a run, as one types it."""
+    words = list(about.get("provenance", {}).get("command", []))
+    if words and Path(words[0]).name == "run.py":
+        words[:1] = ["python", "-m", "sweeps.run"]
+    return shlex.join(words)

@@ -1,0 +1,217 @@
+"""The sections of the report, each made from the results and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from analysis.comparison.correlations import Association
+from analysis.comparison.importance import Importance
+from analysis.comparison.results import Results
+from analysis.comparison.sentences import answers, importance_words, name_of
+from analysis.comparison.standings import Comparison, Standing
+from analysis.comparison.statistics import Correlation, Estimate
+from analysis.comparison.terminal import explanation, p_text
+from analysis.figures import comparison as figures
+from analysis.figures import style as figure_style
+from analysis.figures import trial as plots
+from analysis.page.html import (
+    Cell,
+    Section,
+    figure,
+    number_cell,
+    paragraph,
+    table,
+)
+from analysis.runs.run_folder import RunFolder
+
+HEAT_MAPS = 3  # nuisance fields with a heat map of their own
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """Puts figures into the page, and as SVG and PNG into a folder where there is one."""
+
+    folder: Path | None
+    png: bool = True  # half of the time that drawing takes
+
+    def put(self, name: str, drawn: Any, caption: str) -> str:
+        """The HTML of a figure."""
+        text = figure_style.svg(drawn)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{name}.svg").write_text(text, encoding="utf-8")
+            if self.png:
+                figure_style.save(drawn, self.folder / f"{name}.png")
+        return figure(figure_style.for_page(text, name), caption, caption.split(". ")[0])
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that the sections are made of."""
+
+    results: Results  # with stopped trials treated as asked
+    everything: Results
+    comparison: Comparison
+    importances: Sequence[Importance]
+    models: Sequence[Association]
+    parts: Sequence[Association]
+
+
+def head(material: Material, title: str) -> str:
+    """Title, question, answer, and the run in figures."""
+    results = material.everything
+    questions = dict.fromkeys(str(about.get("question", "")) for about in results.abouts)
+    trials = results.trials
+    size = (
+        f"{trials['trial'].nunique()} trials, {len(trials)} replicates, {len(results.runs)} run"
+        f"{'s' * (len(results.runs) > 1)}; selected by {results.metric}, test only reported"
+    )
+    said = "".join(paragraph(text) for text in answers(material.results, material.comparison))
+    return (
+        f"{paragraph(title, 'note')}<h1>{escape(next(iter(questions)) or title)}</h1>"
+        + "".join(paragraph(question, "question") for question in list(questions)[1:])
+        + f'<div class="answer">{said}</div>{paragraph(size, "note")}'
+    )
+
+
+def values(material: Material, draw: Drawer) -> Section:
+    """The scientific values side by side."""
+    results, comparison = material.results, material.comparison
+    html = ""
+    if any(standing.trial for standing in comparison.standings):
+        caption = (
+            "Means over seeds and 95 % bootstrap intervals of each value at its best setting. "
+            f"Selected by {name_of(results.metric)}; the test split only looked on."
+        )
+        html += draw.put("values", figures.values_with_intervals(results, comparison), caption)
+    for block in results.blocks:
+        html += f"<h3>{escape(block)}</h3>{standings_table(comparison, results, block)}"
+        if any(difference.block == block for difference in comparison.differences):
+            html += differences_table(comparison, block)
+    return Section("values", "Values side by side", html + paragraph(explanation(results), "note"))
+
+
+def standings_table(comparison: Comparison, results: Results, block: str) -> str:
+    """One row for each value of a block, best first."""
+    scientific = ", ".join(results.scientific).replace("_", " ")
+    nuisance = [f"best {name.replace('_', ' ')}" for name in results.nuisance]
+    metrics = [name.replace("_", " ") for name in comparison.metrics]
+    heads = [scientific, *nuisance, *metrics, "n", "rank", "epochs", "trials"]
+    rows = [_standing_cells(standing, results, comparison.metrics) for standing in comparison.block(block)]
+    return table(heads, rows, text=[scientific, "trials"])
+
+
+def _standing_cells(standing: Standing, results: Results, metrics: Sequence[str]) -> list[Cell]:
+    return [
+        Cell(standing.value or "all"),
+        *(_setting(standing.nuisance.get(name, "-")) for name in results.nuisance),
+        *(estimate_cell(standing.metrics[name]) for name in metrics),
+        Cell(str(standing.n), sort=float(standing.n)),
+        number_cell(standing.rank, 2),
+        number_cell(standing.epochs, 0),
+        Cell(", ".join(f"{n} {status}" for status, n in standing.statuses.items())),
+    ]
+
+
+def _setting(text: str) -> Cell:
+    try:
+        return Cell(text, sort=float(text))
+    except ValueError:
+        return Cell(text)
+
+
+def estimate_cell(estimate: Estimate) -> Cell:
+    """A mean with its interval below it."""
+    limits = f"{estimate.low:.4f} to {estimate.high:.4f}".replace("-", "−") if estimate.n > 1 else ""
+    return number_cell(estimate.mean, 4, limits)
+
+
+def differences_table(comparison: Comparison, block: str) -> str:
+    """What each value is better or worse by."""
+    found = [difference for difference in comparison.differences if difference.block == block]
+    heads, rows = [f"less {found[0].against}, by seed"], []
+    for metric in comparison.metrics:
+        heads += [name_of(metric), f"p ({metric.replace('_', ' ')})"]
+    for value in dict.fromkeys(difference.value for difference in found):
+        row = [Cell(value)]
+        for metric in comparison.metrics:
+            one = next(d for d in found if d.value == value and d.metric == metric)
+            row += [estimate_cell(one.estimate), Cell(p_text(one.p_corrected), sort=one.p_corrected)]
+        rows.append(row)
+    return table(heads, rows, text=heads[:1])
+
+
+def curves(material: Material, draw: Drawer) -> Section:
+    """Learning curves, stopped trials faded."""
+    results = material.everything
+    caption = (
+        f"{sentence(name_of(results.metric))} by epoch, mean over the seeds of each trial. The thick line is the best "
+        "trial of a value; trials that were stopped, failed or diverged are grey and end in a cross."
+    )
+    if results.frame("epochs").empty:
+        return Section("curves", "Learning curves", paragraph("No epochs.parquet stands beside the trials.", "note"))
+    return Section("curves", "Learning curves", draw.put("learning_curves", figures.learning_curves(results), caption))
+
+
+def hyperparameters(material: Material, draw: Drawer) -> Section:
+    """Importance, heat maps and parallel coordinates."""
+    results = material.results
+    html = "".join(paragraph(importance_words(one)) for one in material.importances)
+    if any(one.shares for one in material.importances):
+        caption = "Importance by PED-ANOVA: how much each field says about whether a trial is among the best."
+        html += draw.put("importance", figures.importance(material.importances), caption)
+    for name in results.nuisance[:HEAT_MAPS]:
+        caption = (
+            f"Mean {name_of(results.metric)} for each value and {name.replace('_', ' ')}, the best framed. In brackets "
+            "what trials had reached that were not trained to their end."
+        )
+        html += draw.put(f"heat_map_{name}", figures.heat_map(material.everything, name), caption)
+    if results.trials["finished"].any():
+        caption = (
+            "Each line is a trial: its settings, its scores and the complexity of its weights. The lightest are the "
+            f"best by {name_of(results.metric)} in their setting, dark ones the worst; axes run from least to most."
+        )
+        html += draw.put("parallel_coordinates", figures.parallel_coordinates(results), caption)
+    return Section("hyperparameters", "Hyperparameters", html)
+
+
+def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
+    """Histograms of the best trial of each block, before and after training, where its weights are at hand."""
+    from analysis.weights.files import read_tensors
+
+    folders = {path.name.rpartition("_")[2]: path for run in material.results.runs for path in run.trials.glob("*")}
+    for number, block in enumerate(material.results.blocks[:4]):
+        best = next((standing for standing in material.comparison.block(block) if standing.trial), None)
+        if best is None:
+            continue
+        row = material.results.trials[material.results.trials["trial"] == best.trial].iloc[0]
+        place = folders.get(row["trial_key"], Path("none")) / f"seed_{row['seed']}"
+        before, after = place / "initial_model.safetensors", place / "best_model.safetensors"
+        if after.is_file():
+            start = read_tensors(before)[0] if before.is_file() else {}
+            drawn = figure_style.styled(plots.weight_distributions)(start, read_tensors(after)[0], "")
+            where = f" on {block}" if block else ""
+            caption = f"Weights of the best trial{where} ({best.value}), seed {row['seed']}. Outline: before training."
+            yield draw.put(f"weight_distributions_{number}", drawn, caption)
+
+
+def rho_cell(found: Correlation) -> Cell:
+    """ρ with its interval."""
+    if math.isnan(found.rho):
+        return Cell("-", sort=math.nan)
+    return Cell(f"{found.rho:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−"), sort=found.rho)
+
+
+def sentence(text: str) -> str:
+    """With a capital letter at its start; abbreviations stay."""
+    return text[:1].upper() + text[1:]
+
+
+def run_names(runs: Sequence[RunFolder]) -> str:
+    """What the page is called."""
+    return ", ".join(f"{run.sweep}/{run.run_id}" for run in runs)

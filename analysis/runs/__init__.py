@@ -1,0 +1,1 @@
+"""A run's files: their names, finding runs, runs at a URI."""

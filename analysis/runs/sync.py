@@ -1,0 +1,236 @@
+"""The copy on this machine of runs that are kept at a URI: what commands read, and where the driver writes.
+
+The ledger decides which side is ahead: it is only ever appended to, and it is uploaded after everything that it speaks
+of. So one side's ledger begins with the other's, unless two drivers have gone on with one run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from analysis.runs.remote import (
+    Remote,
+    Stamp,
+    Storage,
+    as_path,
+    check_writable,
+    is_uri,
+    open_remote,
+    reaching,
+    refuse_password,
+)
+from analysis.runs.run_folder import RunFolder
+from trainables.atomic_files import write_atomically
+from trainables.data.downloads import cache_root
+
+LEDGER = "ledger.jsonl"
+LIGHT = ("run.json", "trials.parquet", "epochs.parquet")  # beside the ledger, all that is needed to show a run
+SYNCED = ".synced.json"  # in a run's folder: the state of its files when they were last the same on both sides
+HOME = "storage.uri"  # in a staging folder: where its runs are kept
+CHECKPOINTS = ".pt"
+TRANSFERS = 8  # at a time
+Known = dict[str, tuple[Stamp, Stamp]]  # file: here, there
+
+
+def folder_of(storage: Storage) -> Path:
+    """The folder in which a storage's runs lie on this machine: itself, or that of the copies."""
+    if not is_uri(storage):
+        return as_path(storage)
+    refuse_password(str(storage))
+    folder = cache_root() / "staging" / hashlib.sha256(str(storage).rstrip("/").encode()).hexdigest()[:16]
+    if not (folder / HOME).is_file():
+        write_atomically(folder / HOME, str(storage).encode())
+    return folder
+
+
+def remote_of(run: RunFolder) -> Remote | None:
+    """Where a run is kept, None for one that is kept where it lies."""
+    home = run.path.parent.parent / HOME
+    return open_remote(home.read_text()).below(run.sweep, run.run_id) if home.is_file() else None
+
+
+def where(run: RunFolder) -> str:
+    """What the user calls the place of a run: its URI or its path."""
+    home = run.path.parent.parent / HOME
+    if not home.is_file():
+        return str(run.path)
+    split = urlsplit(home.read_text())
+    return urlunsplit(split._replace(path="/".join((split.path.rstrip("/"), run.sweep, run.run_id))))
+
+
+def begun(run: RunFolder) -> bool:
+    """Whether there is a ledger of this run, here or where it is kept. Raises `InputError` for unwritable storage."""
+    remote = remote_of(run)
+    if remote is None or run.ledger.exists():
+        return run.ledger.exists()
+    check_writable(remote)
+    with reaching(remote):
+        return bool(remote.stamps([LEDGER]))
+
+
+def remote_runs(storage: str) -> Iterator[tuple[RunFolder, int]]:
+    """The runs at a URI, as they would lie here, and when each began (ns since 1970). Nothing is fetched."""
+    remote, here = open_remote(storage), folder_of(storage)
+    with reaching(remote):
+        places = [f"{sweep}/{run}" for sweep in remote.folders() for run in remote.below(sweep).folders()]
+        stamps = remote.stamps([f"{place}/run.json" for place in places])
+    for name, stamp in stamps.items():
+        yield RunFolder((here / name).parent), stamp.modified
+
+
+def uri_of_run(uri: str) -> tuple[str, RunFolder] | None:
+    """The storage's URI and the run, where a URI is that of a run; None where no run is there."""
+    split = urlsplit(uri)
+    parts = split.path.rstrip("/").split("/")
+    remote = open_remote(uri)
+    with reaching(remote):
+        if not remote.stamps(["run.json"]):
+            return None
+    storage = urlunsplit(split._replace(path="/".join(parts[:-2])))
+    return storage, RunFolder(folder_of(storage) / parts[-2] / parts[-1])
+
+
+def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
+    """Bring the copy in `run` up to date. whole: all files, else the ledger and the tables. Raises `InputError`.
+
+    What is newer here stays; a copy that has gone another way than the run there is put aside.
+    """
+    with reaching(remote):
+        theirs = remote.read(LEDGER) or b""
+        ours = whole_lines(run.ledger)
+        if len(ours) > len(theirs) and ours.startswith(theirs):
+            return
+        if not theirs.startswith(ours):
+            _put_aside(run)
+            ours = b""
+        there = remote.all_stamps() if whole else remote.stamps(LIGHT)
+        known = read_known(run)
+        due = [
+            name for name, stamp in there.items()
+            if name != LEDGER and _differs(run.path / name, stamp, known.get(name), behind=len(theirs) > len(ours))
+        ]  # fmt: skip
+        with ThreadPoolExecutor(TRANSFERS) as pool:
+            for name, content in zip(due, pool.map(remote.read, due), strict=True):
+                if content is not None:  # moved since it was listed
+                    write_atomically(run.path / name, content)
+                    known[name] = stamp_of(run.path / name), there[name]
+        if len(theirs) > len(ours):
+            write_atomically(run.ledger, theirs)
+        write_known(run, known)
+
+
+def size_there(run: RunFolder) -> int:
+    """Bytes of a run that is kept at a URI; 0 for one that is kept where it lies."""
+    remote = remote_of(run)
+    if remote is None:
+        return 0
+    with reaching(remote):
+        return sum(stamp.size for stamp in remote.all_stamps().values())
+
+
+def fetch_whole(run: RunFolder) -> None:
+    """All files of a run that is kept at a URI."""
+    if remote := remote_of(run):
+        pull(run, remote, whole=True)
+
+
+def _differs(path: Path, there: Stamp, known: tuple[Stamp, Stamp] | None, behind: bool) -> bool:
+    """Whether a file is to be fetched; one that was changed here stays, unless the run has gone on elsewhere."""
+    if not path.is_file():
+        return True
+    changed_here, changed_there = known is None or known[0] != stamp_of(path), known is None or known[1] != there
+    return changed_there and (behind or not changed_here)
+
+
+def _put_aside(run: RunFolder) -> None:
+    aside = run.path.with_name(f".{run.run_id}.{datetime.now():%Y%m%d-%H%M%S}")
+    run.path.rename(aside)
+    print(f"note: {where(run)} went on elsewhere; what only this machine had is kept in {aside}", file=sys.stderr)
+
+
+def whole_lines(ledger: Path) -> bytes:
+    """The content of a ledger up to its last line end."""
+    content = ledger.read_bytes() if ledger.is_file() else b""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def stamp_of(path: Path) -> Stamp:
+    status = path.stat()
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def read_known(run: RunFolder) -> Known:
+    """What both sides had in common last."""
+    try:
+        content = json.loads((run.path / SYNCED).read_text())
+        return {name: (Stamp(*here), Stamp(*there)) for name, (here, there) in content.items()}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def write_known(run: RunFolder, known: Mapping[str, tuple[Stamp, Stamp]]) -> None:
+    content = {name: [[s.size, s.modified] for s in pair] for name, pair in known.items()}
+    write_atomically(run.path / SYNCED, json.dumps(content).encode())
+
+
+def send_changed(
+    run: RunFolder, remote: Remote, known: Known, checkpoints: Mapping[str, Path] | None = None
+) -> set[str] | None:
+    """Upload what has changed here, but for the ledger, and note it in `known`. May raise `OSError`.
+
+    checkpoints: of the moment of the ledger that will be uploaded, by their names; no others are sent.
+    Returns the names of all files here; None where they moved while we looked, so that it is worth another try.
+    """
+    names = set(_files_here(run))
+    places = {name: run.path / name for name in names if not name.endswith(CHECKPOINTS)} | dict(checkpoints or {})
+    stamps = {name: stamp_or_none(place) for name, place in places.items()}
+    due = [name for name, stamp in stamps.items() if stamp and (name not in known or known[name][0] != stamp)]
+    with ThreadPoolExecutor(TRANSFERS) as pool:
+        sent = list(pool.map(lambda name: _send(places[name], remote, name), due))
+    there = remote.stamps([name for name, ok in zip(due, sent, strict=True) if ok])
+    known.update({name: (stamps[name] or Stamp(0, 0), stamp) for name, stamp in there.items()})
+    write_known(run, known)
+    return names if all(sent) and all(stamps.values()) else None
+
+
+def _files_here(run: RunFolder) -> Iterator[str]:
+    """Every file but the ledger and hidden ones."""
+    for folder, folders, names in os.walk(run.path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            found = (Path(folder) / name).relative_to(run.path).as_posix()
+            if not name.startswith(".") and found != LEDGER:
+                yield found
+
+
+def stamp_or_none(path: Path) -> Stamp | None:
+    """None for a file that is not there."""
+    try:
+        return stamp_of(path)
+    except OSError:
+        return None
+
+
+def _send(path: Path, remote: Remote, name: str) -> bool:
+    """Whether the file was still there."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    remote.write(name, content)
+    return True
+
+
+def push_back(run: RunFolder) -> None:
+    """What a command has written to a run's copy goes to where the run is kept. Raises `InputError`."""
+    if remote := remote_of(run):
+        with reaching(remote):
+            send_changed(run, remote, read_known(run))

@@ -1,0 +1,167 @@
+"""Measuring the weights of whole runs: what is missing is found, spread over processes, and saved as it comes in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.measures import MEASURES
+from analysis.runs.run_folder import RunFolder
+from analysis.weights.files import read_epoch
+from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files, write_complexity
+from analysis.workers import spread
+from trainables.errors import InputError, unknown_name
+
+SAVE_SECONDS = 30.0  # between two savings of what has been measured
+IDENTITY = ("sweep", "run_id", "trial_id", "trial_key", "replicate", "seed")
+Key = tuple[str, int, str, str]  # trial, seed, stage, tensor
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """What is to be measured of one replicate: files of the same measures together."""
+
+    identity: Mapping[str, Any]
+    folder: Path
+    parts: tuple[tuple[tuple[str, ...], Mapping[str, Path]], ...]  # measures, and the files by stage
+
+    def files(self) -> dict[str, Path]:
+        """What it reads; the initial weights always, which the others are compared with."""
+        initial = stage_files(self.folder).get("initial")
+        wanted = {path for _, files in self.parts for path in files.values()} | ({initial} if initial else set())
+        return {path.name: path for path in sorted(wanted)}
+
+    def moved(self, folder: Path) -> Replicate:
+        parts = tuple((names, {s: folder / path.name for s, path in files.items()}) for names, files in self.parts)
+        return replace(self, folder=folder, parts=parts)
+
+
+@dataclass
+class Measured:
+    """What came of measuring a run."""
+
+    tensors: int
+    replicates: int
+    problems: list[str]
+
+
+def choose(measures: str | None, definition: str = "exact") -> list[str]:
+    """The names of `default`, `all` or `a,b,c`; with definition="reference" that study's two. Raises `InputError`."""
+    if definition == "reference":
+        return ["lmc_reference", "sample_entropy_reference"]
+    if definition != "exact":
+        raise InputError(unknown_name("definition", definition, ("exact", "reference")))
+    if measures in (None, "default"):
+        return [name for name, measure in MEASURES.items() if measure.default]
+    names = list(MEASURES) if measures == "all" else [name.strip() for name in str(measures).split(",")]
+    for name in names:
+        if name not in MEASURES:
+            raise InputError(unknown_name("measure", name, ["all", "default", *MEASURES]))
+    return names
+
+
+def measure_run(
+    run: RunFolder,
+    measures: Sequence[str],
+    every: int = 0,
+    again: bool = False,
+    workers: int = 1,
+    address: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Measured:
+    """Add measures to a run's `weights.parquet` and `trials.parquet`; what they hold already is kept, unless `again`.
+
+    Saves every 30 s and when interrupted, so that the same call goes on where it was. Raises `InputError`.
+    """
+    if not run.trials_table.exists():
+        raise InputError(f"{run.path} has no trials.parquet yet: measure it when its first trial has ended")
+    rows = known_rows(run)
+    jobs = list(missing(run, rows, measures, every, again))
+    problems: list[str] = []
+    saved, count = time.monotonic(), 0
+    try:
+        for done, (job, found) in enumerate(spread(measure, jobs, workers, address), start=1):
+            if isinstance(found, InputError):
+                problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
+            else:
+                merge(rows, job, found)
+                count += len(found)
+            progress(done, len(jobs))
+            if time.monotonic() - saved > SAVE_SECONDS:
+                save(run, rows)
+                saved = time.monotonic()
+    finally:
+        if count:
+            save(run, rows)
+    return Measured(count, len(jobs), problems)
+
+
+def known_rows(run: RunFolder) -> dict[Key, Row]:
+    """The rows of `weights.parquet` by what they are about."""
+    found = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
+    return {key_of(row): row for row in found}
+
+
+def key_of(row: Row) -> Key:
+    return row["trial_id"], row["seed"], row["stage"], row["tensor"]
+
+
+def missing(
+    run: RunFolder, rows: Mapping[Key, Row], measures: Sequence[str], every: int, again: bool
+) -> Iterator[Replicate]:
+    """What is to be done for each replicate with saved weights. Raises `InputError` where `every` finds nothing."""
+    by_stage: dict[tuple[str, int, str], list[Row]] = {}
+    for row in rows.values():
+        by_stage.setdefault((row["trial_id"], row["seed"], row["stage"]), []).append(row)
+    folders = {path.name.rpartition("_")[2]: path for path in run.trials.glob("*") if path.is_dir()}
+    along = False
+    for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
+        folder = folders.get(identity["trial_key"], run.trials / "none") / f"seed_{identity['seed']}"
+        files = stage_files(folder, every)
+        along = along or len(files) > len(STAGES)
+        parts: dict[tuple[str, ...], dict[str, Path]] = {}
+        for stage, path in files.items():
+            known = by_stage.get((identity["trial_id"], identity["seed"], stage), [])
+            if wanted := tuple(measures) if again else due(known, path, measures):
+                parts.setdefault(wanted, {})[stage] = path
+        if parts:
+            yield Replicate(identity, folder, tuple(parts.items()))
+    if every and not along:
+        raise InputError(
+            f"{run.path} has no weights by epoch: leave out --every, or train with --set save_every={every}"
+        )
+
+
+def due(known: Sequence[Row], path: Path, measures: Sequence[str]) -> tuple[str, ...]:
+    """The measures that a file's rows lack; all of them where the rows are of an earlier epoch than the file."""
+    if not known or known[0]["epoch"] != read_epoch(path):
+        had = [name for name in MEASURES if known and known[0].get(name) is not None]
+        return tuple(dict.fromkeys([*measures, *had]))
+    return tuple(name for name in measures if any(row.get(name) is None for row in known))
+
+
+def measure(job: Replicate) -> list[Row]:
+    """The rows of one replicate; runs in a worker process."""
+    return [row for measures, files in job.parts for row in measure_replicate(job.folder, measures, files)]
+
+
+def merge(rows: dict[Key, Row], job: Replicate, found: Sequence[Row]) -> None:
+    """Put new columns beside those that are known."""
+    for row in found:
+        full = {**job.identity, **row}
+        rows[key_of(full)] = {**rows.get(key_of(full), {}), **full}
+
+
+def save(run: RunFolder, rows: Mapping[Key, Row]) -> None:
+    """Write both tables, in the order of trials, seeds, stages and tensors."""
+    places = {stage: number for number, stage in enumerate(STAGES)}
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return row["trial_id"], row["replicate"], places.get(row["stage"], len(STAGES)), row["stage"], row["position"]
+
+    about = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
+    write_complexity(run, sorted(rows.values(), key=place), about)

@@ -1,0 +1,108 @@
+"""The nodes of a Ray cluster that we are connected to: waiting for them, and one small actor on each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+POLL = 0.5  # seconds between two looks at the list of nodes
+
+
+@dataclass(frozen=True)
+class Node:
+    """A living node of the cluster. gpus, cpus: what Ray counts; object_store_gib: of its shared memory."""
+
+    node_id: str
+    address: str
+    cpus: float
+    gpus: float
+    object_store_gib: float
+    head: bool
+
+
+def living_nodes() -> list[Node]:
+    """The nodes that are alive now, the head first."""
+    import ray
+
+    found = []
+    for entry in ray.nodes():
+        if entry["Alive"]:
+            resources = entry["Resources"]
+            store = resources.get("object_store_memory", 0) / 2**30
+            head = "node:__internal_head__" in resources
+            cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+            found.append(Node(entry["NodeID"], entry["NodeManagerAddress"], cpus, gpus, store, head))
+    return sorted(found, key=lambda node: (not node.head, node.node_id))
+
+
+def wait_for_nodes(wanted: int, timeout: float) -> list[Node]:
+    """The living nodes once there are `wanted` of them, or those that came within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while len(nodes := living_nodes()) < wanted and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return nodes
+
+
+class Probe:
+    """Lives on one node and answers for it; needs no CPU, so that it fits beside any trial."""
+
+    def facts(self, folder: str, node_id: str) -> Any:
+        from cluster.checks.node_facts import gather
+
+        return gather(Path(folder), node_id)
+
+    def clock(self) -> float:
+        from cluster.checks.node_facts import clock
+
+        return clock()
+
+    def write(self, storage: str, name: str, content: bytes) -> str:
+        from cluster.checks.shared_storage import write
+
+        return write(storage, name, content)
+
+    def read(self, storage: str, names: list[str]) -> dict[str, bytes | None]:
+        from cluster.checks.shared_storage import read
+
+        return read(storage, names)
+
+    def sample(self, processes: bool) -> Any:
+        from cluster.sample import take_sample
+
+        return take_sample(processes)
+
+
+def start_probes(nodes: list[Node]) -> dict[str, Any]:
+    """An actor of `Probe` on each node, by node id. A node that lacks our code answers every call with an error."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    actor = ray.remote(num_cpus=0, max_restarts=0)(Probe)
+    return {
+        node.node_id: actor.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+        ).remote()
+        for node in nodes
+    }  # fmt: skip
+
+
+def ask_all(probes: dict[str, Any], method: str, *arguments: Any, timeout: float) -> dict[str, Any]:
+    """The answers by node id; an exception in place of the answer of a node that failed or took too long."""
+    calls = {node_id: getattr(probe, method).remote(*arguments) for node_id, probe in probes.items()}
+    return gather_answers(calls, timeout)
+
+
+def gather_answers(calls: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """The results of calls that are under way, or the exception of each that failed or is not done in time."""
+    import ray
+
+    ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout)
+    answers: dict[str, Any] = {}
+    for key, call in calls.items():
+        try:
+            answers[key] = ray.get(call) if call in ready else TimeoutError(f"no answer in {timeout:g} s")
+        except Exception as error:  # a node's failure is a finding, whatever it was
+            answers[key] = error
+    return answers

@@ -1,0 +1,260 @@
+"""What a run tells its user: the plan, the start, the summary."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from analysis import table
+from analysis.comparison.summary import group_trials, show_value, summarize_trials, summary_table
+from analysis.runs.run_folder import RunFolder
+from analysis.runs.sync import remote_of, where
+from search_spaces.definition import Pbt
+from search_spaces.resolved import show_domain
+from sweeps.screen.live import clock
+from trainables.config import TrialConfig
+
+if TYPE_CHECKING:
+    from search_spaces.definition import Sweep
+    from sweeps.planning.begin import Resumed
+    from sweeps.planning.reuse import Reused
+    from sweeps.planning.settings import Settings
+    from sweeps.planning.trials import Plan
+    from sweeps.record.outcome import Outcome
+    from sweeps.running.estimate import Estimate
+
+COMPLEXITY = ("lmc", "sample_entropy")
+
+
+def varied(sweep: Sweep, plan: Plan) -> list[str]:
+    """The fields that differ between trials, scientific ones first."""
+    fields = [*sweep.compared, *sweep.nuisance]
+    trials = plan.trials or plan.examples
+    return [name for name in fields if len({str(getattr(trial.config, name)) for trial in trials}) > 1]
+
+
+def print_plan(
+    console: Console, sweep: Sweep, plan: Plan, settings: Settings, resumed: RunFolder | None = None
+) -> None:
+    """Every trial, what is held fixed, what is known already and what Ray would have to give; for --dry-run."""
+    fields = varied(sweep, plan)
+    rows = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("trial", *fields, "parameters", "MACs"):
+        rows.add_column(name, justify="left" if name in fields else "right")
+    for trial in plan.trials or plan.examples:
+        values = (show_value(getattr(trial.config, name)) for name in fields)
+        rows.add_row(trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}")
+    console.print(rows)
+    varied_fields = {*fields, *(sweep.nuisance if plan.proposed else ()), *_settled(sweep)}
+    first, default = (plan.trials or plan.examples)[0].config, TrialConfig.model_fields
+    held = {
+        name: getattr(first, name)
+        for name in default
+        if name not in varied_fields and (name in sweep.fixed or getattr(first, name) != default[name].default)
+    }
+    text = ", ".join(f"{name}={show_value(value)}" for name, value in held.items())
+    console.print(f"[dim]fixed:[/dim] {text}; all other fields at their defaults", highlight=False)
+    if plan.proposed:
+        space = ", ".join(f"{name} {show_domain(domain)}" for name, domain in sweep.nuisance.items())
+        console.print(f"[dim]searched:[/dim] {space}; shown are the compared values", highlight=False)
+    console.print(plan_line(sweep, plan) + "; nothing was started (--dry-run)", highlight=False)
+    console.print(_bundles(sweep, settings), highlight=False)
+    _print_known(console, plan, settings, resumed)
+
+
+def _settled(sweep: Sweep) -> set[str]:
+    """Fields whose shown value would mislead: a rate that is searched as a multiple is not fixed."""
+    return {"lr"} if "lr_scale" in {*sweep.nuisance, *sweep.compared} else set()
+
+
+def _bundles(sweep: Sweep, settings: Settings) -> str:
+    """What a trial takes, and what this machine has of it."""
+    import os
+
+    import torch
+
+    wants = sweep.resources
+    gpus = "as measured" if wants.gpus is None else f"{wants.gpus:g}"
+    if settings.address:
+        return f"a trial takes {wants.cpus:g} CPU, {gpus} GPU; the cluster at {settings.address} was not asked"
+    cpus, cards = os.cpu_count() or 1, torch.cuda.device_count()
+    slots = (
+        int(cpus / wants.cpus) if not wants.gpus or not cards else min(int(cpus / wants.cpus), int(cards / wants.gpus))
+    )
+    slots = min(slots, settings.max_concurrent or slots)
+    text = f"a trial takes {wants.cpus:g} CPU"
+    text += f" and {gpus} GPU" if cards or wants.gpus else ""
+    short = wants.cpus > cpus or (wants.gpus or 0) > cards
+    fit = "which cannot be: lower --cpus-per-trial or --gpus-per-trial" if short else f"{slots} at a time"
+    return f"{text}; this machine has {cpus} CPU and {cards} GPU: {fit}"
+
+
+def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
+    from sweeps.planning.reuse import find_finished, why_not
+    from sweeps.record.ledger import read_ledger
+    from sweeps.record.state import fold
+
+    known = find_finished(plan.trials, settings.results)
+    if resumed:
+        ended = {trial.key for trial in fold(read_ledger(resumed.ledger)).trials.values() if trial.ended}
+        there = sum(trial.key in ended for trial in plan.trials)
+        console.print(f"{there} of {len(plan.trials)} have ended in {where(resumed)}", highlight=False)
+    elif known:
+        how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
+        console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
+    if settings.reuse:
+        for reason in why_not([trial for trial in plan.trials if trial.key not in known], settings.results):
+            console.print(reason, markup=False, highlight=False)
+
+
+def print_reused(console: Console, reused: Reused) -> None:
+    """How many trials were taken from where, and why others were not."""
+    if not reused.count:
+        console.print("no trial of earlier runs could be reused", highlight=False)
+    for run, count in reused.taken.items():
+        console.print(f"reused {count} trials from {run}", highlight=False, soft_wrap=True)
+    for reason in reused.reasons:
+        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_estimate(console: Console, guess: Estimate) -> None:
+    """`about 1:10 (0:55 to 1:40)`, and what it rests on."""
+    low, high = guess.epoch_seconds
+    console.print(
+        f"estimate: about {clock(guess.seconds)} ({clock(guess.low)} to {clock(guess.high)}) with {guess.slots} trials "
+        f"at a time; an epoch of a trial takes {low:.2g} to {high:.2g} s ({guess.measured} trials measured)",
+        highlight=False,
+    )  # fmt: skip
+
+
+def plan_line(sweep: Sweep, plan: Plan) -> str:
+    """`48 trials × 3 seeds, at most 2592 epochs of training; asha stratified by activation`."""
+    count = len(plan.trials) + plan.proposed
+    epochs = sum(trial.config.epochs * len(trial.config.seeds) for trial in plan.trials)
+    epochs += plan.proposed * plan.epochs * len(sweep.seeds)
+    apart = sweep.replicates == "apart"
+    what = f"{count // len(sweep.seeds)} settings × {len(sweep.seeds)} seeds apart, {count} trials" if apart else (
+        f"{count} trials × {len(sweep.seeds)} seeds"
+    )  # fmt: skip
+    kind = "no early stopping" if sweep.scheduler == "fifo" else type(sweep.scheduler).__name__.lower()
+    brackets = len(plan.planner.brackets)
+    kind += f" in {brackets} brackets" if brackets > 1 else ""
+    if isinstance(sweep.scheduler, Pbt):
+        kind, values = show_pbt(sweep.scheduler), {trial.stratum for trial in plan.trials}
+        return f"{what}, at most {epochs} epochs of training; {kind} in {len(values)} population(s)"
+    strata = f" stratified by {', '.join(plan.stratify)}" if plan.stratify else ""
+    search = "" if isinstance(sweep.searcher, str) else f"; searched by optuna ({sweep.searcher.sampler})"
+    return f"{what}, at most {epochs} epochs of training; {kind}{strata}{search}"
+
+
+def show_pbt(rule: Pbt) -> str:
+    """`pb2 every 2 epochs`."""
+    name = "pb2" if rule.explore == "bandit" else "population based training"
+    return f"{name} every {rule.interval} epoch(s)"
+
+
+def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -> None:
+    """What is about to run, and what the user should know of the data."""
+    console.print(plan_line(sweep, plan), highlight=False)
+    if len(sweep.seeds) < 3:
+        console.print(
+            f"[yellow]note:[/yellow] {len(sweep.seeds)} replicate(s): intervals need 3 or more", highlight=False
+        )
+    for note in sorted({note for data, _ in plan.datasets.values() for note in data.notes}):
+        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
+    console.print(f"results in {where(folder)}", highlight=False, soft_wrap=True)
+
+
+def print_resumed(console: Console, resumed: Resumed) -> None:
+    """What a resume found."""
+    text = f"resuming: {resumed.finished} trials finished, {resumed.unfinished} to go on with, {resumed.added} new"
+    if resumed.requeued:
+        text += f", {resumed.requeued} that had failed to try again"
+    if resumed.foreign:
+        text += f"; {resumed.foreign} of the run stay as they are: this command does not plan them"
+        text += " (config, data or training code changed)"
+    if resumed.damaged_bytes:
+        text += f"; a damaged last line of the ledger ({resumed.damaged_bytes} bytes) was cut off"
+    console.print(text, highlight=False)
+
+
+def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], guess: Estimate | None = None) -> int:
+    """The summary of a run that has ended, or how to resume it. Returns the exit code."""
+    if outcome.signal is not None:
+        console.print(f"interrupted; everything is in {where(outcome.run)}. To go on:", highlight=False, soft_wrap=True)
+        console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
+        _print_problems(console, outcome)
+        return 128 + outcome.signal
+    print_summary(console, outcome.run)
+    _print_problems(console, outcome)
+    if outcome.halted:
+        console.print(f"[yellow]ended early:[/yellow] {outcome.halted}. To go on:", highlight=False)
+        console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.state.count("failed"):
+        again = _resuming(command, outcome.run, "--retry-failed")
+        console.print(f"log of the failures: {outcome.run.log}; to run them again:", highlight=False, soft_wrap=True)
+        console.print(f"  {again}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.report:
+        console.print(f"report: {outcome.report}", markup=False, highlight=False, soft_wrap=True)
+    took = f"{clock(outcome.seconds)} in all"
+    took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
+    console.print(f"{took}; results in {where(outcome.run)}", highlight=False, soft_wrap=True)
+    return 1 if outcome.state.count("failed") or outcome.problems else 0
+
+
+def _print_problems(console: Console, outcome: Outcome) -> None:
+    for problem in outcome.problems:
+        console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+
+
+def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
+    """The command that goes on with a run, without what only its start needed."""
+    words, skip = [], False
+    for word in command[1:]:
+        if skip or word in ("--retry-failed", "--estimate"):
+            skip = False
+            continue
+        if word.split("=")[0] in ("--resume", "--time-budget", "--max-errors"):
+            skip = "=" not in word
+            continue
+        words.append(word)
+    name = run.run_id if remote_of(run) else str(run.path)
+    return shlex.join(["python", "-m", "sweeps.run", *words, *more, "--resume", name])
+
+
+def print_summary(console: Console, run: RunFolder) -> None:
+    """The summary table of a run, from its files alone."""
+    about = run.read_description()
+    rows = table.read_arrow(run.trials_table).to_pylist()
+    scientific, nuisance = varying(rows, about["roles"]["scientific"]), varying(rows, about["roles"]["nuisance"])
+    metrics = [about["metric"], "test_auc", "test_acc", *COMPLEXITY]
+    groups = group_trials(summarize_trials(rows, scientific, nuisance, metrics), about["metric"], about["mode"])
+    console.print(summary_table(groups, about["metric"], COMPLEXITY, console.width))
+    n = len(about["seeds"])
+    how = f"mean ±95 % interval over {n} replicates" if n > 1 else "one replicate: no interval"
+    console.print(f"[dim]{how}; selected by {about['metric']}, test only reported[/dim]", highlight=False)
+    if any(row.get("changes") for row in rows):
+        console.print("[dim]a population's values are those a trial began with; the column changes has the rest[/dim]")
+    print_failures(console, rows)
+
+
+def varying(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """The names whose values differ between rows."""
+    return [name for name in names if len({str(row[name]) for row in rows}) > 1]
+
+
+def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Failures grouped by cause, each with one example."""
+    causes: dict[str, list[str]] = {}
+    for row in rows:
+        if row["status"] == "failed" and row["trial_id"] not in causes.setdefault(row["stop_reason"], []):
+            causes[row["stop_reason"]].append(row["trial_id"])
+    for cause, trials in causes.items():  # the traceback stands in run.log
+        console.print(
+            f"[red]{len(trials)} failed:[/red] {escape(cause)} (for example trial {trials[0]})", highlight=False
+        )

@@ -1,0 +1,1 @@
+"""From a sweep and its options to a plan of trials."""

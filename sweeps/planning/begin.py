@@ -1,0 +1,96 @@
+"""A run begun or gone on with: its folder, `run.json`, and a ledger that holds every planned trial."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from analysis.runs.run_folder import RunFolder
+from analysis.runs.sync import begun, where
+from analysis.weights.rows import forget
+from search_spaces.definition import Sweep
+from sweeps.planning.names import new_run_id
+from sweeps.planning.plan import with_ids
+from sweeps.planning.run_json import describe_run
+from sweeps.planning.settings import Settings
+from sweeps.planning.trials import Plan, PlannedTrial
+from sweeps.record.ledger import Ledger, cut_damaged_end, read_ledger
+from sweeps.record.state import RunState, fold
+from sweeps.searchers.optuna_space import belongs
+from trainables.atomic_files import write_atomically
+from trainables.config import make_config
+from trainables.errors import InputError
+
+
+def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: datetime) -> RunFolder:
+    """Make the run's folder, `run.json` and a ledger with all planned trials. Raises `InputError`."""
+    run_id = settings.name or new_run_id(now, name)
+    folder = RunFolder(settings.results / name / run_id)
+    if begun(folder):
+        raise InputError(f"{where(folder)} exists: add --resume to go on with it, or choose another --name")
+    try:
+        folder.trials.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder.description, json.dumps(describe_run(sweep, name, run_id, plan), indent=1).encode())
+    except OSError as error:
+        raise InputError(f"{folder.path} cannot be written ({error.strerror}): choose another --storage") from None
+    ledger = Ledger(folder.ledger)
+    for trial in plan.trials:
+        ledger.append("planned", **planned_fields(trial))
+    if plan.proposed:
+        ledger.append("expected", trials=plan.proposed)
+    ledger.close()
+    return folder
+
+
+def planned_fields(trial: PlannedTrial) -> dict[str, Any]:
+    return {**vars(trial), "config": trial.config.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A plan fitted to a run that exists: known trials keep their ids and folders, new ones are added."""
+
+    plan: Plan
+    finished: int
+    unfinished: int
+    added: int
+    requeued: int  # of the unfinished, those that had failed
+    foreign: int  # trials of the run that this command does not plan; left as they are
+    damaged_bytes: int  # cut off the end of the ledger
+
+
+def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
+    """Match the plan with the run's ledger by trial key and append what is new."""
+    damaged = cut_damaged_end(folder.ledger)
+    state = fold(read_ledger(folder.ledger))
+    known = {trial.key: trial for trial in state.trials.values()}
+    plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
+    trials = with_ids(plan.trials, {key: (trial.trial_id, trial.folder) for key, trial in known.items()})
+    mine = [known[trial.key] for trial in trials if trial.key in known]
+    requeued = [trial for trial in mine if retry_failed and trial.status == "failed"]
+    finished = sum(trial.ended for trial in mine) - len(requeued)
+    ledger = Ledger(folder.ledger)
+    added = [trial for trial in trials if trial.key not in known]
+    for trial in added:
+        ledger.append("planned", **planned_fields(trial))
+    forget(folder, {failed.key for failed in requeued})
+    for failed in requeued:
+        ledger.append("requeued", trial_id=failed.trial_id)
+    if plan.proposed:
+        ledger.append("expected", trials=plan.proposed + len(known) - len(mine))
+    ledger.append("resumed", finished=finished, unfinished=len(mine) - finished, added=len(added))
+    ledger.close()
+    return Resumed(
+        replace(plan, trials=tuple(trials)), finished, len(mine) - finished, len(added), len(requeued),
+        len(known) - len(mine), damaged,
+    )  # fmt: skip
+
+
+def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedTrial]:
+    """The trials that the searcher proposed before the run was interrupted."""
+    if not plan.proposed:
+        return []
+    mine = [trial for trial in state.trials.values() if trial.proposal and belongs(sweep, trial)]
+    return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]

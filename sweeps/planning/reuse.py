@@ -1,0 +1,145 @@
+"""Results of earlier runs: a trial with the same key (config, data, weights and training code) need not run again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.runs.find import runs_in
+from analysis.runs.remote import Storage
+from analysis.runs.run_folder import RunFolder
+from analysis.runs.sync import fetch_whole
+from search_spaces.definition import Pbt, Sweep
+from sweeps.planning.trials import PlannedTrial
+from sweeps.record.ledger import Event, Ledger, read_ledger
+from sweeps.record.state import RunState, TrialState, fold
+from trainables.code_digest import code_digest
+from trainables.errors import InputError
+
+WHOLE = ("completed", "stopped")  # how a trial that is trained to its own end may end
+
+
+@dataclass(frozen=True)
+class Reused:
+    """How many trials were taken from which runs, and why others were not."""
+
+    taken: dict[str, int]  # by run
+    reasons: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(self.taken.values())
+
+
+@dataclass(frozen=True)
+class _Found:
+    run: RunFolder
+    trial: TrialState
+
+
+def whole(trial: TrialState) -> bool:
+    """Trained to its own end, as its config says.
+
+    A trial that a scheduler stopped was judged by peers that another run does not have; one of a population may have
+    gone on from another's weights.
+    """
+    own = trial.status == "completed" or (trial.status == "stopped" and not trial.pruned)
+    return own and not trial.changes
+
+
+def find_finished(trials: Iterable[PlannedTrial], storage: Storage, but: Path | None = None) -> dict[str, _Found]:
+    """Finished trials of the runs in a storage by the keys of `trials`, newest run first; `but` is left out."""
+    keys = {trial.key for trial in trials}
+    found: dict[str, _Found] = {}
+    for run, state in _states(storage, but):
+        if any(trial.key in keys - set(found) and whole(trial) for trial in state.trials.values()):
+            fetch_whole(run)
+        for trial in state.trials.values():
+            if trial.key in keys and whole(trial) and run.trial(trial.folder).path.is_dir():
+                found.setdefault(trial.key, _Found(run, trial))
+    return found
+
+
+def _states(storage: Storage, but: Path | None) -> Iterator[tuple[RunFolder, RunState]]:
+    for run in runs_in(storage):
+        if but is None or run.path.resolve() != but.resolve():
+            try:
+                yield run, fold(read_ledger(run.ledger))
+            except (InputError, KeyError):
+                continue  # a damaged run has nothing to give; `sweeps.show` says what is wrong with it
+
+
+def check_reuse(sweep: Sweep) -> None:
+    """Raises `InputError` where a trial's results follow from the trials beside it."""
+    if isinstance(sweep.scheduler, Pbt):
+        raise InputError("--reuse: the trials of a population are trained together; leave it out with pbt and pb2")
+
+
+def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Storage) -> Reused:
+    """Copy the files and the ledger's lines of finished trials of earlier runs into a run that plans the same."""
+    state = fold(read_ledger(run.ledger))
+    todo = [trial for trial in trials if not state.trials[trial.trial_id].epoch]
+    found = find_finished(todo, storage, run.path)
+    taken: dict[str, int] = {}
+    ledger = Ledger(run.ledger)
+    for trial in todo:
+        if earlier := found.get(trial.key):
+            _copy_files(earlier.run.trial(earlier.trial.folder).path, run.trial(trial.folder).path)
+            if (curves := earlier.run.tensorboard / earlier.trial.folder).is_dir():
+                _copy_files(curves, run.tensorboard / trial.folder)
+            for event in _events_of(earlier):
+                fields = {k: v for k, v in event.items() if k not in ("time", "event", "trial_id")}
+                ledger.append(event["event"], trial_id=trial.trial_id, **fields, reused_from=str(earlier.run.path))
+            taken[str(earlier.run.path)] = taken.get(str(earlier.run.path), 0) + 1
+    ledger.close()
+    missed = [trial for trial in todo if trial.key not in found]
+    return Reused(taken, tuple(why_not(missed, storage, run.path)))
+
+
+def _events_of(found: _Found) -> Iterator[Event]:
+    """A trial's events in order, each epoch once: one trained again after a crash is the same epoch."""
+    epochs = 0
+    for event in read_ledger(found.run.ledger):
+        if event.get("trial_id") != found.trial.trial_id or event["event"] not in ("started", "epoch", *WHOLE):
+            continue
+        if event["event"] == "epoch":
+            if event["epoch"] != epochs + 1:
+                continue
+            epochs += 1
+        yield event
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """All but checkpoints, which only a resume needs. Copied beside and renamed: a half-made copy is never taken."""
+    beside = target.with_name(f".{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(source, beside, ignore=shutil.ignore_patterns("checkpoint", "attempt-*"))
+    shutil.rmtree(target, ignore_errors=True)
+    beside.replace(target)
+
+
+def why_not(trials: Sequence[PlannedTrial], storage: Storage, but: Path | None = None) -> list[str]:
+    """For trials whose config has finished in an earlier run, but under another key: what has changed since."""
+    configs = {_text(trial.config.model_dump(mode="json")) for trial in trials}
+    reasons: dict[str, int] = {}
+    for run, state in _states(storage, but):
+        same = sum(whole(trial) and _text(trial.config) in configs for trial in state.trials.values())
+        if same:
+            reason = f"{run.path}: {_changed(run.read_description())} since"
+            reasons[reason] = same
+    return [f"{count} trials not reused from {reason}" for reason, count in reasons.items()]
+
+
+def _text(config: dict[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True)
+
+
+def _changed(about: dict[str, Any]) -> str:
+    if about.get("provenance", {}).get("code_digest") != code_digest():
+        return "the training code has changed"
+    return "the data or the pretrained weights have changed"

@@ -1,0 +1,80 @@
+"""A planned trial, the planner that makes one of a config, and the plan that holds them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sweeps.planning.names import two_words
+from sweeps.schedulers.asha import next_bracket
+from trainables.code_digest import code_digest
+from trainables.config import TrialConfig
+from trainables.data.arrays import Data
+from trainables.data.normalization import Normalization
+from trainables.image_classifier import DataKey, data_key
+from trainables.network.pretrained_weights import weights_digest
+from trainables.trial_key import trial_key
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial to run."""
+
+    trial_id: str  # "0007"; "0007.2" for the third replicate of it, where replicates run apart
+    key: str
+    config: TrialConfig
+    folder: str
+    parameters: int
+    macs: int
+    stratum: str
+    bracket: int = 0
+
+
+@dataclass
+class Planner:
+    """Makes trials of configs: names, keys, sizes, strata and brackets."""
+
+    datasets: Mapping[DataKey, tuple[Data, Normalization]]
+    stratify: tuple[str, ...]
+    now: datetime
+    brackets: list[float] = field(default_factory=lambda: [1.0])  # weights of ASHA's brackets
+    taken: dict[str, dict[int, int]] = field(default_factory=dict)  # trials by stratum and bracket
+
+    def trial(self, config: TrialConfig, trial_id: str) -> PlannedTrial:
+        """A config as a trial. Raises `InputError` where its model cannot be built."""
+        from trainables.network.model_size import model_size
+
+        data, _ = self.datasets[data_key(config)]
+        key = trial_key(config, data.digest, code_digest(), weights_digest(config))
+        size = model_size(config, data.info)
+        name = f"{self.now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"
+        stratum = stratum_of(config, self.stratify)
+        taken = self.taken.setdefault(stratum, {})
+        bracket = next_bracket(taken, self.brackets)
+        taken[bracket] = taken.get(bracket, 0) + 1
+        return PlannedTrial(trial_id, key, config, name, size.parameters, size.macs, stratum, bracket)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of a run with the data they need; with the searcher Optuna, more are planned while it runs."""
+
+    trials: tuple[PlannedTrial, ...]
+    planner: Planner
+    proposed: int = 0  # trials that the searcher makes in all
+    epochs: int = 1  # that the longest of them is trained
+    examples: tuple[PlannedTrial, ...] = ()  # one for each compared value, where the searcher makes the trials
+
+    @property
+    def datasets(self) -> Mapping[DataKey, tuple[Data, Normalization]]:
+        return self.planner.datasets
+
+    @property
+    def stratify(self) -> tuple[str, ...]:
+        return self.planner.stratify
+
+
+def stratum_of(config: TrialConfig, fields: tuple[str, ...]) -> str:
+    """A readable name of the group that a trial competes in: `activation=relu`."""
+    return " ".join(f"{name}={getattr(config, name)}" for name in fields)

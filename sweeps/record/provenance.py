@@ -1,0 +1,72 @@
+"""What made a run: code, versions, hardware. Written to `run.json` and into every table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from trainables.code_digest import code_digest
+
+PACKAGES = ("sweeps", "ray", "torch", "torchvision", "medmnist", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
+
+
+def provenance(command: list[str]) -> dict[str, Any]:
+    """Command line, git commit and dirty flag, code digest, versions and hardware, as JSON holds them."""
+    return {
+        "command": command,
+        "git": git_state(),
+        "code_digest": code_digest(),
+        "versions": _versions(),
+        "hardware": _hardware(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """The commit of our own source tree, or the one that a submitted job was sent from; empty where there is none."""
+    if sent := os.environ.get("SWEEPS_GIT"):
+        return dict(json.loads(sent))
+    root = Path(__file__).parents[2]
+
+    def ask(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return {
+            "commit": ask("rev-parse", "HEAD"),
+            "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),
+            "dirty": bool(ask("status", "--porcelain")),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": gpus,
+    }

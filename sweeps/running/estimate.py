@@ -1,0 +1,190 @@
+"""How long a sweep will take: a few trials measured on the cluster, then the whole run played through many times.
+
+The play uses the sweep's own rule of stopping on made-up values (each trial has a quality of its own, and noise), so it
+knows what early stopping saves for so many trials on so many slots.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from search_spaces.definition import Resources, Sweep
+from sweeps.planning.trials import Plan, PlannedTrial
+from sweeps.schedulers.judges import make_judge
+from trainables.image_classifier import data_key
+
+if TYPE_CHECKING:
+    from sweeps.planning.settings import Settings
+    from trainables.config import TrialConfig
+    from trainables.data.arrays import Data
+    from trainables.data.normalization import Normalization
+    from trainables.training.cost import Cost
+
+PROBED = 4  # trials that are measured, from the cheapest to the dearest
+PLAYS = 30
+PLAYED_EPOCHS = 200_000  # in all plays at most
+DRAWING = 0.5  # CPU seconds of a trial's statistics and figures
+WEIGHING = 1.7e-6  # CPU seconds of the complexity of one weight of one replicate: 19 s for a ResNet-18
+REPORT = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of wall time: the likeliest, and the range of nine plays in ten with the spread of the measurements."""
+
+    seconds: float
+    low: float
+    high: float
+    slots: int
+    epoch_seconds: tuple[float, float]  # of a trial with all its replicates: cheapest and dearest
+    measured: int
+
+
+def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
+    """Measure and play. Starts Ray, as the run will, and ends it."""
+    import tempfile
+    import time
+    from pathlib import Path
+
+    from sweeps.running.ray_session import check_bundle, ray_session
+
+    trials = plan.trials or plan.examples
+    chosen = spread(trials, PROBED)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        with ray_session(settings.address, Path(folder) / "probe.log") as cluster:
+            resources = pack(check_bundle(sweep.resources, cluster), plan, cluster.gpus)
+            slots = max(1, min(int(cluster.cpus / resources.cpus), settings.max_concurrent or 10**9))
+            if resources.gpus:
+                slots = min(slots, max(1, int(cluster.gpus / resources.gpus)))
+            costs = measure_trials(chosen, plan, resources, slots)
+            longest = max(cost.seconds for cost in costs.values())
+            starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
+    starting = max(starting, 1.0)
+    return play(sweep, plan, costs, slots, starting + finishing(plan, settings, cluster.cpus, starting))
+
+
+def finishing(plan: Plan, settings: Settings, cpus: float, starting: float) -> float:
+    """Seconds of what follows the training: weights measured by workers that start for it, curves, the report."""
+    trials = _all_trials(plan)
+    work = sum(DRAWING + WEIGHING * trial.parameters * len(trial.config.seeds) for trial in trials)
+    return (starting + work / max(cpus, 1)) * settings.measure + REPORT * settings.report
+
+
+def _all_trials(plan: Plan) -> list[PlannedTrial]:
+    """The plan's trials; where a searcher makes them, as many as it will, like the plan's examples."""
+    return list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
+
+
+def spread(trials: Sequence[PlannedTrial], count: int) -> list[PlannedTrial]:
+    """Some trials from the cheapest to the dearest, by operations."""
+    ordered = sorted(trials, key=lambda trial: trial.macs)
+    places = np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(int))
+    return [ordered[place] for place in places]
+
+
+def measure_trials(chosen: Sequence[PlannedTrial], plan: Plan, resources: Resources, slots: int) -> dict[str, Cost]:
+    """The cost of each trial by key, as many measured at a time as will run at a time."""
+    import ray
+
+    data = {key: ray.put(value) for key, value in plan.datasets.items() if key in map(_key, chosen)}
+    task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus or 0)(_measure)
+    threads = max(1, int(resources.cpus))
+    every = [chosen[number % len(chosen)] for number in range(max(len(chosen), slots))][: 4 * PROBED]
+    found = ray.get([task.remote(data[_key(trial)], trial.config, threads) for trial in every])
+    return {trial.key: cost for trial, cost in zip(every, found, strict=True)}
+
+
+def pack(resources: Resources, plan: Plan, gpus: float) -> Resources:
+    """`--gpus-per-trial auto` decided: the dearest trials are measured once; as many share a GPU as their peak allows.
+
+    A whole GPU where no memory can be measured; none where there is no GPU.
+    """
+    import ray
+
+    from trainables.training.cost import share_of_gpu
+
+    if resources.gpus is not None or not gpus:
+        return Resources(resources.cpus, resources.gpus or 0.0)
+    task = ray.remote(num_cpus=resources.cpus, num_gpus=1)(_measure)
+    threads = max(1, int(resources.cpus))
+    costs = ray.get([task.remote(ray.put(plan.datasets[_key(t)]), t.config, threads) for t in dearest(plan)])
+    return Resources(resources.cpus, max(share_of_gpu(cost.peak_memory, cost.total_memory) for cost in costs))
+
+
+def dearest(plan: Plan) -> list[PlannedTrial]:
+    """What may need most of a GPU's memory: the trial with the most MACs a batch, and that with most parameters."""
+    trials = plan.trials or plan.examples
+    found = [max(trials, key=lambda t: t.macs * t.config.batch_size), max(trials, key=lambda t: t.parameters)]
+    return found[:1] if found[0] is found[1] else found
+
+
+def _measure(pair: tuple[Data, Normalization], config: TrialConfig, threads: int) -> Cost:
+    from trainables.training.cost import measure
+
+    return measure(config, *pair, threads)
+
+
+def _key(trial: PlannedTrial) -> tuple[str, int | None, int | None, str]:
+    return data_key(trial.config)
+
+
+def play(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
+    """The run's wall time in many plays; rest: seconds of all that is not training."""
+    trials = _all_trials(plan)
+    seconds = [epoch_seconds(trial, plan, costs) for trial in trials]
+    epochs = sum(trial.config.epochs for trial in trials)
+    plays = max(3, min(PLAYS, PLAYED_EPOCHS // max(epochs, 1)))
+    rng = np.random.default_rng(0)
+    found = np.array([_play_once(sweep, trials, seconds, slots, plan.epochs, rng) for _ in range(plays)])
+    ratios = [max(cost.epoch_seconds) / min(cost.epoch_seconds) for cost in costs.values()]
+    noise = 1 + max(0.15, float(np.median(ratios)) - 1)
+    low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
+    return Estimate(
+        float(middle + rest), float(low / noise + rest / 1.5), float(high * noise + rest * 1.5),
+        slots, (min(seconds), max(seconds)), len(costs),
+    )  # fmt: skip
+
+
+def epoch_seconds(trial: PlannedTrial, plan: Plan, costs: Mapping[str, Cost]) -> float:
+    """Of all replicates of a trial: measured, or scaled by operations and images from the nearest that was."""
+    work = _work(trial, plan)
+    known = {key: other for other in (*plan.trials, *plan.examples) if (key := other.key) in costs}
+    nearest = min(known, key=lambda key: (key != trial.key, abs(np.log(_work(known[key], plan) / work))))
+    scale = 1.0 if nearest == trial.key else work / _work(known[nearest], plan)
+    return float(np.median(costs[nearest].epoch_seconds)) * scale * len(trial.config.seeds)
+
+
+def _work(trial: PlannedTrial, plan: Plan) -> float:
+    data, _ = plan.datasets[data_key(trial.config)]
+    sizes = {name: len(split.labels) for name, split in data.splits.items()}
+    return max(trial.macs, 1) * (3 * trial.config.data_fraction * sizes["train"] + sum(sizes.values()))
+
+
+def _play_once(
+    sweep: Sweep, trials: Sequence[PlannedTrial], seconds: Sequence[float], slots: int, epochs: int,
+    rng: np.random.Generator,
+) -> float:  # fmt: skip
+    """Trials in their order on `slots` workers, epoch by epoch; returns when the last has ended."""
+    judge, sign = make_judge(sweep, epochs), 1 if sweep.mode == "max" else -1
+    quality = rng.standard_normal(len(trials))
+    waiting = iter(range(len(trials)))
+    running = [(seconds[number], number, 1) for number in itertools.islice(waiting, slots)]
+    heapq.heapify(running)
+    now = 0.0
+    while running:
+        now, number, epoch = heapq.heappop(running)
+        trial = trials[number]
+        value = sign * (quality[number] + 0.5 * rng.standard_normal())
+        decision = judge.judge(str(number), trial.stratum, epoch, value, trial.bracket) if judge else None
+        if (decision is None or not decision.stop) and epoch < trial.config.epochs:
+            heapq.heappush(running, (now + seconds[number], number, epoch + 1))
+        elif (following := next(waiting, None)) is not None:
+            heapq.heappush(running, (now + seconds[following], following, 1))
+    return now

@@ -1,0 +1,202 @@
+"""The recorder: the one place where what happens in a run becomes ledger lines, state, tables and event files."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.runs.run_folder import RunFolder
+from search_spaces.definition import Pbt, Sweep
+from sweeps.record.ledger import Event, Ledger
+from sweeps.record.rows import epoch_rows, trial_rows
+from sweeps.record.state import RunState, TrialState
+from sweeps.schedulers.decision import Decision
+from sweeps.schedulers.judges import make_judge
+from sweeps.schedulers.population import compare, waits
+from sweeps.trackers.tensorboard import write_scalars
+from trainables.atomic_files import write_atomically
+from trainables.image_classifier import CHECKPOINT, DONOR
+
+DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records
+TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables during a run
+
+
+class Recorder:
+    """Takes the run's events in, in order, and answers whether a trial goes on."""
+
+    def __init__(self, run: RunFolder, sweep: Sweep, state: RunState, about: Mapping[str, Any], epochs: int) -> None:
+        self.run, self.sweep, self.state, self.about = run, sweep, state, about
+        self.ledger = Ledger(run.ledger)
+        self.tables_due = 0.0
+        self.judge = make_judge(sweep, epochs)
+        self._refill()
+        for stratum in dict.fromkeys(trial.stratum for trial in state.trials.values()):
+            self._compare(stratum)
+
+    def _refill(self) -> None:
+        """After a resume: file every value that the ledger knows, in the ledger's order.
+
+        Then do what a crash left undone: end each trial whose last epoch was its end.
+        """
+        last: dict[str, tuple[Event, Decision | None]] = {}
+        for event in self._ledger_epochs():
+            decision = self._judge(self.state.trials[event["trial_id"]], event["epoch"], event["mean"])
+            if event["epoch"] == self.state.trials[event["trial_id"]].epoch and event["trial_id"] not in last:
+                last[event["trial_id"]] = event, decision
+        for trial_id, (event, decision) in last.items():
+            if not self.state.trials[trial_id].ended:
+                self._conclude(self.state.trials[trial_id], event, decision)
+
+    def _ledger_epochs(self) -> list[Event]:
+        from sweeps.record.ledger import read_ledger
+
+        return [event for event in read_ledger(self.run.ledger) if event["event"] == "epoch"]
+
+    def record(self, event: str, **fields: Any) -> None:
+        """Append to the ledger and take into the state."""
+        self.state.apply(self.ledger.append(event, **fields))
+
+    def started(self, trial_id: str) -> None:
+        trial = self.state.trials[trial_id]
+        if trial.ended:
+            return
+        write_atomically(self.run.trial(trial.folder).config, json.dumps(trial.config, indent=1).encode())
+        self.record("started", trial_id=trial_id)
+
+    def epoch(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        """Take one epoch's report in. True: the trial goes on; False: it is stopped here."""
+        trial = self.state.trials[trial_id]
+        known = trial.epoch >= report["epoch"]
+        mean = {
+            name: report[name]
+            for name in report
+            if name.startswith(("train_", "val_", "test_")) and name[-4:] != "_std"
+        }
+        fields = {name: report[name] for name in ("attempt", "epoch", "memory_mb", "replicates")}
+        if report["note"]:
+            fields["note"] = report["note"]
+        if not report["finite"]:
+            fields["finite"] = False
+        if report.get("gpu_percent") is not None:
+            fields["gpu_percent"] = report["gpu_percent"]
+        self.record("epoch", trial_id=trial_id, **fields, mean=mean)
+        if report["checkpoint"]:
+            self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
+        if not known:
+            write_scalars(self.run.tensorboard / trial.folder, report["replicates"])
+        decision = self._judge(trial, report["epoch"], mean) if report["finite"] else None
+        if self._conclude(trial, fields, decision):
+            return False
+        if isinstance(self.sweep.scheduler, Pbt) and waits(self.sweep.scheduler, trial, self.state):
+            self.record("waiting", trial_id=trial_id)
+            self._compare(trial.stratum)
+        return True
+
+    def _conclude(self, trial: TrialState, event: Mapping[str, Any], decision: Decision | None) -> bool:
+        """End a trial whose last epoch was its end. True: the worker is to be stopped here."""
+        if not event.get("finite", True):
+            self._end(trial, "diverged", f"loss was not finite at epoch {event['epoch']}")
+        elif decision and decision.stop:
+            self._stop(trial, decision)
+        else:
+            if all(row.get("stop_reason") for row in event["replicates"]):
+                self._end(trial, "stopped", f"early stopping of every replicate by epoch {event['epoch']}")
+            elif event["epoch"] >= trial.config["epochs"]:
+                self._end(trial, "completed", f"trained all {trial.config['epochs']} epochs")
+            return False
+        return True
+
+    def _compare(self, stratum: str) -> None:
+        """Population based training: once all of a population waits, its worst are replaced."""
+        rule = self.sweep.scheduler
+        if isinstance(rule, Pbt) and (found := compare(self.sweep, rule, self.state, stratum)):
+            replaced = [change for change in found.replaced if self._hand_over(change["donor"], change["trial_id"])]
+            self.record("generation", **{**vars(found), "replaced": replaced})
+
+    def _hand_over(self, donor_id: str, trial_id: str) -> bool:
+        """Put the donor's checkpoint into a trial's folder; False where it is lost: the trial then goes on as it is."""
+        donor, trial = (self.state.trials[name] for name in (donor_id, trial_id))
+        source = self.run.trial(donor.folder).attempt(donor.attempt) / CHECKPOINT
+        if source.is_file():
+            write_atomically(self.run.trial(trial.folder).path / DONOR, source.read_bytes())
+        return source.is_file()
+
+    def _judge(self, trial: TrialState, epoch: int, mean: Mapping[str, Any]) -> Decision | None:
+        if self.judge is None:
+            return None
+        value = mean[self.sweep.metric]
+        return self.judge.judge(
+            trial.trial_id, trial.stratum, epoch, math.nan if value is None else value, trial.bracket
+        )
+
+    def _stop(self, trial: TrialState, decision: Decision) -> None:
+        word = "below" if self.sweep.mode == "max" else "above"
+        reason = (
+            f"rung {decision.rung}: {self.sweep.metric} {decision.value:.4f} {word} the cutoff {decision.cutoff:.4f} "
+            f"of {decision.peers} peers"
+        )
+        self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
+
+    def failed(self, trial_id: str, cause: str) -> None:
+        self._end(self.state.trials[trial_id], "failed", cause)
+
+    def interrupted(self) -> None:
+        """Mark what had started and has not ended: it goes on at a resume."""
+        for trial in self.state.trials.values():
+            if trial.status in ("running", "waiting") or (trial.status == "planned" and trial.epoch):
+                self.record("interrupted", trial_id=trial.trial_id, reason=f"interrupted after epoch {trial.epoch}")
+
+    def _end(self, trial: TrialState, status: str, reason: str, **fields: Any) -> None:
+        move_up(self.run, trial)
+        self.record(status, trial_id=trial.trial_id, reason=reason, **fields)
+        self._compare(trial.stratum)
+
+    def step(self, *, final: bool = False) -> None:
+        """To be called often: what is due goes to the disk."""
+        self.ledger.sync()
+        began = time.monotonic()
+        if final or began >= self.tables_due:
+            self.write_tables()
+            ended = time.monotonic()
+            self.tables_due = ended + max(1.0, (ended - began) / TABLE_SHARE)
+
+    def write_tables(self) -> None:
+        about = {**self.about, "sweep": self.run.sweep, "run_id": self.run.run_id}
+        trials = [row for trial in self.state.trials.values() for row in trial_rows(self.run, trial, self.sweep)]
+        epochs = [row for trial in self.state.trials.values() for row in epoch_rows(self.run, trial)]
+        table.write(self.run.trials_table, "trials", trials, about)
+        table.write(self.run.epochs_table, "epochs", epochs, about)
+
+    def close(self) -> None:
+        self.ledger.close()
+
+
+def move_up(run: RunFolder, trial: TrialState) -> None:
+    """Move the files of a trial's attempts to their final place, later attempts over earlier ones.
+
+    Done by the driver alone, once the trial has ended: a worker of an earlier attempt that still writes, writes to a
+    folder that nobody reads any more.
+    """
+    folder = run.trial(trial.folder)
+    (folder.path / DONOR).unlink(missing_ok=True)
+    for number in range(1, trial.attempt + 1):
+        attempt = folder.attempt(number)
+        for place in sorted(attempt.glob("seed_*")):
+            target = folder.path / place.name
+            target.mkdir(exist_ok=True)
+            for file in place.glob("*.safetensors"):
+                file.replace(target / file.name)
+        _keep_checkpoint(attempt, folder.checkpoint)
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def _keep_checkpoint(attempt: Path, checkpoint: Path) -> None:
+    for file in attempt.glob("*.pt"):
+        checkpoint.mkdir(exist_ok=True)
+        file.replace(checkpoint / file.name)

@@ -1,0 +1,245 @@
+"""Ray Tune runs what the plan still lacks; everything that happens goes through the recorder."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Literal, Protocol
+
+from sweeps.running.ray_session import bundle, slots  # isort: skip  first: it sets what Ray reads when it is imported
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search_spaces.definition import Resources
+from sweeps.running.recorder import Recorder
+from sweeps.running.run_home import RunHome
+from trainables.data.arrays import Data
+from trainables.data.normalization import Normalization
+from trainables.image_classifier import Job, train_trial
+
+
+def run_trials(
+    recorder: Recorder,
+    jobs: Sequence[Job],
+    propose: Propose | None,
+    datasets: Mapping[Any, tuple[Data, Normalization]],
+    resources: Resources,
+    limits: Limits,
+    stop_requested: Callable[[], bool],
+    on_step: Callable[[], None],
+    home: RunHome | None = None,
+) -> None:
+    """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
+
+    propose: "wait" is its answer while what there is to run follows from what still runs.
+
+    Returns when no trial runs any more.
+    """
+    # Tune holds one trial ready for a searcher, so workers would start one after another; `_Source` keeps its own count
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
+    threads = max(1, int(resources.cpus))
+    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, home=home)
+    source = _Source([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
+    with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, bundle(resources)),
+            tune_config=tune.TuneConfig(
+                search_alg=source,
+                num_samples=-1,
+                scheduler=_Judge(recorder),
+                reuse_actors=True,
+                trial_name_creator=_name,
+                trial_dirname_creator=_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=scratch,
+                verbose=0,
+                stop=_StopOnRequest(stop_requested),
+                callbacks=[_Listener(recorder, source, resources, on_step)],
+                failure_config=tune.FailureConfig(max_failures=limits.max_failures),
+            ),
+        )
+        tuner.fit()
+
+
+def _trial_id(trial: Trial) -> str:
+    return _trial_id_in(trial.config["job"])
+
+
+def _name(trial: Trial) -> str:
+    """A trial of ours that waits for others comes back as another of Tune's."""
+    return f"job_{_trial_id(trial)}_{trial.trial_id}"
+
+
+@lru_cache(maxsize=4096)
+def _trial_id_in(job: str) -> str:
+    return str(json.loads(job)["trial_id"])
+
+
+Propose = Callable[[], Job | Literal["wait"] | None]
+
+
+class Limits(Protocol):
+    """The settings that this file reads."""
+
+    @property
+    def max_concurrent(self) -> int | None: ...
+    @property
+    def max_failures(self) -> int: ...
+
+
+UNSTARTED = 5  # times that a trial's worker may die before it has begun
+
+
+class _Source(Searcher):
+    """Hands Tune the jobs that are known, then those that are proposed.
+
+    Of these no more than one above the places there are, so that a proposal knows what has come of the trials before
+    it; no less, so that no worker waits.
+    """
+
+    def __init__(
+        self, jobs: Sequence[str], propose: Propose | None, resources: Resources, max_concurrent: int | None
+    ) -> None:
+        super().__init__()
+        self.jobs, self.propose, self.resources = list(jobs), propose, resources
+        self.max_concurrent = max_concurrent
+        self.open: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # as of _Judge
+
+    def suggest(self, trial_id: str) -> dict[str, str] | None:
+        if self.max_concurrent and len(self.open) >= self.max_concurrent:
+            return None
+        job = self.jobs.pop(0) if self.jobs else self._proposed()
+        if job is None:  # what is open may fail and come back
+            return None if self.open else Searcher.FINISHED  # type: ignore[return-value]
+        if job == "wait":
+            return None
+        self.open.add(trial_id)
+        return {"job": job}
+
+    def _proposed(self) -> str | None:
+        """A job as text, "wait", or None where there will be no more."""
+        if self.propose is None:
+            return None
+        job = "wait" if len(self.open) > slots(self.resources) else self.propose()
+        return job.to_json() if isinstance(job, Job) else job
+
+    def again(self, trial: Trial) -> None:
+        """Hand out a trial's job once more, before all others."""
+        self.jobs.insert(0, trial.config["job"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """What became of the trial is in the ledger's state, which the next proposal is made from."""
+        self.open.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the truth."""
+
+
+class _Judge(FIFOScheduler):
+    """Hands every report to the recorder, which answers whether the trial goes on."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles it for snapshots that we never read; the ledger's open file cannot be pickled
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        trial_id = _trial_id(trial)
+        known = self.recorder.state.trials[trial_id]
+        if result.get("done") and known.epoch >= result["epoch"]:
+            return str(TrialScheduler.CONTINUE)  # Tune repeats the last result of a function that has returned
+        if known.ended:  # a worker may die after its last epoch, and be tried again
+            return str(TrialScheduler.STOP)
+        goes_on = self.recorder.epoch(trial_id, result)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+
+class _Listener(tune.Callback):
+    """Starts and errors for the recorder; a heartbeat for tables and the live view."""
+
+    def __init__(self, recorder: Recorder, source: _Source, resources: Resources, on_step: Callable[[], None]) -> None:
+        self.recorder, self.source, self.resources, self.on_step = recorder, source, resources, on_step
+        self.unstarted: dict[str, int] = {}  # deaths of workers that had not begun a trial yet
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.recorder.started(_trial_id(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Tune gives a trial up where its worker dies before it has begun, or while it is handed on: we do not."""
+        trial_id = _trial_id(trial)
+        known = self.recorder.state.trials[trial_id]
+        if known.ended or known.status == "waiting":
+            return  # a worker that dies after its last epoch has lost nothing
+        begun = known.status == "running"
+        self.unstarted[trial_id] = self.unstarted.get(trial_id, 0) + (not begun)
+        if begun or self.unstarted[trial_id] > UNSTARTED:
+            self.recorder.failed(trial_id, cause_of(trial))
+        else:
+            self.source.again(trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        if self.recorder.state.trials[_trial_id(trial)].ended:
+            return
+        cause = cause_of(trial)
+        had: Any = trial.placement_group_factory
+        more = larger_share(cause, had.required_resources.get("GPU", 0.0))
+        if more:
+            trial.update_resources({"CPU": self.resources.cpus, "GPU": more})
+        self.recorder.record("retried", trial_id=_trial_id(trial), cause=cause, **({"gpus": more} if more else {}))
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.recorder.step()
+        self.on_step()
+
+
+def larger_share(cause: str, share: float) -> float | None:
+    """Twice the share of a GPU, for a trial that ran out of its memory; None where that is not so or cannot help."""
+    short = "CUDA out of memory" in cause or "OutOfMemoryError" in cause
+    return min(1.0, 2 * share) if short and 0 < share < 1 else None
+
+
+def cause_of(trial: Trial) -> str:
+    """One line for why a trial failed: the last line of its traceback."""
+    text = ""
+    if trial.error_file and os.path.exists(trial.error_file):
+        with open(trial.error_file) as file:
+            text = file.read()
+    if "worker process has died" in text:
+        return "the worker process died (killed, or out of memory)"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "no message"
+
+
+class _StopOnRequest(tune.Stopper):
+    """Ends the whole experiment once a stop has been requested."""
+
+    def __init__(self, requested: Callable[[], bool]) -> None:
+        self.requested = requested
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.requested()

@@ -1,0 +1,39 @@
+"""The median stopping rule with strata, as a fold over the epochs that were reported (see `Median`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+from search_spaces.definition import Median
+from sweeps.schedulers.decision import Decision
+
+
+@dataclass
+class RunningMeans:
+    """The values of each trial of each stratum, epoch by epoch. `higher` says which way is better."""
+
+    rule: Median
+    higher: bool
+    max_epochs: int
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # [stratum][trial][epoch - 1]
+
+    def judge(self, trial_id: str, stratum: str, epoch: int, value: float, bracket: int = 0) -> Decision | None:
+        """File a value and judge it; None before `grace`, at the last epoch, and for an epoch known before."""
+        trials = self.values.setdefault(stratum, {})
+        mine = trials.setdefault(trial_id, [])
+        if epoch != len(mine) + 1:
+            return None
+        mine.append(value)
+        if not math.isfinite(value):
+            return Decision(True, epoch, value, math.nan, 0)
+        if epoch < self.rule.grace or epoch >= self.max_epochs:
+            return None
+        peers = [fmean(other[:epoch]) for name, other in trials.items() if name != trial_id and len(other) >= epoch]
+        peers = [peer for peer in peers if math.isfinite(peer)]
+        if len(peers) < self.rule.min_peers:
+            return Decision(False, epoch, value, math.nan, len(peers))
+        cutoff = median(peers)
+        best = max(mine) if self.higher else min(mine)
+        return Decision(best < cutoff if self.higher else best > cutoff, epoch, best, cutoff, len(peers))

@@ -1,0 +1,200 @@
+"""The live view of a run: a Rich screen on a terminal, a line now and then without one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import Progress as BarOfProgress
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from analysis.comparison.summary import STYLES
+from sweeps.record.progress import Best, Progress, Stratum, best_by_group, failures, measure_progress, sparkline, strata
+from sweeps.record.state import RunState
+from sweeps.screen.machine import Machine
+
+REFRESH_SECONDS = 0.25
+LINE_SECONDS = 10.0
+
+
+class View(Protocol):
+    """What the run tells of itself while it goes on."""
+
+    state: RunState
+
+    def __enter__(self) -> View: ...
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def update(self, *, final: bool = False) -> None: ...
+
+
+def make_view(
+    state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool
+) -> View:
+    """The view that fits the console."""
+    if quiet:
+        return _Silent(state)
+    kind = _Screen if console.is_terminal else _Lines
+    return kind(state, metric, mode, scientific, console)
+
+
+class _Silent:
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def update(self, *, final: bool = False) -> None:
+        return None
+
+
+class _Lines:
+    """One line every ten seconds."""
+
+    def __init__(self, state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console) -> None:
+        self.state, self.metric, self.mode, self.scientific, self.console = state, metric, mode, scientific, console
+        self.began = time.monotonic()
+        self.due = self.began + 2
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.update(final=True)
+
+    def update(self, *, final: bool = False) -> None:
+        now = time.monotonic()
+        if final or now >= self.due:
+            self.due = now + LINE_SECONDS
+            progress = measure_progress(self.state, now - self.began)
+            best = best_by_group(self.state, self.metric, self.mode, self.scientific)[:1]
+            tail = f", best {self.metric} {best[0].value:.4f} ({best[0].name})" if best else ""
+            self.console.print(f"{describe(progress)}{tail}", highlight=False, soft_wrap=True)
+
+
+def describe(progress: Progress) -> str:
+    """`12/48 trials, 3 running, 7 completed, 5 stopped, 0:31 gone, about 1:02 left`."""
+    counts = ", ".join(f"{n} {status}" for status, n in progress.counts.items() if n)
+    left = f", about {clock(progress.seconds_left)} left" if progress.seconds_left else ""
+    return f"{progress.ended}/{progress.planned} trials ended ({counts}), {clock(progress.seconds_gone)} gone{left}"
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class _Screen(_Lines):
+    """The whole view, drawn anew four times a second by whoever calls `update`."""
+
+    def __enter__(self) -> _Screen:
+        self.machine = Machine()
+        self.live = Live(self._render(), console=self.console, auto_refresh=False, transient=True)
+        self.live.__enter__()
+        self.due = 0.0
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.live.__exit__(kind, error, trace)
+        self.console.print(describe(measure_progress(self.state, time.monotonic() - self.began)), highlight=False)
+
+    def update(self, *, final: bool = False) -> None:
+        now = time.monotonic()
+        if now >= self.due:
+            self.due = now + REFRESH_SECONDS
+            self.live.update(self._render(), refresh=True)
+
+    def _render(self) -> Group:
+        progress = measure_progress(self.state, time.monotonic() - self.began)
+        best = best_by_group(self.state, self.metric, self.mode, self.scientific)
+        groups = [group for group in strata(self.state) if group.name not in {row.name for row in best}]
+        height = max(3, (self.console.height - 9) // (3 if len(groups) > 1 else 2))  # rows of each table
+        parts: list[RenderableType] = [self._bar(progress), self._best(best[:height]), self._running(height)]
+        if len(groups) > 1:
+            parts.insert(2, _strata(groups[:height]))
+        if failed := failures(self.state):
+            parts.append(Text(f"failed: {failed[0][1]} trials, {failed[0][0]}", STYLES["failed"], no_wrap=True))
+        return Group(*parts, Text(self.machine.describe(), "dim", no_wrap=True))
+
+    def _bar(self, progress: Progress) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        counts = Text(" ").join(
+            Text(f"{n} {status}", STYLES.get(status, "")) for status, n in progress.counts.items() if n
+        )
+        left = clock(progress.seconds_left) if progress.seconds_left is not None else "-:--"
+        bar = ProgressBar(total=1.0, completed=progress.share, width=24)
+        grid.add_row(
+            bar, f"{progress.ended}/{progress.planned}", f"{clock(progress.seconds_gone)} gone, {left} left", counts
+        )
+        return grid
+
+    def _best(self, rows: Sequence[Best]) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("best so far", max_width=36, no_wrap=True)
+        for name in (self.metric, "at epoch", "ended"):
+            table.add_column(name, justify="right")
+        for best in rows:
+            table.add_row(best.name, f"{best.value:.4f}", str(best.epoch), f"{best.ended}/{best.trials}")
+        return table
+
+    def _running(self, rows: int) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("running", max_width=44, no_wrap=True)
+        table.add_column("epoch", justify="right")
+        table.add_column(self.metric, justify="right")
+        table.add_column("", no_wrap=True, style="cyan")
+        running = [trial for trial in self.state.trials.values() if trial.status == "running"]
+        for trial in running[:rows]:
+            values = [mean[self.metric] for mean in trial.means]
+            last = values[-1] if values else None
+            table.add_row(
+                f"{trial.trial_id} {trial.stratum or trial.folder} lr={trial.config_now['lr']:.3g}",
+                f"{trial.epoch}/{trial.config['epochs']}",
+                "-" if last is None else f"{last:.4f}",
+                sparkline(values),
+            )
+        return table
+
+
+def _strata(groups: Sequence[Stratum]) -> Table:
+    """Where trials compete in other groups than those that are compared: how far each group is."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("competing with each other", max_width=44, no_wrap=True)
+    for name in ("ended", "stopped", "epochs"):
+        table.add_column(name, justify="right")
+    for group in groups:
+        table.add_row(group.name, f"{group.ended}/{group.trials}", str(group.stopped), str(group.epochs))
+    return table
+
+
+class Measuring:
+    """A progress bar for the complexity and the figures; one line at the end without a terminal."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet = console, quiet
+        self.bar = BarOfProgress(console=console, transient=True, disable=quiet or not console.is_terminal)
+        self.task = self.bar.add_task("measuring weights and drawing", total=None)
+        self.total = 0
+
+    def __enter__(self) -> Measuring:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+        if self.total and not self.quiet and error is None:
+            self.console.print(f"measured the weights of {self.total} trials", highlight=False)
+
+    def update(self, done: int, total: int) -> None:
+        self.total = total
+        self.bar.update(self.task, completed=done, total=total)

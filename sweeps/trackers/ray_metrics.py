@@ -1,0 +1,152 @@
+"""Gauges of a run among Ray's metrics: `ray_sweeps_…` in Prometheus, drawn by cluster/grafana/sweeps.json."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from sweeps.record.progress import STATUSES, best_by_group
+from sweeps.record.state import RunState, TrialState
+
+if TYPE_CHECKING:
+    from analysis.runs.run_folder import RunFolder
+    from search_spaces.definition import Sweep
+
+TAGS = ("sweep", "run")
+GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sweeps_trials": ("Trials by status.", ("status",)),
+    "sweeps_best_metric": ("The best mean over replicates that a trial has reached.", ("metric",)),
+    "sweeps_epochs_total": ("Epochs of all replicates in the ledger, those before a resume included.", ()),
+    "sweeps_epochs_per_second": ("Epochs of all replicates since the last value, a second.", ()),
+    "sweeps_overhead_share": (
+        "Share of the time of running trials that went into neither training nor evaluating, since this driver began; "
+        "an epoch under way counts in full until it is reported.",
+        (),
+    ),
+}
+LOOK_SECONDS = 1.0  # between two looks at how many trials run
+PUBLISH_SECONDS = 5.0  # Ray itself sends them on every 10 seconds
+Set = Callable[[str, float, dict[str, str]], None]
+
+
+@dataclass
+class Gauges:
+    """Reads a run's state now and then. publish: takes a gauge's name, its value, and its tags beside the run's."""
+
+    state: RunState
+    metric: str
+    mode: str
+    publish: Set
+    now: Callable[[], float] = time.monotonic
+    running_seconds: float = 0.0  # of all trials together, since this driver began
+    spent: dict[str, tuple[int, float]] = field(default_factory=dict)  # by trial: epochs counted, their seconds
+    before: tuple[float, int] = (0.0, 0)  # time and epochs at the last publishing
+
+    def __post_init__(self) -> None:
+        self.looked = self.now()
+        self.before = self.looked, self._epochs()
+        self.spent = {name: (trial.epoch, 0.0) for name, trial in self.state.trials.items()}
+
+    def update(self, *, final: bool = False) -> None:
+        """To be called often; does something at most once a second."""
+        now = self.now()
+        if now - self.looked < LOOK_SECONDS and not final:
+            return
+        self.running_seconds += (now - self.looked) * self.state.count("running")
+        self.looked = now
+        if final or now - self.before[0] >= PUBLISH_SECONDS:
+            self._publish_all(now)
+
+    def _publish_all(self, now: float) -> None:
+        for status in STATUSES:
+            unproposed = self.state.total - len(self.state.trials) if status == "planned" else 0
+            self.publish("sweeps_trials", self.state.count(status) + unproposed, {"status": status})
+        best = best_by_group(self.state, self.metric, self.mode, ())
+        if best:
+            self.publish("sweeps_best_metric", best[0].value, {"metric": self.metric})
+        epochs, (then, had) = self._epochs(), self.before
+        self.publish("sweeps_epochs_total", epochs, {})
+        if now > then:
+            self.publish("sweeps_epochs_per_second", max(0, epochs - had) / (now - then), {})
+        self.before = now, epochs
+        share = self.overhead_share()
+        if share is not None:
+            self.publish("sweeps_overhead_share", share, {})
+
+    def _epochs(self) -> int:
+        return sum(trial.epoch * len(trial.config["seeds"]) for trial in self.state.trials.values())
+
+    def overhead_share(self) -> float | None:
+        """Of the time in which trials ran; None before any has."""
+        if self.running_seconds <= 0:
+            return None
+        for name, trial in self.state.trials.items():
+            known, seconds = self.spent.get(name, (0, 0.0))
+            if trial.epoch > known:
+                self.spent[name] = trial.epoch, seconds + _seconds(trial, known)
+        busy = sum(seconds for _, seconds in self.spent.values())
+        return min(1.0, max(0.0, 1 - busy / self.running_seconds))
+
+
+def _seconds(trial: TrialState, after: int) -> float:
+    """Spent in training and evaluating in the epochs after one."""
+    return sum(row["train_seconds"] + row["eval_seconds"] for epoch in trial.epochs[after:] for row in epoch)
+
+
+@contextmanager
+def published(
+    view: Callable[[], None],
+    run: RunFolder,
+    sweep: Sweep,
+    state: RunState,
+    address: str | None,
+    console: Console | None,
+) -> Iterator[Callable[[], None]]:
+    """What to call at every step: the view's update, and on a cluster (an address) the gauges too.
+
+    A run on this machine has no dashboard, and so no gauges. console: told where the dashboard is; None: nobody.
+    """
+    if address is None:
+        yield view
+        return
+    if console is not None:
+        console.print(dashboard_line(), markup=False, highlight=False, soft_wrap=True)
+    gauges = Gauges(state, sweep.metric, sweep.mode, _ray_gauges({"sweep": run.sweep, "run": run.run_id}))
+
+    def step() -> None:
+        view()
+        gauges.update()
+
+    try:
+        yield step
+    finally:
+        gauges.update(final=True)
+
+
+def _ray_gauges(tags: dict[str, str]) -> Set:
+    from ray.util.metrics import Gauge
+
+    made: dict[str, Any] = {
+        name: Gauge(name, description=text, tag_keys=(*TAGS, *more)) for name, (text, more) in GAUGES.items()
+    }
+
+    def publish(name: str, value: float, more: dict[str, str]) -> None:
+        made[name].set(value, tags={**tags, **more})
+
+    return publish
+
+
+def dashboard_line() -> str:
+    """Where the dashboard of the cluster that we are connected to is."""
+    from importlib import import_module
+
+    worker: Any = import_module("ray._private.worker")  # only `ray.init` tells it, which would take our signals away
+    url = worker._global_node.webui_url
+    if not url:
+        return 'the cluster has no dashboard: pip install "ray[default]" on its head'
+    return f"dashboard: http://{url} on the cluster's head; from elsewhere through `ray dashboard cluster/cluster.yaml`"

@@ -1,0 +1,141 @@
+"""Plans: what a sweep and its overrides expand to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from ray import tune
+
+from search_spaces.definition import Asha, Sweep
+from search_spaces.find import find_sweep, sweep_names
+from sweeps.planning.overrides import override, parse_assignment, parse_seeds
+from sweeps.planning.plan import choose_strata, expand, make_plan
+from trainables.config import TrialConfig, make_config
+from trainables.errors import InputError
+from trainables.trial_key import trial_key
+
+TWO = Sweep(
+    question="?",
+    scientific={"activation": tune.grid_search(["relu", "tanh"])},
+    nuisance={"lr": tune.loguniform(1e-4, 1e-1), "optimizer": tune.grid_search(["sgd", "adam"])},
+    samples=5,
+)
+
+
+def test_every_scientific_value_meets_the_same_nuisance_draws() -> None:
+    configs = expand(TWO)
+    assert len(configs) == 2 * 2 * 5
+    draws = {name: [(c.lr, c.optimizer) for c in configs if c.activation == name] for name in ("relu", "tanh")}
+    assert draws["relu"] == draws["tanh"]
+    assert len(set(draws["relu"])) == 10
+    assert [config.lr for config in expand(TWO)] == [config.lr for config in configs]
+
+
+def test_options_of_one_model_do_not_multiply_the_trials_of_another() -> None:
+    sweep = Sweep("?", {"model": tune.grid_search(["mlp", "cnn"]), "hidden_dims": tune.grid_search([(8,), (9, 9)])})
+    assert sorted((c.model, c.hidden_dims) for c in expand(sweep)) == [
+        ("cnn", None), ("mlp", (8,)), ("mlp", (9, 9)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lr=1e-4,1e-3", ("lr", [1e-4, 1e-3])),
+        ("hidden_dims=512-256,256", ("hidden_dims", [(512, 256), (256,)])),
+        ("hidden_dims=none", ("hidden_dims", [None])),
+        ("seeds=0:5", ("seeds", [(0, 1, 2, 3, 4)])),
+        ("seeds=3,7", ("seeds", [(3, 7)])),
+        ("model=cnn,mlp", ("model", ["cnn", "mlp"])),
+        ("batch_size=32", ("batch_size", [32])),
+    ],
+)
+def test_values_are_typed_by_their_field(text: str, expected: tuple[str, list[object]]) -> None:
+    assert parse_assignment(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("lr", "write FIELD=VALUE"),
+        ("lr=", "write FIELD=VALUE"),
+        ("lr=fast", "must be a number"),
+        ("batch_size=2.5", "must be a whole number"),
+        ("learning_rate=1", "unknown field 'learning_rate'"),
+        ("seeds=a", "write 0:5"),
+    ],
+)
+def test_bad_assignments_say_what_to_do(text: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        parse_assignment(text)
+
+
+def test_overrides_keep_a_field_in_its_role() -> None:
+    _, sweep = find_sweep("activations")
+    sweep = override(sweep, ["lr=0.1", "activation=relu,gelu", "width=8,16"], [], {"epochs": 3})
+    assert sweep.nuisance["lr"] == {"grid_search": [0.1]}
+    assert sweep.scientific["activation"] == {"grid_search": ["relu", "gelu"]}
+    assert sweep.scientific["width"] == {"grid_search": [8, 16]}  # several values of a fixed field are compared
+    assert sweep.fixed["epochs"] == 3
+    assert parse_seeds("2:4") == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "complaint"),
+    [
+        (Sweep("?", {"activation": tune.choice(["relu"])}), "must be tune.grid_search"),
+        (Sweep("?", {"lr": tune.grid_search([0.1])}, fixed={"lr": 0.2}), "one role"),
+        (Sweep("?", {"actvation": tune.grid_search(["relu"])}), "did you mean 'activation'"),
+        (Sweep("?", {}, fixed={"lr": -1.0}), "lr"),
+        (Sweep("?", {}, fixed={"width": 3, "model": "mlp"}), "no effect on model 'mlp'"),
+        (Sweep("?", {}, metric="test_auc"), "nothing is ever selected by"),
+        (Sweep("?", {}, scheduler=Asha(stratify=("speed",))), "unknown field to stratify by"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_starts(sweep: Sweep, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        make_plan(sweep, None, datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(("rates", "expected"), [([0.1, 0.2, 0.3], ()), ([0.1, 0.2, 0.3, 0.4], ("activation",))])
+def test_strata_are_the_scientific_fields_where_each_value_has_enough_trials(
+    rates: list[float], expected: tuple[str, ...]
+) -> None:
+    sweep = Sweep("?", {"activation": tune.grid_search(["relu", "tanh"])}, {"lr": tune.grid_search(rates)})
+    assert choose_strata(sweep, expand(sweep)) == expected
+
+
+def test_a_key_is_a_function_of_config_data_and_code() -> None:
+    config = make_config({"lr": 0.01})
+    key = trial_key(config, "data", "code")
+    assert key == trial_key(make_config({"lr": 1e-2, "activation": "relu"}), "data", "code")
+    others = [
+        trial_key(make_config({"lr": 0.02}), "data", "code"),
+        trial_key(config, "other data", "code"),
+        trial_key(config, "data", "other code"),
+    ]
+    assert len({key, *others}) == 4
+
+
+def test_every_config_field_says_what_it_means() -> None:
+    assert [name for name, field in TrialConfig.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("name", sweep_names())
+def test_every_sweep_is_a_question_with_a_space_that_is_legal(name: str) -> None:
+    _, sweep = find_sweep(name)
+    assert sweep.question.endswith("?")
+    assert expand(sweep)
+
+
+def test_a_sweep_may_be_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "mine.py"
+    path.write_text("from sweeps import Sweep\nSWEEP = Sweep('why?', {}, fixed={'epochs': 2})\n")
+    assert find_sweep(str(path))[0] == "mine"
+    path.write_text("SWEEP = 3\n")
+    with pytest.raises(InputError, match="has no SWEEP"):
+        find_sweep(str(path))
+    path.write_text("1 / 0\n")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        find_sweep(str(path))

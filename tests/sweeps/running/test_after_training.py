@@ -1,0 +1,95 @@
+"""The report at the end of a run: there by itself, left out where asked, and never the cause of a failure."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from analysis import report
+from analysis.runs.run_folder import RunFolder
+from sweeps.messages import print_failures, print_outcome
+from sweeps.record.state import RunState
+from sweeps.run import allow_bare_resume, app
+from sweeps.running.execution import Outcome
+from sweeps.running.report import with_report
+from tests.support.made_results import make_run
+
+
+@pytest.fixture
+def outcome(tmp_path: Path) -> Outcome:
+    run = make_run(
+        tmp_path / "made" / "run", {"activation": ["relu", "tanh"]}, {"lr": [0.1, 0.01]}, lambda c, s, e: 0.8
+    )
+    return Outcome(run, RunState(), None, 1.0)
+
+
+def told(outcome: Outcome) -> tuple[int, str]:
+    """Exit code and text of the end of a run."""
+    text = StringIO()
+    code = print_outcome(Console(file=text, width=100), outcome, ["sweeps/run.py", "made"])
+    return code, text.getvalue()
+
+
+def test_the_page_and_figures_stand_in_the_run(outcome: Outcome) -> None:
+    found = with_report(outcome)
+    assert found.report == str(outcome.run.path / "report.html")
+    assert "<svg" in (outcome.run.path / "report.html").read_text()
+    suffixes = {path.suffix for path in (outcome.run.path / "figures").iterdir()}
+    assert suffixes == {".svg"}
+
+
+def test_a_report_that_fails_is_told_and_costs_nothing(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> Path:
+        raise RuntimeError("no font\nat all")
+
+    monkeypatch.setattr(report, "write_report", fail)
+    found = with_report(outcome)
+    assert found.report == "not written (RuntimeError: no font at all)"
+    assert found.problems == ()
+
+
+def test_a_ctrl_c_leaves_it_out(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object, **options: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "write_report", interrupt)
+    assert with_report(outcome).report.startswith("left out")
+
+
+def test_an_interrupted_run_has_none(outcome: Outcome) -> None:
+    stopped = Outcome(outcome.run, outcome.state, 2, 1.0)
+    assert with_report(stopped) is stopped
+    assert not (outcome.run.path / "report.html").exists()
+
+
+def test_a_run_without_any_trial_says_why(tmp_path: Path) -> None:
+    empty = RunFolder(tmp_path / "made" / "empty")
+    found = with_report(Outcome(empty, RunState(), None, 1.0))
+    assert found.report.startswith("not written: ")
+
+
+@pytest.mark.parametrize(("words", "expected"), [([], True), (["--no-report"], False)])
+def test_it_is_written_unless_asked_not_to(words: list[str], expected: bool) -> None:
+    from typer.main import get_command
+
+    context = get_command(app).make_context("run", allow_bare_resume(["smoke", *words]))
+    assert context.params["report"] is expected
+
+
+def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sweeps import messages as telling
+
+    monkeypatch.setattr(telling, "print_summary", lambda console, run: None)
+    code, text = told(with_report(outcome))
+    assert code == 0
+    assert f"report: {outcome.run.path / 'report.html'}" in text
+
+
+def test_a_cause_is_printed_as_it_is_brackets_and_all(capsys: pytest.CaptureFixture[str]) -> None:
+    cause = "RuntimeError: no [/red] of [bold] in [64, 128]"
+    rows = [{"status": "failed", "trial_id": name, "stop_reason": cause} for name in ("0001", "0001", "0002")]
+    print_failures(Console(width=140), rows)
+    assert capsys.readouterr().out.strip() == f"2 failed: {cause} (for example trial 0001)"

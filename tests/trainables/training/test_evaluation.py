@@ -1,0 +1,60 @@
+"""Evaluation with sampled random layers: the mean of draws, its entropy and mutual information, against scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from tests.support.short_training import digits, go_on, small_config, splits, started, trained
+from trainables.config import make_config
+from trainables.data.arrays import DataInfo
+from trainables.network.build import build_model
+from trainables.training.evaluation import entropy, evaluate, sample, sampling
+
+GREY = DataInfo("tiny", "multi-class", ("a", "b", "c"), (8, 8, 1))
+
+
+def test_sampled_evaluation_is_the_mean_of_draws_with_entropy_and_mutual_information() -> None:
+    state, _ = trained(stochastic="dropout", stochastic_strength=0.5)
+    val, task = splits()["val"], digits().info.task
+    torch.manual_seed(11)
+    found = evaluate(state.model, val, digits().info, samples=7)
+    torch.manual_seed(11)
+    draws = np.stack([scores.double().numpy() for scores in sample(state.model, val, task, 7)])
+    mean = draws.mean(axis=0)
+    labels = val.labels.numpy()
+    total, single = stats.entropy(mean, axis=1).mean(), stats.entropy(draws, axis=2).mean()
+    assert found.acc == pytest.approx((mean.argmax(1) == labels).mean())
+    assert found.loss == pytest.approx(-np.log(mean[np.arange(len(labels)), labels]).mean(), rel=1e-4)
+    assert found.entropy == pytest.approx(total, rel=1e-4)
+    assert found.mutual_information == pytest.approx(total - single, rel=1e-3)
+    assert 0 < found.mutual_information < found.entropy < math.log(10)
+
+
+def test_entropy_of_labels_adds_up() -> None:
+    scores = torch.tensor([[0.2, 0.9], [0.5, 1.0]])
+    expected = [sum(stats.bernoulli(p).entropy() for p in row) for row in scores.tolist()]
+    assert entropy(scores, "multi-label, binary-class").tolist() == pytest.approx(
+        [float(e) for e in expected], abs=1e-6
+    )
+
+
+def test_sampling_wakes_random_layers_alone() -> None:
+    model = build_model(make_config({"model": "cnn", "stochastic": "drop_connect", "dropout": 0.3}), GREY)
+    with sampling(model):
+        awake = {type(module).__name__ for module in model.modules() if module.training}
+    assert awake == {"DropConnect", "Dropout"}
+    assert not any(module.training for module in model.modules())
+
+
+def test_sampled_metrics_are_reported_by_epoch_and_repeatable() -> None:
+    config = small_config(stochastic="gumbel_softmax", activation="identity", evaluation_samples=3)
+    first, second = go_on(config, started(config)), go_on(config, started(config))
+    assert [m.quality for m in first] == [m.quality for m in second]
+    assert all(m.quality[split].mutual_information > 0 for m in first for split in ("train", "val", "test"))
+    _, plain = trained(stochastic="dropout")
+    assert math.isnan(plain[0].quality["val"].entropy)

@@ -1,0 +1,129 @@
+"""MedMNIST's npz files, as the `medmnist` package publishes them (Yang et al., Scientific Data 10, 41, 2023)."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+import zipfile
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from trainables.data.arrays import MULTI_LABEL, SPLITS, Data, Request, make_data
+from trainables.data.cache import cached, entry_folder
+from trainables.data.downloads import check_md5, check_room, download, find_file
+from trainables.data.formats.colour import to_grey
+from trainables.errors import InputError
+
+AGAIN = "delete it and run again to download it"
+KINDS = ("images", "labels")
+
+
+@cache
+def medmnist_info() -> dict[str, dict[str, Any]]:
+    """`medmnist.INFO`. Its file is run alone: importing the package imports torchvision, which takes seconds."""
+    spec = find_spec("medmnist")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("the package medmnist is missing: pip install medmnist")
+    info: dict[str, dict[str, Any]] = runpy.run_path(str(Path(spec.submodule_search_locations[0]) / "info.py"))["INFO"]
+    return info
+
+
+def load_medmnist(request: Request) -> Data:
+    """Find `<name>[_<size>].npz` in the root or its `medmnist/`, download it where it is missing, check it, decode it.
+
+    An entry of the cache stands for the published file, by its MD5: the file itself may be gone.
+    """
+    info = medmnist_info()[request.name]
+    suffix = "" if request.size == 28 else f"_{request.size}"
+    md5, filename = info[f"MD5{suffix}"], f"{request.name}{suffix}.npz"
+    grey = request.channels == 1 and info["n_channels"] == 3
+    key = f"{request.name}_{request.size}{'_grey' * grey}-{md5[:12]}"
+    path = find_file([request.root / filename, request.root / "medmnist" / filename])
+    if path is None and not entry_folder(key).exists():
+        download(filename, request.root, lambda folder: _fetch(request.name, request.size, folder))
+        path = request.root / filename
+    if path is not None:
+        check_md5(path, md5)
+    source = path or request.root / filename
+    return cached(request, key, lambda folder: _decode(source, request, info, grey, folder))
+
+
+def _fetch(name: str, size: int, folder: Path) -> None:
+    import medmnist
+
+    python_class = getattr(medmnist, medmnist_info()[name]["python_class"])
+    python_class(split="train", download=True, root=str(folder), size=size)
+
+
+def _decode(path: Path, request: Request, info: Mapping[str, Any], grey: bool, folder: Path) -> Data:
+    """Unpack the six arrays into the folder and check them."""
+    unpack(path, folder)
+    splits = {split: _oriented(path, split, request, info, folder) for split in SPLITS}
+    if grey:
+        splits = {name: (to_grey(part[0], folder / f"{name}_images.npy"), part[1]) for name, part in splits.items()}
+    class_names = tuple(info["label"][key] for key in sorted(info["label"], key=int))
+    return make_data(request.name, info["task"], class_names, splits, path, AGAIN)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Write the six arrays of a MedMNIST file as .npy files, streamed: the memory taken does not grow with the file.
+
+    Raises `InputError` where the file is truncated, lacks an array or holds pickled content.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wanted = [f"{split}_{kind}.npy" for split in SPLITS for kind in KINDS]
+            missing = [member.removesuffix(".npy") for member in wanted if member not in archive.namelist()]
+            if missing:
+                raise InputError(f"{path} lacks {', '.join(missing)} and is no MedMNIST file: {AGAIN}")
+            check_room(path, folder, sum(archive.getinfo(member).file_size for member in wanted))
+            for member in wanted:
+                with archive.open(member) as packed, (folder / member).open("wb") as target:
+                    _copy_array(packed, target, f"{path}, {member}")
+    except (zipfile.BadZipFile, EOFError, ValueError, zlib.error, NotImplementedError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read ({error}): {AGAIN}") from None
+
+
+def _copy_array(packed: IO[bytes], target: IO[bytes], where: str) -> None:
+    version = npy.read_magic(packed)
+    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read_header is None:
+        raise InputError(f"{where} is an array of an unknown version {version}: {AGAIN}")
+    shape, fortran_order, dtype = read_header(packed)
+    if dtype.hasobject:
+        raise InputError(f"{where} holds pickled objects, which could run code and are refused: {AGAIN}")
+    if shape[:1] in ((), (0,)):
+        raise InputError(f"{where} is empty: {AGAIN}")
+    if fortran_order and len(shape) > 1:
+        raise InputError(f"{where} is in Fortran order, unlike the published file: {AGAIN}")
+    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_2_0(target, header)
+    start = target.tell()
+    shutil.copyfileobj(packed, target, 2**20)
+    if target.tell() - start != prod(shape) * dtype.itemsize:
+        raise InputError(f"{where} cannot be read (shape {shape}, {target.tell() - start} bytes): {AGAIN}")
+
+
+def _oriented(
+    path: Path, split: str, request: Request, info: Mapping[str, Any], folder: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images, mapped, with a channel axis; single labels without their second axis."""
+    images = np.load(folder / f"{split}_images.npy", mmap_mode="r", allow_pickle=False)
+    labels = np.load(folder / f"{split}_labels.npy", allow_pickle=False)
+    side, channels = (request.size,) * (3 if request.name.endswith("3d") else 2), info["n_channels"]
+    wanted = side if channels == 1 else (*side, channels)
+    if images.shape[1:] != wanted:
+        raise InputError(f"{path}: {split} images have shape {images.shape[1:]}, expected {wanted}; {AGAIN}")
+    if info["task"] != MULTI_LABEL and labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    return images.reshape(len(images), *side, channels), labels

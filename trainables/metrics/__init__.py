@@ -1,0 +1,1 @@
+"""Functions of scores and labels: AUC, ACC, losses."""

@@ -1,0 +1,1 @@
+"""The whole network of a config: model, pretrained weights, stochastic layers, size."""

@@ -1,0 +1,55 @@
+"""Parameters and multiply–accumulates of a model, known before it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from trainables.config import TrialConfig, make_config
+from trainables.data.arrays import DataInfo
+from trainables.errors import InputError
+from trainables.network.build import build_model
+from trainables.network.transfer import freeze
+from trainables.registries import registry
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """parameters: learned values; trained: those of them that training changes, fewer where a part is frozen;
+    macs: multiply–accumulates of convolutions and matrix products for one image."""
+
+    parameters: int
+    trained: int
+    macs: int
+
+
+def model_size(config: TrialConfig, info: DataInfo) -> ModelSize:
+    """Counted on the meta device: nothing is allocated, nothing is computed, no weights are read."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model = build_model(config, info).eval()
+        model(torch.zeros(1, info.channels, *info.shape[:-1]))
+    freeze(model, config)
+    parameters = list(model.parameters())
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return ModelSize(sum(p.numel() for p in parameters), trained, counter.get_total_flops() // 2)
+
+
+def model_sizes(side: int = 28, channels: int = 1, classes: int = 10) -> dict[str, ModelSize | str]:
+    """The size of every model with its own options, for square images, or cubes where it takes volumes.
+
+    Where a model cannot take such images, or its package is missing, the reason stands in the size's place.
+    """
+    found: dict[str, ModelSize | str] = {}
+    for name in registry("model"):
+        config = make_config({"model": name, "transfer": "scratch"})
+        for axes in (2, 3):
+            info = DataInfo("this", "multi-class", tuple(map(str, range(classes))), (*(side,) * axes, channels))
+            try:
+                found[name] = model_size(config, info)
+                break
+            except InputError as error:
+                found.setdefault(name, str(error))
+    return found

@@ -1,0 +1,224 @@
+"""The two meanings of "stochastic layer", named apart, one entry each, and what puts one in a model.
+
+*Stochastic matrices* map the probability simplex to itself and are not random. *Random layers* draw random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from torch import nn
+
+from trainables.config import TrialConfig
+from trainables.errors import InputError
+from trainables.layers.activations import hidden_activations
+from trainables.layers.random_layers import (
+    AdditiveNoise,
+    BernoulliUnits,
+    DropBlock,
+    GumbelSoftmax,
+    MultiplicativeNoise,
+    ThresholdUnits,
+    random_layers,
+)
+from trainables.layers.random_weights import BayesianLayer, ConcreteDropout, DropConnect, WeightLayer
+from trainables.layers.stochastic_matrices import replace_module, use_stochastic_matrices
+from trainables.network.transfer import frozen_paths, is_in
+
+STRENGTH, TEMPERATURE, KL = "stochastic_strength", "stochastic_temperature", "kl_weight"
+Transform = Callable[[nn.Module, TrialConfig], nn.Module]
+
+
+@dataclass(frozen=True)
+class StochasticLayer:
+    """Which meaning, what it does, how it changes a model, the config fields that it reads and its own strength."""
+
+    kind: Literal["none", "stochastic matrix", "random layer"]
+    meaning: str
+    transform: Transform
+    options: tuple[str, ...] = ()
+    strength: float | None = None
+    below: float = math.inf  # the strength must be less
+
+
+def _matrices(columns: str) -> Transform:
+    return lambda model, config: use_stochastic_matrices(
+        model, columns, strength_of(config), config.stochastic_temperature
+    )
+
+
+def _behind_activations(make: Callable[[TrialConfig], nn.Module]) -> Transform:
+    def transform(model: nn.Module, config: TrialConfig) -> nn.Module:
+        activations = list(hidden_activations(model))
+        _need(len(activations), config, "hidden activation")
+        for path, activation in activations:
+            replace_module(model, path, nn.Sequential(activation, make(config)))
+        return model
+
+    return transform
+
+
+def _around_weights(make: Callable[[WeightLayer, TrialConfig], nn.Module]) -> Transform:
+    def transform(model: nn.Module, config: TrialConfig) -> nn.Module:
+        layers = _weight_layers(model)
+        _need(len(layers), config, "linear layer or convolution")
+        for path, layer in layers:
+            replace_module(model, path, make(layer, config))
+        return model
+
+    return transform
+
+
+def _weight_layers(model: nn.Module) -> list[tuple[str, WeightLayer]]:
+    """Plain linear layers and convolutions; those inside attention are read by it, not called, and stay as they are."""
+    attention = tuple(f"{path}." for path, module in model.named_modules() if isinstance(module, nn.MultiheadAttention))
+    return [
+        (path, module)
+        for path, module in model.named_modules()
+        if isinstance(module, WeightLayer) and type(module) in PLAIN and not path.startswith(attention)
+    ]
+
+
+PLAIN = (nn.Linear, nn.Conv2d, nn.Conv3d)  # a subclass may do more than its weights say
+
+
+def _drop_block(model: nn.Module, config: TrialConfig) -> nn.Module:
+    _need(sum(isinstance(module, nn.Conv2d | nn.Conv3d) for module in model.modules()), config, "feature map")
+    return _behind_activations(lambda c: DropBlock(strength_of(c)))(model, config)
+
+
+def _gumbel_softmax(model: nn.Module, config: TrialConfig) -> nn.Module:
+    if any(isinstance(module, nn.LayerNorm) for module in model.modules()):
+        raise InputError(
+            f"stochastic=gumbel_softmax groups units along dimension 1, where {config.model!r} has none: "
+            "choose a convolutional model or mlp"
+        )
+    return _behind_activations(lambda c: GumbelSoftmax(c.stochastic_temperature))(model, config)
+
+
+def _stochastic_depth(model: nn.Module, config: TrialConfig) -> nn.Module:
+    """Residual branches are dropped for single images, the l-th of L at l/L of the rate (Huang et al. 2016, eq. 4)."""
+    from torchvision.ops import StochasticDepth
+
+    branches = list(_branches(model))
+    _need(len(branches), config, "residual branch")
+    for number, (path, last) in enumerate(branches, start=1):
+        drop = StochasticDepth(strength_of(config) * number / len(branches), "row")
+        replace_module(model, path, drop if last is None else nn.Sequential(last, drop))
+    return model
+
+
+def _branches(model: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
+    """Where a residual branch ends: the path, and the module there unless it is a placeholder for stochastic depth."""
+    from torchvision.ops import StochasticDepth
+
+    from trainables.models._resnet import Block
+
+    for path, module in model.named_modules():
+        if isinstance(module, StochasticDepth) or path.endswith(".drop_path"):  # torchvision's, timm's
+            yield path, None
+        elif isinstance(module, Block) and module.skips:
+            last = f"bn{module.layers}"
+            yield f"{path}.{last}", module.get_submodule(last)
+
+
+def _need(places: int, config: TrialConfig, what: str) -> None:
+    if not places:
+        raise InputError(
+            f"stochastic={config.stochastic}: model {config.model!r} has no {what}: choose another of either"
+        )
+
+
+RANDOM: Final = "random layer"
+MATRIX: Final = "stochastic matrix"
+
+STOCHASTIC_LAYERS: dict[str, StochasticLayer] = {
+    "none": StochasticLayer("none", "no stochastic layer", lambda model, config: model),
+    "softmax_matrix": StochasticLayer(
+        MATRIX, "columns softmax(V/T); input on the simplex, times strength", _matrices("softmax"),
+        (STRENGTH, TEMPERATURE), strength=100.0,
+    ),
+    "sparsemax_matrix": StochasticLayer(
+        MATRIX, "columns sparsemax(V/T); input on the simplex, times strength", _matrices("sparsemax"),
+        (STRENGTH, TEMPERATURE), strength=100.0,
+    ),
+    "additive_noise": StochasticLayer(
+        RANDOM, "Gaussian noise of this deviation added behind each activation",
+        _behind_activations(lambda c: AdditiveNoise(strength_of(c))), (STRENGTH,), strength=0.1,
+    ),
+    "multiplicative_noise": StochasticLayer(
+        RANDOM, "factor 1 + Gaussian noise of this deviation behind each activation",
+        _behind_activations(lambda c: MultiplicativeNoise(strength_of(c))), (STRENGTH,), strength=0.2,
+    ),
+    "dropout": StochasticLayer(
+        RANDOM, "units dropped behind each activation at this rate",
+        _behind_activations(lambda c: nn.Dropout(strength_of(c))), (STRENGTH,), strength=0.2, below=1,
+    ),
+    "drop_connect": StochasticLayer(
+        RANDOM, "weights dropped at this rate",
+        _around_weights(lambda layer, c: DropConnect(layer, strength_of(c))), (STRENGTH,), strength=0.2, below=1,
+    ),
+    "drop_block": StochasticLayer(
+        RANDOM, "squares of feature maps dropped behind each activation at this rate", _drop_block, (STRENGTH,),
+        strength=0.1, below=1,
+    ),
+    "stochastic_depth": StochasticLayer(
+        RANDOM, "residual branches dropped, the last at this rate", _stochastic_depth, (STRENGTH,),
+        strength=0.2, below=1,
+    ),
+    "bernoulli_units": StochasticLayer(
+        RANDOM, "0 or 1 with probability sigmoid(x/T) behind each activation, straight-through",
+        _behind_activations(lambda c: BernoulliUnits(c.stochastic_temperature)), (TEMPERATURE,),
+    ),
+    "threshold_units": StochasticLayer(
+        RANDOM, "0 or 1 behind each activation by a random threshold of this deviation, straight-through",
+        _behind_activations(lambda c: ThresholdUnits(strength_of(c))), (STRENGTH,), strength=1.0,
+    ),
+    "gumbel_softmax": StochasticLayer(
+        RANDOM, "one of 8 units behind each activation, straight-through at temperature T", _gumbel_softmax,
+        (TEMPERATURE,),
+    ),
+    "concrete_dropout": StochasticLayer(
+        RANDOM, "dropout before each weight layer at a learned rate; prior of this length scale",
+        _around_weights(lambda layer, c: ConcreteDropout(layer, strength_of(c))), (STRENGTH, KL), strength=0.01,
+    ),
+    "bayes_by_backprop": StochasticLayer(
+        RANDOM, "Gaussian weights, local reparameterisation; prior of this deviation",
+        _around_weights(lambda layer, c: BayesianLayer(layer, strength_of(c))), (STRENGTH, KL), strength=0.1,
+    ),
+}  # fmt: skip
+
+
+def strength_of(config: TrialConfig) -> float:
+    """The strength of the config's stochastic layer, which has one."""
+    strength = config.stochastic_strength
+    assert strength is not None
+    return strength
+
+
+def apply_stochastic(model: nn.Module, config: TrialConfig) -> nn.Module:
+    """The model with the config's stochastic layers in it; changed in place, and for matrices wrapped as well.
+
+    Raises `InputError` where the model has no place for them, where all of them would be frozen, and where there is no
+    random layer that an evaluation could sample.
+    """
+    before = {id(module) for module in model.modules()}
+    model = STOCHASTIC_LAYERS[config.stochastic].transform(model, config)
+    _refuse_idle(model, config, before)
+    if config.evaluation_samples and not random_layers(model):
+        raise InputError(f"evaluation_samples={config.evaluation_samples}: the model has no random layer: leave it out")
+    return model
+
+
+def _refuse_idle(model: nn.Module, config: TrialConfig, before: set[int]) -> None:
+    """Random layers draw nothing in frozen stages, which compute as in evaluation."""
+    added = {id(module) for module in random_layers(model)} - before
+    frozen = frozen_paths(model, config)
+    if added and all(is_in(path, frozen) for path, module in model.named_modules() if id(module) in added):
+        raise InputError(
+            f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its places in "
+            f"{config.model!r} are frozen; choose transfer=full, partial:N of more stages, or another of either"
+        )

@@ -1,0 +1,64 @@
+"""What a trial costs, measured on a few batches: seconds of an epoch and peak memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from trainables.config import TrialConfig
+from trainables.data.arrays import Data
+from trainables.data.batches import DeviceSplit, part, to_device
+from trainables.data.normalization import Normalization
+from trainables.training.loop import start, train
+
+BATCHES = 6  # of training, at least, in each of the epochs that are measured
+EPOCHS = 3  # of which the first warms up
+
+
+@dataclass(frozen=True)
+class Cost:
+    """epoch_seconds: of one replicate, with its evaluations, as measured each time; memory in bytes, 0 on a CPU."""
+
+    epoch_seconds: tuple[float, ...]
+    peak_memory: int
+    total_memory: int
+    seconds: float  # that the measuring took
+
+
+def measure(config: TrialConfig, data: Data, normalization: Normalization, threads: int) -> Cost:
+    """Train one replicate for a few batches, evaluate a few, and scale up to the whole splits."""
+    torch.set_num_threads(threads)
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    short = config.model_copy(update={"epochs": EPOCHS, "data_fraction": 1.0, "patience": None})
+    whole = to_device(data, normalization, device)
+    splits = {name: _beginning(split, BATCHES * config.batch_size) for name, split in whole.items()}
+    state = start(short, config.seeds[0], data.info, device)
+    trained = len(whole["train"]) * config.data_fraction / len(splits["train"])
+    evaluated = sum(map(len, whole.values())) / sum(map(len, splits.values()))
+    seconds = [epoch.train_seconds * trained + epoch.eval_seconds * evaluated for epoch in train(
+        short, data.info, splits, state
+    )]  # fmt: skip
+    peak = torch.cuda.max_memory_allocated() if cuda else 0
+    total = torch.cuda.get_device_properties(device).total_memory if cuda else 0
+    return Cost(tuple(seconds[1:] or seconds), peak, total, time.perf_counter() - began)
+
+
+def _beginning(split: DeviceSplit, images: int) -> DeviceSplit:
+    return part(split, images / len(split)) if len(split) > images else split
+
+
+def share_of_gpu(peak: int, total: int, most: int = 8) -> float:
+    """The share of a GPU for trials of such a peak: 1/k for the most trials k that fit, a tenth and a context free.
+
+    1 where nothing was measured.
+    """
+    context = 600 * 2**20  # of CUDA itself, which its own count of allocations leaves out
+    if not peak or not total:
+        return 1.0
+    return 1 / max(1, min(most, int(0.9 * total / (peak + context))))

@@ -1,0 +1,107 @@
+"""A model on a split: logits, loss, AUC, ACC, and how sure it is where its random layers are sampled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.data.arrays import DataInfo, Task
+from trainables.data.batches import DeviceSplit, batches
+from trainables.layers.random_layers import random_layers
+from trainables.metrics.losses import loss_of, probabilities
+from trainables.metrics.quality import accuracy, auc
+from trainables.training.precision import EXACT, Numerics
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A model on one split. loss: mean over images, in nats; auc and acc in [0, 1], NaN where undefined.
+
+    entropy: of the mean prediction, in nats, mean over images; mutual_information: what of it is due to the random
+    layers, that entropy less the mean entropy of single draws (Depeweg et al. 2018, eq. 4). NaN where none is drawn.
+    """
+
+    loss: float
+    auc: float
+    acc: float
+    entropy: float = math.nan
+    mutual_information: float = math.nan
+
+
+def evaluation_batch(split: DeviceSplit) -> int:
+    """Images in a batch of evaluation: few on a CPU, whose caches wide activations leave, many on a GPU."""
+    return 1024 if split.images.is_cuda else 128
+
+
+@torch.no_grad()
+def predict(model: nn.Module, split: DeviceSplit, numerics: Numerics = EXACT) -> Tensor:
+    """Logits (N, classes) in evaluation mode."""
+    model.eval()
+    return torch.cat([numerics.logits(model, inputs) for inputs, _ in batches(split, evaluation_batch(split))])
+
+
+def evaluate(
+    model: nn.Module, split: DeviceSplit, info: DataInfo, samples: int = 0, numerics: Numerics = EXACT
+) -> Quality:
+    """Loss, AUC and ACC of a model on a split: of one deterministic pass, or of the mean prediction of random ones."""
+    if samples:
+        return _sampled(model, split, info, samples, numerics)
+    logits = predict(model, split, numerics)
+    return _quality(probabilities(logits, info.task), float(loss_of(logits, split.labels, info.task)), split, info.task)
+
+
+def _sampled(model: nn.Module, split: DeviceSplit, info: DataInfo, samples: int, numerics: Numerics) -> Quality:
+    mean, entropies = torch.zeros(()), torch.zeros(())
+    for number, scores in enumerate(sample(model, split, info.task, samples, numerics)):
+        mean = scores if number == 0 else mean + scores
+        entropies = entropy(scores, info.task) + (entropies if number else 0.0)
+    mean, single = mean / samples, float((entropies / samples).mean())
+    total = float(entropy(mean, info.task).mean())
+    loss = float(loss_of(_logits_of(mean, info.task), split.labels, info.task))
+    return _quality(mean, loss, split, info.task, total, total - single)
+
+
+def _quality(scores: Tensor, loss: float, split: DeviceSplit, task: Task, *uncertainty: float) -> Quality:
+    labels, found = split.labels.cpu().numpy(), scores.cpu().numpy()
+    return Quality(loss, auc(labels, found, task), accuracy(labels, found, task), *uncertainty)
+
+
+def sample(
+    model: nn.Module, split: DeviceSplit, task: Task, samples: int, numerics: Numerics = EXACT
+) -> Iterator[Tensor]:
+    """Probabilities (N, classes), drawn `samples` times: random layers as in training, all else as in evaluation."""
+    for _ in range(samples):
+        with torch.no_grad(), sampling(model):
+            logits = [numerics.logits(model, inputs) for inputs, _ in batches(split, evaluation_batch(split))]
+        yield probabilities(torch.cat(logits), task)
+
+
+@contextmanager
+def sampling(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, but random layers draw; evaluation mode afterwards."""
+    model.eval()
+    layers = random_layers(model)
+    for layer in layers:
+        layer.training = True  # of the layer alone: `train()` would reach what lies inside it
+    try:
+        yield
+    finally:
+        model.eval()
+
+
+def entropy(scores: Tensor, task: Task) -> Tensor:
+    """Of predicted probabilities (N, C), in nats (N,): of the class, or summed over the labels of multi-label."""
+    if task == "multi-label, binary-class":
+        return (torch.special.entr(scores) + torch.special.entr(1 - scores)).sum(dim=1)
+    return torch.special.entr(scores).sum(dim=1)
+
+
+def _logits_of(scores: Tensor, task: Task) -> Tensor:
+    """Logits that give these probabilities, so that the loss of a mean prediction is that of any other."""
+    scores = scores.clamp(1e-12, 1.0)
+    return torch.logit(scores, 1e-7) if task == "multi-label, binary-class" else scores.log()

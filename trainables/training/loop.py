@@ -1,0 +1,221 @@
+"""The training loop: a generator that trains one replicate and yields after every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from trainables.config import TrialConfig
+from trainables.data.arrays import SPLITS, DataInfo
+from trainables.data.batches import DeviceSplit, part, training_batches
+from trainables.layers.activations import learned_values, tell_epoch
+from trainables.layers.random_weights import divergence_of, divergent_layers
+from trainables.metrics.losses import training_loss
+from trainables.network.build import initial_model
+from trainables.training.early_stopping import EARLY_STOPPING, Patience
+from trainables.training.ema import average_of, update_average
+from trainables.training.evaluation import Quality, evaluate
+from trainables.training.gradients import gradient_norms, gradient_notes, total_norm
+from trainables.training.optimizers import make_optimizer
+from trainables.training.precision import Numerics, numerics_of
+from trainables.training.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch of one replicate gave. `lr` is the rate of its first step, of the parameters with the highest."""
+
+    seed: int
+    epoch: int
+    lr: float
+    quality: Mapping[str, Quality]  # train, val and test, in evaluation mode after the epoch
+    is_best: bool  # the highest val AUC so far (the earliest of equals)
+    finite: bool  # False where a training loss was NaN or infinite: the replicate has diverged
+    train_seconds: float
+    eval_seconds: float
+    images: int  # trained on in this epoch
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)  # by layer, at the last step, before clipping
+    learned: Mapping[str, float] = field(default_factory=dict)  # thresholds and the like, by layer
+    notes: tuple[str, ...] = ()  # what the user should know
+    stop_reason: str = ""  # "early_stopping" where the replicate ends before its time
+
+
+@dataclass
+class TrainingState:
+    """All that an epoch changes; a checkpoint holds exactly this.
+
+    model: what is evaluated and saved; learner: what the optimiser moves. They are one unless weights are averaged.
+    """
+
+    seed: int
+    model: nn.Module
+    learner: nn.Module
+    optimizer: Optimizer
+    schedule: Schedule
+    patience: Patience
+    scaler: torch.amp.GradScaler
+    epoch: int = 0
+    last: EpochMetrics | None = None
+    best: EpochMetrics | None = None
+    best_weights: Mapping[str, Tensor] | None = None
+
+
+def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) -> TrainingState:
+    """Epoch 0 of a replicate: weights drawn from its seed, or pretrained. `InputError` where it cannot be trained."""
+    numerics = numerics_of(config, device)
+    torch.manual_seed(_stream(seed, 0))
+    learner = initial_model(config, info).to(device).to(memory_format=numerics.memory_format(info.is_3d))
+    model = average_of(learner) if config.ema else learner
+    if config.compile:
+        learner.compile()
+    optimizer = make_optimizer(learner, config)
+    schedule = Schedule(config.schedule, optimizer, config.epochs)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    return TrainingState(seed, model, learner, optimizer, schedule, Patience(config), scaler)
+
+
+def _stream(seed: int, epoch: int) -> int:
+    """The random stream of an epoch: a function of seed and epoch alone, so a resumed run draws the same numbers."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "big") >> 1
+
+
+def train(
+    config: TrialConfig, info: DataInfo, data: Mapping[str, DeviceSplit], state: TrainingState
+) -> Iterator[EpochMetrics]:
+    """Train from `state.epoch` to `config.epochs`, changing `state` and yielding once an epoch.
+
+    Ends early where a training loss is not finite (the last metrics then say `finite=False`), or where the patience of
+    early stopping is exhausted (`stop_reason="early_stopping"`).
+    """
+    data = {**data, "train": part(data["train"], config.data_fraction)}
+    numerics = numerics_of(config, data["train"].labels.device)
+    while state.epoch < config.epochs and not state.patience.exhausted:
+        started = time.perf_counter()
+        state.epoch += 1
+        torch.manual_seed(_stream(state.seed, state.epoch))
+        trained = _train_epoch(config, info, data["train"], state, numerics)
+        ended = time.perf_counter()
+        samples = config.evaluation_samples
+        quality = {split: evaluate(state.model, data[split], info, samples, numerics) for split in SPLITS}
+        finite = trained.finite and all(math.isfinite(q.loss) for q in quality.values())
+        state.schedule.end_epoch(quality["val"].loss)
+        state.patience.see(quality["val"])
+        stops_early = state.patience.exhausted and state.epoch < config.epochs
+        metrics = EpochMetrics(
+            seed=state.seed,
+            epoch=state.epoch,
+            lr=trained.lr,
+            quality=quality,
+            is_best=finite and _is_better(quality["val"], state.best),
+            finite=finite,
+            train_seconds=ended - started,
+            eval_seconds=time.perf_counter() - ended,
+            images=trained.images,
+            gradient_norms=trained.gradient_norms,
+            learned=learned_values(state.model),
+            notes=gradient_notes(total_norm(trained.gradient_norms), state.epoch, config.clip_norm),
+            stop_reason=EARLY_STOPPING if stops_early else "",
+        )
+        state.last = metrics
+        if metrics.is_best:
+            state.best, state.best_weights = metrics, copy_weights(state.model)
+        yield metrics
+        if not finite:
+            return
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What the training part of an epoch gave."""
+
+    images: int
+    finite: bool
+    lr: float
+    gradient_norms: Mapping[str, float]
+
+
+def _train_epoch(
+    config: TrialConfig, info: DataInfo, split: DeviceSplit, state: TrainingState, numerics: Numerics
+) -> _Trained:
+    state.learner.train()
+    tell_epoch(state.learner, state.epoch, config.epochs)
+    shuffle = torch.Generator().manual_seed(_stream(state.seed, state.epoch))
+    total = torch.zeros((), device=split.labels.device)
+    steps = steps_of(len(split), config.batch_size)
+    before = (state.epoch - 1) * steps
+    images, rate, norms = 0, math.nan, {}
+    loss = _Loss(training_loss(config, split.labels, info.n_classes, info.task), config, len(split), state.learner)
+    for step, (inputs, targets) in enumerate(training_batches(split, config, info, shuffle)):
+        state.schedule.set(before + step, steps)
+        rate = rate if step else max(float(group["lr"]) for group in state.optimizer.param_groups)
+        state.optimizer.zero_grad(set_to_none=True)
+        total += _backward(config.accumulate, state, numerics, loss, inputs, targets)
+        if state.scaler.is_enabled():
+            state.scaler.unscale_(state.optimizer)
+        if step == steps - 1:
+            norms = gradient_norms(state.learner)
+        if config.clip_norm:
+            clip_grad_norm_(state.learner.parameters(), config.clip_norm)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        if config.ema:
+            update_average(state.model, state.learner, config.ema, before + step + 1)
+        images += len(targets)
+    return _Trained(images, bool(torch.isfinite(total)), rate, norms)
+
+
+class _Loss:
+    """The config's loss of a batch, with the divergence of random layers from their prior where there are some."""
+
+    def __init__(
+        self, criterion: Callable[[Tensor, Tensor], Tensor], config: TrialConfig, images: int, model: nn.Module
+    ) -> None:
+        self.criterion = criterion
+        self.layers = divergent_layers(model)
+        self.weight = config.kl_weight / images  # the criterion is a mean over images
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        loss = self.criterion(logits, targets)
+        return loss + self.weight * divergence_of(self.layers) if self.layers else loss
+
+
+def _backward(
+    accumulate: int, state: TrainingState, numerics: Numerics, loss_of: _Loss, inputs: Tensor, targets: Tensor
+) -> Tensor:
+    """Gradients of a batch, in parts that add up; returns its loss, not read: reading each would make a GPU wait."""
+    parts = min(accumulate, max(1, len(targets) // 2))  # BatchNorm cannot use a part of one image
+    total = torch.zeros((), device=targets.device)
+    for some_inputs, some_targets in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+        loss = loss_of(numerics.logits(state.learner, some_inputs), some_targets)
+        loss = loss * (len(some_targets) / len(targets)) if parts > 1 else loss
+        state.scaler.scale(loss).backward()
+        total += loss.detach()
+    return total
+
+
+def steps_of(images: int, batch_size: int) -> int:
+    """Optimiser steps of an epoch: as many as `batches` gives, which drops a last batch of one image."""
+    whole, rest = divmod(images, batch_size)
+    return whole + (rest > 1 or images == 1)
+
+
+def _is_better(val: Quality, best: EpochMetrics | None) -> bool:
+    """By val AUC; where AUC is undefined because val lacks a class, by val accuracy."""
+    if best is None:
+        return True
+    if math.isnan(val.auc) or math.isnan(best.quality["val"].auc):
+        return val.acc > best.quality["val"].acc
+    return val.auc > best.quality["val"].auc
+
+
+def copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the state dict on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

@@ -1,0 +1,134 @@
+"""Optimisers, one entry each: how it is built from groups of parameters, its own default rate, and what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+
+from trainables.config import TrialConfig
+from trainables.errors import InputError
+from trainables.network.transfer import parameter_groups
+
+Groups = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class OptimizerEntry:
+    """lr: torch's own default rate (timm's for lion); options: config fields that it reads beside the common ones."""
+
+    meaning: str
+    build: Callable[[Groups, TrialConfig], optim.Optimizer]
+    lr: float
+    options: tuple[str, ...] = ()
+
+
+def _sgd(nesterov: bool) -> Callable[[Groups, TrialConfig], optim.Optimizer]:
+    return lambda g, c: optim.SGD(g, momentum=c.momentum, weight_decay=c.weight_decay, nesterov=nesterov)
+
+
+def _lion(groups: Groups, config: TrialConfig) -> optim.Optimizer:
+    try:
+        from timm.optim import Lion
+    except ImportError:
+        raise InputError("optimizer=lion needs timm: pip install 'sweeps[timm]', or choose another") from None
+    optimizer: optim.Optimizer = Lion(groups, weight_decay=config.weight_decay)
+    return optimizer
+
+
+OPTIMIZERS: dict[str, OptimizerEntry] = {
+    "sgd": OptimizerEntry("SGD with momentum", _sgd(nesterov=False), 1e-3, ("momentum",)),
+    "sgd_nesterov": OptimizerEntry("SGD with Nesterov's momentum", _sgd(nesterov=True), 1e-3, ("momentum",)),
+    "adam": OptimizerEntry("Kingma & Ba 2015", lambda g, c: optim.Adam(g, weight_decay=c.weight_decay), 1e-3),
+    "adamw": OptimizerEntry(
+        "Adam, weight decay apart (Loshchilov & Hutter 2019)",
+        lambda g, c: optim.AdamW(g, weight_decay=c.weight_decay),
+        1e-3,
+    ),
+    "adamax": OptimizerEntry(
+        "Adam by the largest gradient", lambda g, c: optim.Adamax(g, weight_decay=c.weight_decay), 2e-3
+    ),
+    "nadam": OptimizerEntry(
+        "Adam with Nesterov's momentum", lambda g, c: optim.NAdam(g, weight_decay=c.weight_decay), 2e-3
+    ),
+    "radam": OptimizerEntry(
+        "Adam, its first steps tamed (Liu et al. 2020)", lambda g, c: optim.RAdam(g, weight_decay=c.weight_decay), 1e-3
+    ),
+    "rmsprop": OptimizerEntry(
+        "by the running mean square", lambda g, c: optim.RMSprop(g, weight_decay=c.weight_decay), 1e-2
+    ),
+    "adagrad": OptimizerEntry(
+        "by the sum of squares", lambda g, c: optim.Adagrad(g, weight_decay=c.weight_decay), 1e-2
+    ),
+    "muon": OptimizerEntry(
+        "orthogonal steps for matrices, AdamW for the rest", lambda g, c: MuonWithAdamW(g, c.weight_decay), 1e-3
+    ),
+    "lion": OptimizerEntry("by the sign of the momentum (Chen et al. 2023); needs timm", _lion, 1e-4),
+}
+
+
+def make_optimizer(model: nn.Module, config: TrialConfig) -> optim.Optimizer:
+    """The config's optimiser over the parameters that are trained; the peak rate of each group times `lr_scale`.
+
+    Raises `InputError` where the optimiser cannot take the model or its package is missing.
+    """
+    groups = parameter_groups(model, config)
+    for group in groups:
+        group["lr"] = group["lr"] * config.lr_scale
+    return OPTIMIZERS[config.optimizer].build(groups, config)
+
+
+class MuonWithAdamW(optim.Optimizer):
+    """torch's Muon for the matrices of the hidden layers, AdamW for all else (Jordan et al. 2024).
+
+    Muon takes matrices only: convolutions, biases and the classifier, the last matrix, are AdamW's. Its step has the
+    size of AdamW's (`match_rms_adamw`, Liu et al. 2025), so that one rate serves both.
+    """
+
+    def __init__(self, groups: Groups, weight_decay: float) -> None:
+        hidden = _hidden_matrices([p for group in groups for p in group["params"]])
+        if not hidden:
+            raise InputError(
+                "optimizer=muon needs hidden linear layers, which this model lacks: choose another of either"
+            )
+        matrices, others = _parted(groups, lambda p: id(p) in hidden), _parted(groups, lambda p: id(p) not in hidden)
+        self.parts: list[optim.Optimizer] = [
+            optim.Muon(matrices, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+            optim.AdamW(others, weight_decay=weight_decay),
+        ]
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        """The groups are those of the parts: a schedule that sets a rate here sets it there."""
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step of both."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of both, in order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Raises `ValueError` where the groups are others."""
+        for part, saved in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(saved)
+        self._share()
+
+
+def _hidden_matrices(parameters: list[Tensor]) -> set[int]:
+    """Identities of all matrices but the last, which is the classifier's."""
+    matrices = [id(p) for p in parameters if p.ndim == 2]
+    return set(matrices[:-1])
+
+
+def _parted(groups: Groups, belongs: Callable[[Tensor], bool]) -> Groups:
+    parts = [{**group, "params": [p for p in group["params"] if belongs(p)]} for group in groups]
+    return [part for part in parts if part["params"]]

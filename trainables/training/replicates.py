@@ -1,0 +1,107 @@
+"""One trial trains one model for each replicate seed, epoch by epoch in step, and reports their mean and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import isnan
+from statistics import fmean, stdev
+from typing import Any
+
+from trainables.config import TrialConfig
+from trainables.data.arrays import SPLITS, DataInfo
+from trainables.data.batches import DeviceSplit
+from trainables.training.gradients import total_norm
+from trainables.training.loop import EpochMetrics, TrainingState, train
+
+QUALITIES = ("loss", "auc", "acc")
+METRICS = tuple(f"{split}_{quality}" for split in SPLITS for quality in QUALITIES)
+
+
+def train_replicates(
+    config: TrialConfig, info: DataInfo, data: Mapping[str, DeviceSplit], states: list[TrainingState]
+) -> Iterator[list[EpochMetrics]]:
+    """Yield the metrics of all replicates after each epoch; end after the epoch in which one of them diverged.
+
+    A replicate that early stopping has ended keeps its place: what it gave last, with no images and no time spent. So
+    each replicate trains as it would alone, and the mean over replicates is always one over all of them.
+    """
+    runs = [train(config, info, data, state) for state in states]
+    while True:
+        trained = [next(run, None) for run in runs]
+        epochs = [metrics.epoch for metrics in trained if metrics]
+        if not epochs:
+            return
+        yield [metrics or _idle(state, epochs[0]) for metrics, state in zip(trained, states, strict=True)]
+        if not all(metrics.finite for metrics in trained if metrics):
+            return
+
+
+def trained_epochs(states: list[TrainingState]) -> int:
+    """The epochs that a trial has been trained for: those of its longest replicate."""
+    return max(state.epoch for state in states)
+
+
+def last_epoch(states: list[TrainingState]) -> list[EpochMetrics]:
+    """What `train_replicates` yielded last before the states were saved."""
+    top = trained_epochs(states)
+    return [state.last if state.last and state.last.epoch == top else _idle(state, top) for state in states]
+
+
+def _idle(state: TrainingState, epoch: int) -> EpochMetrics:
+    assert state.last is not None
+    idle = {"lr": 0.0, "images": 0, "train_seconds": 0.0, "eval_seconds": 0.0, "is_best": False, "notes": ()}
+    return replace(state.last, epoch=epoch, **idle)  # type: ignore[arg-type]
+
+
+def metric_values(metrics: EpochMetrics) -> dict[str, float]:
+    """`{"train_loss": ..., "val_auc": ..., ...}` of one replicate."""
+    return {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in QUALITIES}
+
+
+def epoch_row(metrics: EpochMetrics) -> dict[str, Any]:
+    """One row of `epochs.parquet`: one replicate, one epoch; and what else is worth knowing of it, some by layer."""
+    return {
+        "seed": metrics.seed,
+        "epoch": metrics.epoch,
+        "lr_used": metrics.lr,
+        **metric_values(metrics),
+        "is_best": metrics.is_best,
+        "train_seconds": round(metrics.train_seconds, 6),
+        "eval_seconds": round(metrics.eval_seconds, 6),
+        "images_trained": metrics.images,
+        "gradient_norm": total_norm(metrics.gradient_norms),
+        "gradient_norms": _short(metrics.gradient_norms),
+        "learned": _short(metrics.learned),
+        **uncertainty(metrics),
+        "notes": "; ".join(metrics.notes),
+        "stop_reason": metrics.stop_reason,
+    }
+
+
+def _short(values: Mapping[str, float]) -> dict[str, float]:
+    """Five digits: they stand in the ledger, once an epoch for each layer."""
+    return {name: float(f"{value:.5g}") for name, value in values.items()}
+
+
+def by_layer(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, list[float | None]]:
+    """`{"layer": [value of the first epoch, ...]}` of values by layer of each epoch; None where an epoch has none."""
+    layers = dict.fromkeys(layer for values in epochs for layer in values)
+    return {layer: [values.get(layer) for values in epochs] for layer in layers}
+
+
+def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
+    """`{"val_entropy": ..., "val_mutual_information": ...}` of each split, where evaluation sampled; else nothing."""
+    names = ("entropy", "mutual_information")
+    found = {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in names}
+    return {name: value for name, value in found.items() if not isnan(value)}
+
+
+def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Over replicates: `val_auc` is the mean, `val_auc_std` the sample standard deviation (NaN for one replicate)."""
+    result: dict[str, float] = {}
+    for name in METRICS:
+        values = [row[name] for row in rows]
+        result[name] = fmean(values)
+        result[f"{name}_std"] = stdev(values) if len(values) > 1 else float("nan")
+    return result
