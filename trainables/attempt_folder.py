@@ -51,15 +51,21 @@ def new_place(folder: str, home: Home | None) -> Place:
 
 
 def new_attempt(folder: Path) -> int:
-    """Make the first attempt folder that does not exist yet; `mkdir` is atomic, so no two workers share one."""
+    """Make the next attempt's folder and return its number; `mkdir` is atomic, so no two workers share one."""
     folder.mkdir(parents=True, exist_ok=True)
-    for attempt in itertools.count(1):
+    for attempt in itertools.count(last_attempt(folder) + 1):
         try:
             (folder / f"{ATTEMPT}{attempt}").mkdir()
         except FileExistsError:
             continue
         return attempt
     raise AssertionError("itertools.count does not end")
+
+
+def last_attempt(folder: Path) -> int:
+    """The highest number of an attempt in a trial's folder; 0 where there is none."""
+    numbers = (path.name.removeprefix(ATTEMPT) for path in folder.glob(f"{ATTEMPT}*"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
 class SharedPlace:

@@ -21,7 +21,14 @@ from trainables.data.batches import to_device
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.models import module_types
-from trainables.training.checkpoint import load_checkpoint, save_checkpoint, save_weights, take_over, weights_metadata
+from trainables.training.checkpoint import (
+    load_checkpoint,
+    load_donor_state,
+    save_checkpoint,
+    save_weights,
+    weights_metadata,
+)
+from trainables.training.cost import peak_memory_mb, reset_peak_memory
 from trainables.training.loop import EpochMetrics, TrainingState, start
 from trainables.training.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
 
@@ -72,6 +79,7 @@ def train_trial(
     """
     from ray import tune
 
+    reset_peak_memory()
     job = Job.from_json(tune_config["job"])
     name_thread(f"trial {job.trial_id}")
     data, normalization = datasets[data_key(job.config)]
@@ -86,7 +94,7 @@ def train_trial(
     _save_initial(place.folder, fresh, metadata)
     states, note = _begin(job, data, device, place, fresh)
     if job.donor_epoch >= max(1, trained_epochs(states)):
-        take_over(states, load_checkpoint(place.fetch(DONOR) or Path(DONOR), job.config, data, device))
+        load_donor_state(states, load_checkpoint(place.fetch(DONOR) or Path(DONOR), job.config, data, device))
     splits = to_device(data, normalization, device)
     writer = _CheckpointWriter(place.folder / CHECKPOINT)
     due = job.until is None or trained_epochs(states) < job.until
@@ -169,7 +177,7 @@ def _report(
         "finite": finite,
         "checkpoint": checkpoint,
         "note": note,
-        "memory_mb": _memory_mb(),
+        "memory_mb": peak_memory_mb(),
         "gpu_percent": _gpu_percent(),
         "replicates": rows,
         **mean_and_spread(rows),
@@ -183,15 +191,6 @@ def _gpu_percent() -> float | None:
     with suppress(RuntimeError, ModuleNotFoundError):  # a driver without NVML, as on some virtual GPUs
         return float(torch.cuda.utilization())
     return None
-
-
-def _memory_mb() -> float:
-    """Peak of the device's memory on a GPU, resident memory of the worker on a CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    import psutil
-
-    return float(psutil.Process().memory_info().rss) / 2**20
 
 
 class _CheckpointWriter:

@@ -16,6 +16,7 @@ from sweeps.planning.plan import with_ids
 from sweeps.planning.run_json import describe_run
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
+from sweeps.record.attempts import reopen_attempts
 from sweeps.record.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.record.state import RunState, fold
 from sweeps.searchers.optuna_space import belongs
@@ -77,6 +78,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
         ledger.append("planned", **planned_fields(trial))
     forget(folder, {failed.key for failed in requeued})
     for failed in requeued:
+        reopen_attempts(folder, failed)
         ledger.append("requeued", trial_id=failed.trial_id)
     if plan.proposed:
         ledger.append("expected", trials=plan.proposed + len(known) - len(mine))

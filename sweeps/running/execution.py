@@ -26,6 +26,7 @@ from sweeps.running.recorder import Recorder
 from sweeps.running.report import with_report
 from sweeps.screen.live import Measuring, make_view
 from sweeps.trackers.ray_metrics import published
+from trainables.attempt_folder import last_attempt
 from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.image_classifier import Job
@@ -176,5 +177,5 @@ def in_populations(rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) ->
 
 def _job(folder: RunFolder, state: RunState, trial: PlannedTrial) -> Job:
     place = folder.trial(trial.folder).path
-    attempts = len(list(place.glob("attempt-*")))
-    return Job(trial.trial_id, trial.config, str(place.absolute()), attempts, state.trials[trial.trial_id].epoch)
+    epochs = state.trials[trial.trial_id].epoch
+    return Job(trial.trial_id, trial.config, str(place.absolute()), last_attempt(place), epochs)

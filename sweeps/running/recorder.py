@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from analysis import table
 from analysis.runs.run_folder import RunFolder
 from search_spaces.definition import Pbt, Sweep
+from sweeps.record.attempts import collect_attempts
 from sweeps.record.ledger import Event, Ledger
 from sweeps.record.rows import epoch_rows, trial_rows
 from sweeps.record.state import RunState, TrialState
@@ -153,7 +152,7 @@ class Recorder:
                 self.record("interrupted", trial_id=trial.trial_id, reason=f"interrupted after epoch {trial.epoch}")
 
     def _end(self, trial: TrialState, status: str, reason: str, **fields: Any) -> None:
-        move_up(self.run, trial)
+        collect_attempts(self.run, trial)
         self.record(status, trial_id=trial.trial_id, reason=reason, **fields)
         self._compare(trial.stratum)
 
@@ -175,28 +174,3 @@ class Recorder:
 
     def close(self) -> None:
         self.ledger.close()
-
-
-def move_up(run: RunFolder, trial: TrialState) -> None:
-    """Move the files of a trial's attempts to their final place, later attempts over earlier ones.
-
-    Done by the driver alone, once the trial has ended: a worker of an earlier attempt that still writes, writes to a
-    folder that nobody reads any more.
-    """
-    folder = run.trial(trial.folder)
-    (folder.path / DONOR).unlink(missing_ok=True)
-    for number in range(1, trial.attempt + 1):
-        attempt = folder.attempt(number)
-        for place in sorted(attempt.glob("seed_*")):
-            target = folder.path / place.name
-            target.mkdir(exist_ok=True)
-            for file in place.glob("*.safetensors"):
-                file.replace(target / file.name)
-        _keep_checkpoint(attempt, folder.checkpoint)
-        shutil.rmtree(attempt, ignore_errors=True)
-
-
-def _keep_checkpoint(attempt: Path, checkpoint: Path) -> None:
-    for file in attempt.glob("*.pt"):
-        checkpoint.mkdir(exist_ok=True)
-        file.replace(checkpoint / file.name)

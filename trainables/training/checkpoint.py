@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 from torch import Tensor
+from torch.optim import Optimizer
 
 from trainables.atomic_files import write_atomically
 from trainables.config import TrialConfig
@@ -22,8 +23,6 @@ from trainables.errors import InputError
 from trainables.training.evaluation import Quality
 from trainables.training.loop import EpochMetrics, TrainingState, start
 from trainables.trial_key import config_json
-
-OF_GROUPS = ("lr", "weight_decay", "momentum")  # what an optimiser holds of the config
 
 
 def weights_metadata(
@@ -66,23 +65,28 @@ def load_checkpoint(path: Path, config: TrialConfig, data: Data, device: torch.d
         raise InputError(f"checkpoint {path} cannot be used ({reason})") from None
 
 
-def take_over(states: list[TrainingState], donors: list[TrainingState]) -> None:
-    """Give replicates the weights and the state of the optimiser of those with the same seeds in another trial.
+def load_donor_state(states: list[TrainingState], donors: list[TrainingState]) -> None:
+    """Give replicates the weights and the optimiser's state of those with the same seeds in another trial.
 
-    What a config says (rates, weight decay), the best so far and the patience stay the replicate's own.
+    The hyperparameters, the best so far and the patience stay the replicate's own.
     """
     by_seed = {donor.seed: donor for donor in donors}
     for state in states:
         donor = by_seed[state.seed]
-        groups = [{name: group[name] for name in OF_GROUPS if name in group} for group in state.optimizer.param_groups]
         state.model.load_state_dict(donor.model.state_dict())
         state.learner.load_state_dict(donor.learner.state_dict())
-        state.optimizer.load_state_dict(donor.optimizer.state_dict())
-        for group, own in zip(state.optimizer.param_groups, groups, strict=True):
-            group.update(own)
+        _load_optimizer(state.optimizer, donor.optimizer.state_dict())
         state.schedule.load_state_dict(donor.schedule.state_dict())
         state.scaler.load_state_dict(donor.scaler.state_dict())
         state.epoch = donor.epoch
+
+
+def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load an optimiser's state, but keep its hyperparameters: those of the config, not those it was saved with."""
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(saved))
+    for group, values in zip(optimizer.param_groups, own, strict=True):
+        group.update(values)
 
 
 def _state_to_dict(state: TrainingState) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def _state_from_dict(saved: dict[str, Any], config: TrialConfig, data: Data, dev
     state.model.load_state_dict(saved["model"])
     if saved["learner"]:
         state.learner.load_state_dict(saved["learner"])
-    state.optimizer.load_state_dict(saved["optimizer"])
+    _load_optimizer(state.optimizer, saved["optimizer"])
     state.schedule.load_state_dict(saved["schedule"])
     state.patience.load_state_dict(saved["patience"])
     state.scaler.load_state_dict(saved["scaler"])

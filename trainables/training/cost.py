@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import torch
 
 from trainables.config import TrialConfig
@@ -47,6 +51,32 @@ def measure(config: TrialConfig, data: Data, normalization: Normalization, threa
     peak = torch.cuda.max_memory_allocated() if cuda else 0
     total = torch.cuda.get_device_properties(device).total_memory if cuda else 0
     return Cost(tuple(seconds[1:] or seconds), peak, total, time.perf_counter() - began)
+
+
+def reset_peak_memory() -> None:
+    """Begin `peak_memory_mb` anew. A worker trains one trial after another, and each has a peak of its own.
+
+    On a CPU, free memory goes back to the system first, so that an earlier trial's does not count.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    with suppress(OSError, AttributeError):  # Linux with the GNU C library alone has both
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak of resident memory (proc(5))
+
+
+def peak_memory_mb() -> float:
+    """The peak in MiB since `reset_peak_memory`: of a GPU's tensors, or on a CPU of the process's resident memory.
+
+    Where the system keeps no peak, the resident memory of this moment.
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
+    return float(psutil.Process().memory_info().rss) / 2**20
 
 
 def _beginning(split: DeviceSplit, images: int) -> DeviceSplit:

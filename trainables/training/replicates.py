@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from math import isnan
+from math import isfinite, isnan, nan
 from statistics import fmean, stdev
 from typing import Any
 
@@ -98,10 +99,20 @@ def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
 
 
 def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Over replicates: `val_auc` is the mean, `val_auc_std` the sample standard deviation (NaN for one replicate)."""
+    """`val_auc`: the mean over replicates; `val_auc_std`: the sample standard deviation, NaN for one replicate.
+
+    Both are NaN where a replicate's value is not finite.
+    """
     result: dict[str, float] = {}
     for name in METRICS:
-        values = [row[name] for row in rows]
-        result[name] = fmean(values)
-        result[f"{name}_std"] = stdev(values) if len(values) > 1 else float("nan")
+        result[name], result[f"{name}_std"] = _mean_and_deviation([row[name] for row in rows])
     return result
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """NaN for what is undefined, or too large for a float. `statistics.stdev` raises on values that are not finite."""
+    if not all(map(isfinite, values)):
+        return nan, nan
+    with suppress(OverflowError):
+        return fmean(values), stdev(values) if len(values) > 1 else nan
+    return nan, nan

@@ -34,7 +34,7 @@ from tests.support.short_training import digits
 from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.image_classifier import Job
-from trainables.training.checkpoint import take_over
+from trainables.training.checkpoint import load_donor_state
 from trainables.training.loop import start
 from trainables.training.replicates import METRICS
 
@@ -205,7 +205,7 @@ def test_weights_come_from_the_donor_and_rates_from_the_config() -> None:
     for donor, seed in zip(donors, (0, 1), strict=True):
         donor.seed, donor.epoch = seed, 2
     states = [start(other, seed, data.info, device) for seed in (1, 0)]  # in another order
-    take_over(states, donors)
+    load_donor_state(states, donors)
     for state in states:
         donor = donors[state.seed]
         for name, tensor in state.model.state_dict().items():

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from trainables.config import TrialConfig
 from trainables.training.early_stopping import Patience
 from trainables.training.evaluation import Quality
 from trainables.training.loop import EpochMetrics
-from trainables.training.replicates import by_layer, epoch_row, mean_and_spread, train_replicates
+from trainables.training.replicates import METRICS, by_layer, epoch_row, mean_and_spread, train_replicates
 
 INFO = digits().info
 
@@ -125,3 +126,30 @@ def test_a_diverging_replicate_ends_the_trial_and_says_so() -> None:
     assert len(epochs) < 5
     assert not all(m.finite for m in epochs[-1])
     assert not any(m.is_best for m in epochs[-1] if not m.finite)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])
+@pytest.mark.parametrize(
+    "values", [{}, {"ema": 0.9}, {"stochastic": "bayes_by_backprop"}, {"loss": "focal"}, {"schedule": "plateau"},
+               {"optimizer": "adamw"}, {"patience": 1}],
+)  # fmt: skip
+def test_what_diverges_is_reported_and_raises_nothing(values: dict[str, Any], seeds: tuple[int, ...]) -> None:
+    config = small_config(**{"optimizer": "sgd", "lr": 1000, "lr_scale": 1e30, "seeds": seeds, "epochs": 3, **values})
+    epoch = run_replicates(config)[-1]
+    assert not all(m.finite for m in epoch)
+    means = mean_and_spread([epoch_row(m) for m in epoch])
+    assert math.isnan(means["val_loss"])
+    assert math.isnan(means["val_loss_std"])
+
+
+@pytest.mark.parametrize("values", [[1.0, math.nan], [math.inf, -math.inf], [math.inf, 1.0], [1e308, 1.7e308]])
+def test_mean_and_spread_of_what_is_not_finite_are_nan(values: list[float]) -> None:
+    found = mean_and_spread([dict.fromkeys(METRICS, value) for value in values])
+    assert all(math.isnan(value) for value in found.values())
+
+
+def test_mean_and_spread_are_those_of_numpy() -> None:
+    values = np.random.default_rng(0).standard_normal((5, len(METRICS)))
+    found = mean_and_spread([dict(zip(METRICS, row, strict=True)) for row in values.tolist()])
+    assert [found[name] for name in METRICS] == pytest.approx(values.mean(axis=0))
+    assert [found[f"{name}_std"] for name in METRICS] == pytest.approx(values.std(axis=0, ddof=1))
