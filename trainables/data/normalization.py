@@ -38,7 +38,10 @@ def _constant(mean: float, std: float) -> Callable[[Data], Normalization]:
 
 
 def _imagenet(data: Data) -> Normalization:
-    """As torchvision's weights were trained; grey images take the mean over the three channels."""
+    """As torchvision's weights were trained (timm's Xception and EfficientNet-Lite0: `half`).
+
+    Grey images take the mean over the three channels.
+    """
     if data.info.channels == 3:
         return Normalization(IMAGENET_MEAN, IMAGENET_STD)
     return Normalization((round(sum(IMAGENET_MEAN) / 3, 6),), (round(sum(IMAGENET_STD) / 3, 6),))

@@ -19,13 +19,17 @@ def to_simplex(images: Tensor, total: float) -> Tensor:
 def sparsemax(scores: Tensor, dim: int) -> Tensor:
     """The point of the simplex nearest to the scores, along one dimension (Martins & Astudillo 2016, algorithm 1).
 
-    Its gradient is the published one: on the support, the incoming gradient minus its mean.
+    Its gradient is the published one: on the support, the incoming gradient minus its mean. Computed in float32 at
+    least: a sum over the units of a layer is beyond bfloat16.
     """
-    scores = scores - scores.detach().amax(dim=dim, keepdim=True)  # near 0, where rounding is least
+    given = scores.dtype
+    scores = scores.to(torch.promote_types(given, torch.float32))
+    # near 0, where rounding is least
+    scores = scores - scores.detach().amax(dim=dim, keepdim=True)
     ordered = scores.sort(dim=dim, descending=True).values
     sizes = torch.arange(1, scores.shape[dim] + 1, device=scores.device, dtype=scores.dtype)
     sizes = sizes.view([-1 if d == dim % scores.ndim else 1 for d in range(scores.ndim)])
     sums = ordered.cumsum(dim) - 1
     support = (sizes * ordered > sums).sum(dim=dim, keepdim=True)
     threshold = sums.gather(dim, support - 1) / support
-    return torch.relu(scores - threshold)
+    return torch.relu(scores - threshold).to(given)

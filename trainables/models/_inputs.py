@@ -37,6 +37,17 @@ def _need_side(config: TrialConfig, info: DataInfo, least: int) -> None:
         )
 
 
+def draw_head(model: nn.Module, path: str) -> None:
+    """Draw the classifier at `path` anew, as `nn.Linear` does: uniform in ±1/sqrt(inputs).
+
+    The EfficientNet libraries draw it from ±1/sqrt(classes), meant for 1000 of them: with few classes the untrained
+    logits are tens of nats apart, and short training does not undo that.
+    """
+    head = model.get_submodule(path)
+    assert isinstance(head, nn.Linear)
+    head.reset_parameters()
+
+
 def hidden_head(config: TrialConfig, inputs: int, own: tuple[int, ...], dropout: float, classes: int) -> nn.Module:
     """Linear, activation and dropout for each hidden width, then the classifier. own, dropout: the model's values."""
     share = dropout if config.dropout is None else config.dropout

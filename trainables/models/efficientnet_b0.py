@@ -6,7 +6,7 @@ from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
-from trainables.models._inputs import need_2d
+from trainables.models._inputs import draw_head, need_2d
 from trainables.models._replace import replace_activations
 from trainables.models._stages import Stages, children
 
@@ -26,6 +26,7 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
         first = nn.Conv2d(info.channels, 32, 3, stride=2, padding=1, bias=False)
         nn.init.kaiming_normal_(first.weight, mode="fan_out")
         model.get_submodule("features.0")[0] = first  # type: ignore[operator]
+    draw_head(model, "classifier.1")
     replace_activations(model, config.activation)
     return model
 

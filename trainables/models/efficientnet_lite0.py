@@ -9,7 +9,7 @@ from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
-from trainables.models._inputs import need_2d
+from trainables.models._inputs import draw_head, need_2d
 from trainables.models._replace import replace_activations
 from trainables.models._stages import Stages, children
 from trainables.models._timm import create
@@ -25,6 +25,7 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
     need_2d(config, info)
     dropout = DROPOUT if config.dropout is None else config.dropout
     model = create(TIMM_NAME, num_classes=info.n_classes, in_chans=info.channels, drop_rate=dropout)
+    draw_head(model, "classifier")
     replace_activations(model, config.activation)
     return model
 

@@ -154,6 +154,16 @@ def test_the_jump_relu_threshold_has_the_published_gradient() -> None:
     torch.testing.assert_close(x.grad, weights * (x.detach() > threshold))
 
 
+@pytest.mark.parametrize("name", ["layer_softmax", "layer_sparsemax", "power_normalization", "power_softmax"])
+def test_sums_are_kept_in_bfloat16(name: str) -> None:
+    """A layer of 3,136 units, as the small CNN's first stage has at 28 pixels and 4 channels."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 3136).bfloat16()
+    given = make_activation(name)(x)
+    assert given.dtype == torch.bfloat16
+    assert given.double().sum(1).sub(1).abs().max() < 2**-8
+
+
 def test_sparsemax_has_the_published_jacobian() -> None:
     """Martins & Astudillo 2016, eq. 11: diag(s) − s·sᵀ/|S| for the support s."""
     z = draw(12) / 2

@@ -15,11 +15,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from search_spaces.transfer import SWEEP
 from tests.support.short_training import digits, go_on, started
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
+from trainables.data.normalization import NORMALIZATIONS
 from trainables.errors import InputError
-from trainables.models import MODELS
+from trainables.models import MODELS, efficientnet_lite0
 from trainables.network.build import build_model
 from trainables.network.model_size import model_size
 from trainables.network.pretrained_weights import find_weights, read_state_dict, read_weights, weights_digest
@@ -512,3 +514,12 @@ def test_imagenet_weights_need_the_imagenet_stem(file: Callable[..., Path]) -> N
     config = pretrained("resnet18", file("resnet18", stem="imagenet"))
     with pytest.raises(InputError, match=r"ImageNet weights need stem=imagenet"):
         load_backbone(built(config, images()), config)
+
+
+def test_transfer_normalises_as_the_weights_were_trained() -> None:
+    timm = pytest.importorskip("timm")
+    entry = timm.get_pretrained_cfg(efficientnet_lite0.TIMM_NAME)
+    assert SWEEP.fixed["model"] == "efficientnet_lite0"
+    kind = NORMALIZATIONS[SWEEP.fixed["normalization"]]
+    found = kind(SimpleNamespace(info=images(28, 3)))  # type: ignore[arg-type]
+    assert (found.mean, found.std) == (entry.mean, entry.std)
