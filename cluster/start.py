@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from analysis.command_line import guard
 from trainables.errors import InputError
@@ -28,21 +27,23 @@ def value_of(option: str, words: Sequence[str]) -> str | None:
 
 
 def sweep_of(words: Sequence[str]) -> str:
-    """The sweep's name as it stands in the results folder. Raises `InputError` where the first word is an option."""
+    """Return the sweep's name as it stands in the results folder. Raises `InputError` where there is none."""
+    from sweeps.check_command import sweep_name
+
     if not words or words[0].startswith("-"):
         raise InputError(f"the first word must be the sweep's name: {USAGE}")
-    return Path(words[0]).stem if words[0].endswith(".py") else words[0]
+    return sweep_name(words[0])
 
 
 def has_begun(storage: str, sweep: str, run: str) -> bool:
-    """Whether a run's ledger exists in a folder or at a URI.
+    """Tell whether a run's ledger exists in a folder or at a URI.
 
     Raises `InputError` where the storage cannot be reached: to start afresh then could double a run.
     """
-    from analysis.runs.run_folder import RunFolder
+    from analysis.runs.find import new_run
     from analysis.runs.sync import begun, folder_of
 
-    return begun(RunFolder(folder_of(storage) / sweep / run))
+    return begun(new_run(folder_of(storage), sweep, run))
 
 
 def command(words: Sequence[str]) -> list[str]:

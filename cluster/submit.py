@@ -5,9 +5,11 @@ The sweep's driver runs there as a Ray job. The same command with the same --nam
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,6 +82,7 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """
     from datetime import datetime
 
+    from analysis.runs.find import new_run
     from cluster.start import sweep_of, value_of
     from sweeps.check_command import check_words
     from sweeps.planning.names import new_run_id
@@ -106,6 +109,7 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     if run is None:
         run = new_run_id(datetime.now(), sweep)
         words += ["--name", run]
+    new_run(Path(), sweep, run)  # raises for a name that no folder may have
     return words, {"sweep": sweep, "run": run, "storage": storage}
 
 
@@ -134,12 +138,20 @@ def _submit(words: Sequence[str], address: str, follow: bool) -> int:
 
 
 def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
-    """Two drivers of one run would write over one another."""
+    """Two drivers of one run would write over one another; where the storage is seen, its lease says the same."""
+    storage = about["storage"]
     for job in jobs.all():
-        if not job.over and (job.sweep, job.run, job.storage) == (about["sweep"], about["run"], about["storage"]):
+        same = (job.sweep, job.run, same_storage(job.storage)) == (about["sweep"], about["run"], same_storage(storage))
+        if not job.over and same:
             raise InputError(
                 f"the run {job.run} is under way as job {job.id}: --status or --stop it, or take another --name"
             )
+
+
+def same_storage(storage: str) -> str:
+    """Return one spelling of a folder or URI: `/nfs//results/` and `/nfs/x/../results` are `/nfs/results`."""
+    scheme, separator, path = storage.removeprefix("file://").rpartition("://")
+    return scheme + separator + posixpath.normpath(path).replace("//", "/")
 
 
 def _say_how_to_go_on(address: str, job_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from search_spaces.definition import Sweep
@@ -25,6 +26,11 @@ def check_words(words: Sequence[str]) -> tuple[str, Sweep]:
         asked = options.merge(options.read_options(given["overrides"]), asked)
     options.seconds(given["time_budget"])
     return name, options.apply(sweep, asked)
+
+
+def sweep_name(word: str) -> str:
+    """Return the name in the results folder of a sweep, of a .py file with a SWEEP, or of a run to be repeated."""
+    return Path(word).stem if word.endswith(".py") else find_sweep(word)[0]
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:

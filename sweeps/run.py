@@ -158,7 +158,7 @@ def _carry_out(
     """Plan, show or run, and print what came of it. Returns the exit code. start: as `execution.execute` has it."""
     from datetime import datetime
 
-    from analysis.runs.find import find_run
+    from analysis.runs.find import run_to_resume
     from sweeps import messages as telling
     from sweeps.planning.begin import create_run, resume_run
     from sweeps.planning.plan import make_plan, settle
@@ -171,7 +171,7 @@ def _carry_out(
     now = datetime.now()
     if not before.dry_run:
         execution.check_address(settings.address)
-    old = None if resume is None else find_run(resume or settings.name or sweep_name, settings.storage)
+    old = None if resume is None else run_to_resume(sweep_name, settings.storage, resume, settings.name)
     sweep = settle(sweep, settings.address, old.read_description() if old else {})
     plan = make_plan(sweep, settings.data_root, now)
     if before.dry_run:

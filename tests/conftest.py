@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from tests.support.ray_head import Head
 
 ROOT = Path(__file__).parent.parent
+hypothesis.settings.register_profile("sweeps", deadline=None, derandomize=True)  # a busy machine fails no test
+hypothesis.settings.load_profile("sweeps")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from analysis.runs.remote import Storage, as_path, is_uri
-from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder
-from analysis.runs.sync import pull, remote_of, remote_runs, uri_of_run
+from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
+from analysis.runs.sync import begun, folder_of, pull, remote_of, remote_runs, uri_of_run, where
 from trainables.errors import InputError
+
+LATEST = "latest"
+
+
+def new_run(results: Path, sweep: str, name: str) -> RunFolder:
+    """Return the folder of a run that is to begin. Raises `InputError` for names that no folder may have."""
+    if name == LATEST:
+        raise InputError(f"the run's name {LATEST!r} means the newest run: choose another --name")
+    return RunFolder(results / plain_name(sweep, "the sweep's name") / plain_name(name, "the run's name"))
+
+
+def run_to_resume(sweep: str, storage: Storage, run: str, name: str | None) -> RunFolder:
+    """Return the run that a command goes on with. Raises `InputError`.
+
+    run: as `find_run` takes it, "" for none; then the run STORAGE/SWEEP/NAME and no other, or without a name the
+    newest run of the sweep.
+    """
+    if run:
+        found = find_run(run, storage)
+        of = found.read_description()["sweep"]
+        if sweep not in (of, found.sweep):
+            raise InputError(f"{where(found)} is a run of the sweep {of}, not of {sweep}: name that sweep or its run")
+        return found
+    if name:
+        exact = new_run(folder_of(storage), sweep, name)
+        if not begun(exact):
+            raise InputError(f"there is no run {where(exact)} to go on with: leave --resume out to begin it")
+        return _fetched(exact, storage, whole=True)
+    for found in _newest_first(storage):
+        if found.sweep == sweep:
+            return _fetched(found, storage, whole=True)
+    raise InputError(f"no run of {sweep} in {storage}/ to go on with: leave --resume out to begin one")
 
 
 def runs_in(storage: Storage, sweep: str = "*") -> Iterator[RunFolder]:
-    """The runs in a storage, newest first; of those at a URI, the ledger and the tables are fetched."""
-    for run in _newest_first(storage, sweep):
-        yield _fetched(run, storage, whole=False)
+    """Yield the runs in a storage, newest first; of those at a URI, the ledger and the tables are fetched."""
+    for run in _newest_first(storage, every=True):
+        if sweep in ("*", run.sweep):
+            yield _fetched(run, storage, whole=False)
 
 
-def _newest_first(storage: Storage, sweep: str = "*") -> list[RunFolder]:
+def _newest_first(storage: Storage, *, every: bool = False) -> list[RunFolder]:
+    """Return the runs in a storage. every: those without a ledger too, of which no command can make anything."""
     if is_uri(storage):
-        began = {run: modified for run, modified in remote_runs(str(storage)) if sweep in ("*", run.sweep)}
+        began = dict(remote_runs(str(storage)))
     else:
-        paths = as_path(storage).glob(f"{sweep}/*/run.json")
-        began = {RunFolder(path.parent): path.stat().st_mtime_ns for path in paths}
+        paths = [path for path in as_path(storage).glob("*/*/run.json") if not path.parent.name.startswith(".")]
+        runs = {RunFolder(path.parent): path.stat().st_mtime_ns for path in paths}
+        began = {run: modified for run, modified in runs.items() if every or run.ledger.is_file()}
     return sorted(began, key=lambda run: (began[run], run.run_id), reverse=True)
 
 
@@ -33,20 +69,40 @@ def _fetched(run: RunFolder, storage: Storage, whole: bool) -> RunFolder:
 
 
 def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) -> RunFolder:
-    """A run by `latest`, a sweep's name (its newest run), a run id, a path, or a URI. Raises `InputError`.
+    """Return a run by `latest`, a sweep's name (its newest run), a run id, SWEEP/RUN, a path, or a URI.
 
     whole: what is fetched of a run that is kept at a URI: all of it, or the ledger and the tables.
+    Raises `InputError`, also where several runs have that id.
     """
     if is_uri(name):
         return _at_uri(name, whole)
-    if (as_path(name) / "run.json").is_file():
-        return RunFolder(as_path(name))
+    if _is_file(as_path(name) / "run.json"):
+        return RunFolder(_with_names(as_path(name)))
     runs = _newest_first(storage)
-    for run in runs:
-        if name in ("latest", run.sweep, run.run_id):
-            return _fetched(run, storage, whole)
-    known = ", ".join(f"{run.sweep}/{run.run_id}" for run in runs[:5])
-    raise InputError(f"no run {name!r} in {storage}/: " + (f"newest are {known}" if runs else "there are no runs yet"))
+    same = [run for run in runs if name in (LATEST, run.sweep)][:1]
+    same = same or [run for run in runs if name in (run.run_id, f"{run.sweep}/{run.run_id}")]
+    if len(same) > 1:
+        raise InputError(f"{len(same)} runs are called {name!r}: say {_names(same, ' or ')}")
+    if same:
+        return _fetched(same[0], storage, whole)
+    known = f"newest are {_names(runs[:5], ', ')}" if runs else "there are no runs yet"
+    raise InputError(f"no run {name!r} in {storage}/: {known}")
+
+
+def _names(runs: Iterable[RunFolder], between: str) -> str:
+    return between.join(f"{run.sweep}/{run.run_id}" for run in runs)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for a file
+        return False
+
+
+def _with_names(path: Path) -> Path:
+    """Return the path with the names of its last two folders, which say run and sweep."""
+    return Path(os.path.abspath(path)) if len(path.parts) < 2 or ".." in path.parts else path
 
 
 def _at_uri(uri: str, whole: bool) -> RunFolder:
@@ -58,7 +114,7 @@ def _at_uri(uri: str, whole: bool) -> RunFolder:
 
 
 def find_runs(names: Iterable[str], storage: Storage = DEFAULT_STORAGE) -> list[RunFolder]:
-    """The runs of several names, each once; a folder of results stands for all runs in it. Raises `InputError`."""
+    """Return the runs of several names, each once; a folder of results stands for all its runs. Raises `InputError`."""
     found: dict[Path, RunFolder] = {}
     for name in names:
         for run in _inside(name) or [find_run(name, storage)]:
@@ -67,12 +123,17 @@ def find_runs(names: Iterable[str], storage: Storage = DEFAULT_STORAGE) -> list[
 
 
 def _inside(name: str) -> list[RunFolder]:
-    """The runs in a folder of results, or at its URI; none where the name is something else."""
+    """Return the runs in a folder of results, or at its URI; none where the name is something else."""
     if is_uri(name):
         return [] if uri_of_run(name) else [_fetched(run, name, whole=True) for run in _newest_first(name)]
-    return [RunFolder(path.parent) for path in _files_of_runs(as_path(name))] if as_path(name).is_dir() else []
+    try:
+        return [RunFolder(_with_names(path.parent)) for path in _files_of_runs(as_path(name))]
+    except OSError:  # a name that is too long for a file
+        return []
 
 
 def _files_of_runs(folder: Path) -> list[Path]:
-    """A file of each run in a folder: the tables say what a run was, also where nothing else of it was kept."""
+    """Return a file of each run in a folder: the tables say what a run was, also where nothing else of it was kept."""
+    if not folder.is_dir():
+        return []
     return sorted(folder.rglob("run.json")) or sorted(folder.rglob("trials.parquet"))

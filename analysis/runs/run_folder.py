@@ -1,4 +1,4 @@
-"""Every file name of a run, in one place."""
+"""Every file name of a run, in one place, and the one rule for names that come from outside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,33 @@ from typing import Any
 from trainables.errors import InputError
 
 DEFAULT_STORAGE = Path("results")
+MAX_NAME_BYTES = 200  # file systems take 255; copies beside a file have longer names than the file
+
+
+def plain_name(name: object, what: str) -> str:
+    """Return a name that is one component of a path. Raises `InputError` for every other.
+
+    Names of runs, of sweeps and of trial folders are joined to paths, also where a ledger or a bucket of somebody
+    else says them. what: for the message, "the run's name".
+    """
+    reason = _why_not_plain(name)
+    if reason:
+        raise InputError(f"{what} {str(name)[:MAX_NAME_BYTES]!r} {reason}: take letters, digits and - _ . = + inside")
+    return str(name)
+
+
+def _why_not_plain(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        return "is no name"
+    if "/" in name or "\\" in name:
+        return "holds a separator, but must be a single name"
+    if name[0] in ".-":
+        return f"begins with {name[0]!r}"
+    if name != name.strip() or not name.isprintable():
+        return "holds characters that cannot be seen"
+    if len(name.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
+        return f"is longer than {MAX_NAME_BYTES} bytes"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -63,15 +90,44 @@ class RunFolder:
         return self.path / "trials"
 
     def trial(self, folder: str) -> TrialFolder:
-        return TrialFolder(self.trials / folder)
+        """Return a trial's folder. Raises `InputError` for a name that leads elsewhere."""
+        return TrialFolder(self.trials / plain_name(folder, "a trial's folder"))
 
     def read_description(self) -> dict[str, Any]:
-        """The content of `run.json`. Raises `InputError` where it is missing or damaged."""
+        """Return the content of `run.json`. Raises `InputError` where it is missing, damaged or incomplete."""
         try:
-            content: dict[str, Any] = json.loads(self.description.read_text())
-        except (OSError, ValueError) as error:
+            content = json.loads(self.description.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.path} is not a run: run.json cannot be read ({error})") from None
-        return content
+        wrong = _why_not_a_description(content)
+        if wrong:
+            raise InputError(f"{self.path} is not a run: run.json {wrong}")
+        return {"sweep": self.sweep, "run_id": self.run_id, "question": "", "seeds": [], **content}
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what the run's tables say of themselves: `run.json`, with the names that the folders have now."""
+        return {**self.read_description(), "sweep": self.sweep, "run_id": self.run_id}
+
+
+TEXTS = ("sweep", "run_id", "question", "metric", "mode")
+ROLES = ("scientific", "nuisance", "fixed")
+
+
+def _why_not_a_description(content: object) -> str:
+    """Return what keeps a document from being a `run.json`, "" for one that is."""
+    if not isinstance(content, dict):
+        return "is no object"
+    missing = [name for name in ("metric", "mode", "roles") if name not in content]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    roles = content["roles"]
+    wrong = [name for name in TEXTS if not isinstance(content.get(name, ""), str)]
+    wrong += [] if content["mode"] in ("max", "min") else ["mode"]
+    wrong += [] if isinstance(content.get("seeds", []), list) else ["seeds"]
+    wrong += [] if isinstance(content.get("provenance", {}), dict) else ["provenance"]
+    if not isinstance(roles, dict) or not all(isinstance(roles.get(name, {}), dict) for name in ROLES):
+        wrong.append("roles")
+    return f"has a wrong {wrong[0]}" if wrong else ""
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ from analysis.runs.remote import (
     reaching,
     refuse_password,
 )
-from analysis.runs.run_folder import RunFolder
+from analysis.runs.run_folder import RunFolder, plain_name
 from trainables.atomic_files import write_atomically
 from trainables.data.downloads import cache_root
+from trainables.errors import InputError
 
 LEDGER = "ledger.jsonl"
 LIGHT = ("run.json", "trials.parquet", "epochs.parquet")  # beside the ledger, all that is needed to show a run
@@ -41,28 +42,45 @@ Known = dict[str, tuple[Stamp, Stamp]]  # file: here, there
 
 
 def folder_of(storage: Storage) -> Path:
-    """The folder in which a storage's runs lie on this machine: itself, or that of the copies."""
+    """Return the folder in which a storage's runs lie on this machine: itself, or that of the copies."""
     if not is_uri(storage):
         return as_path(storage)
     refuse_password(str(storage))
-    folder = cache_root() / "staging" / hashlib.sha256(str(storage).rstrip("/").encode()).hexdigest()[:16]
+    folder = _copies_of(str(storage))
     if not (folder / HOME).is_file():
         write_atomically(folder / HOME, str(storage).encode())
     return folder
 
 
+def _copies_of(uri: str) -> Path:
+    return cache_root() / "staging" / hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
+
+
+def _uri_of(run: RunFolder) -> str | None:
+    """Return the URI of the storage that a run is kept in, None for one that is kept where it lies.
+
+    Only a file in our own cache is trusted: a folder of somebody else's must not say where our files go.
+    """
+    folder = run.path.absolute().parent.parent
+    try:
+        uri = (folder / HOME).read_text()
+    except (OSError, ValueError):
+        return None
+    return uri if folder.resolve() == _copies_of(uri).resolve() else None
+
+
 def remote_of(run: RunFolder) -> Remote | None:
-    """Where a run is kept, None for one that is kept where it lies."""
-    home = run.path.parent.parent / HOME
-    return open_remote(home.read_text()).below(run.sweep, run.run_id) if home.is_file() else None
+    """Return where a run is kept, None for one that is kept where it lies."""
+    uri = _uri_of(run)
+    return open_remote(uri).below(run.sweep, run.run_id) if uri else None
 
 
 def where(run: RunFolder) -> str:
-    """What the user calls the place of a run: its URI or its path."""
-    home = run.path.parent.parent / HOME
-    if not home.is_file():
+    """Return what the user calls the place of a run: its URI or its path."""
+    uri = _uri_of(run)
+    if uri is None:
         return str(run.path)
-    split = urlsplit(home.read_text())
+    split = urlsplit(uri)
     return urlunsplit(split._replace(path="/".join((split.path.rstrip("/"), run.sweep, run.run_id))))
 
 
@@ -83,7 +101,9 @@ def remote_runs(storage: str) -> Iterator[tuple[RunFolder, int]]:
         places = [f"{sweep}/{run}" for sweep in remote.folders() for run in remote.below(sweep).folders()]
         stamps = remote.stamps([f"{place}/run.json" for place in places])
     for name, stamp in stamps.items():
-        yield RunFolder((here / name).parent), stamp.modified
+        sweep, run, _ = name.split("/")
+        if is_inside(f"{sweep}/{run}"):
+            yield RunFolder(here / sweep / run), stamp.modified
 
 
 def uri_of_run(uri: str) -> tuple[str, RunFolder] | None:
@@ -94,8 +114,17 @@ def uri_of_run(uri: str) -> tuple[str, RunFolder] | None:
     with reaching(remote):
         if not remote.stamps(["run.json"]):
             return None
+    if len(parts) < 2:
+        raise InputError(f"{uri}: a run lies in the folder of its sweep: give URI/SWEEP/RUN")
     storage = urlunsplit(split._replace(path="/".join(parts[:-2])))
-    return storage, RunFolder(folder_of(storage) / parts[-2] / parts[-1])
+    sweep, name = plain_name(parts[-2], "the sweep's name"), plain_name(parts[-1], "the run's name")
+    return storage, RunFolder(folder_of(storage) / sweep / name)
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a file's name at a URI stays inside the folder that it is joined to."""
+    parts = name.split("/")
+    return all(part not in ("", ".", "..") and "\\" not in part and "\0" not in part for part in parts)
 
 
 def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
@@ -115,7 +144,8 @@ def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
         known = read_known(run)
         due = [
             name for name, stamp in there.items()
-            if name != LEDGER and _differs(run.path / name, stamp, known.get(name), behind=len(theirs) > len(ours))
+            if name != LEDGER and is_inside(name)
+            and _differs(run.path / name, stamp, known.get(name), behind=len(theirs) > len(ours))
         ]  # fmt: skip
         with ThreadPoolExecutor(TRANSFERS) as pool:
             for name, content in zip(due, pool.map(remote.read, due), strict=True):
@@ -202,12 +232,13 @@ def send_changed(
 
 
 def _files_here(run: RunFolder) -> Iterator[str]:
-    """Every file but the ledger and hidden ones."""
+    """Yield every file but the ledger, hidden ones and links, whose targets may lie outside of the run."""
     for folder, folders, names in os.walk(run.path):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            found = (Path(folder) / name).relative_to(run.path).as_posix()
-            if not name.startswith(".") and found != LEDGER:
+            path = Path(folder) / name
+            found = path.relative_to(run.path).as_posix()
+            if not name.startswith(".") and found != LEDGER and not path.is_symlink():
                 yield found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from analysis.runs.find import new_run
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import begun, where
 from analysis.weights.rows import forget
@@ -28,7 +29,7 @@ from trainables.errors import InputError
 def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: datetime) -> RunFolder:
     """Make the run's folder, `run.json` and a ledger with all planned trials. Raises `InputError`."""
     run_id = settings.name or new_run_id(now, name)
-    folder = RunFolder(settings.results / name / run_id)
+    folder = new_run(settings.results, name, run_id)
     if begun(folder):
         raise InputError(f"{where(folder)} exists: add --resume to go on with it, or choose another --name")
     try:

@@ -114,13 +114,23 @@ def _events_of(found: _Found) -> Iterator[Event]:
 
 
 def _copy_files(source: Path, target: Path) -> None:
-    """All but checkpoints, which only a resume needs. Copied beside and renamed: a half-made copy is never taken."""
+    """Copy all but checkpoints, which only a resume needs, and links, which may lead to anybody's files.
+
+    Copied beside and renamed: a half-made copy is never taken.
+    """
+    if source.is_symlink():
+        raise InputError(f"{source} is a link: the run it stands in cannot be reused; remove the link")
     beside = target.with_name(f".{target.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(source, beside, ignore=shutil.ignore_patterns("checkpoint", "attempt-*"))
+    shutil.copytree(source, beside, ignore=_left_out)
     shutil.rmtree(target, ignore_errors=True)
     beside.replace(target)
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    copies = shutil.ignore_patterns("checkpoint", "attempt-*")(folder, names)
+    return copies | {name for name in names if (Path(folder) / name).is_symlink()}
 
 
 def why_not(trials: Sequence[PlannedTrial], storage: Storage, but: Path | None = None) -> list[str]:

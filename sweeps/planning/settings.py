@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.runs.find import new_run
 from analysis.runs.run_folder import DEFAULT_STORAGE
 from analysis.runs.sync import folder_of
 
@@ -26,6 +27,11 @@ class Settings:
     quiet: bool = False
     measure: bool = True  # the trained weights, and draw each trial's curves
     report: bool = True  # write report.html and figures/ at the end
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for a run's name that no folder may have."""
+        if self.name is not None:
+            new_run(Path(), "sweep", self.name)
 
     @property
     def results(self) -> Path:
