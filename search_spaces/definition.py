@@ -1,72 +1,156 @@
-"""`Sweep`: a question and what is varied to answer it."""
+"""`Sweep`: a question and what is varied to answer it. Every value is checked where it is given."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 
 from trainables.errors import InputError, unknown_name
 
 METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
+Whole = Annotated[int, Field(ge=1, le=10**6)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Mode = Literal["max", "min"]
+
+
+class Checked:
+    """A dataclass whose values are checked against their annotations, limits included, when it is made."""
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` of one line for the first value that is out of its limits or of another type."""
+        kind: Any = type(self)
+        for name, adapter in _adapters(kind).items():
+            value = getattr(self, name)
+            try:
+                adapter.validate_python(value, strict=True)
+            except ValidationError as error:
+                wrong = " or ".join(dict.fromkeys(item["msg"] for item in error.errors(include_url=False)))
+                wrong = wrong.replace("Input should be", "should be")
+                raise InputError(f"{kind.__name__}: {name}={value!r}: {wrong}") from None
+
+
+@cache
+def _adapters(kind: Any) -> dict[str, TypeAdapter[Any]]:
+    """A validator for each field of a dataclass."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {item.name: TypeAdapter(hints[item.name]) for item in fields(kind)}
 
 
 @dataclass(frozen=True)
-class Resources:
+class Resources(Checked):
     """What one trial takes. gpus=None: the share that its measured memory needs, where there are GPUs."""
 
-    cpus: float = 1.0
-    gpus: float | None = None
+    cpus: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 1.0
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise InputError(f"Resources: gpus={self.gpus:g} should be a share of one GPU, or a whole number of them")
+
+    def slots(self, cpus: float, gpus: float) -> int:
+        """How many trials fit at a time on so many CPUs and GPUs."""
+        fit = int(cpus / self.cpus)
+        return min(fit, int(gpus / self.gpus)) if self.gpus else fit
+
+
+class Rule(Checked):
+    """The options of a scheduler: a frozen dataclass, made known by a line of `sweeps.schedulers.table.SCHEDULERS`."""
+
+    @property
+    def begins(self) -> int:
+        """The epoch of the first comparison."""
+        return 1
+
+    @property
+    def enough(self) -> float:
+        """A stratum of so many trials or fewer is too small for the rule to stop much."""
+        return 1
 
 
 @dataclass(frozen=True)
-class Asha:
+class Asha(Rule):
     """Asynchronous successive halving (Li et al. 2020): rungs at grace, grace·reduction, grace·reduction², ... epochs.
 
     At each rung a trial is stopped if it is worse than the best 1/reduction of those that reached the rung before it.
-    stratify: config fields whose values compete only among themselves; None: the scientific fields, where every
-    combination of them has more trials than `reduction`, else no stratification.
+    stratify: config fields whose values compete only among themselves, beside `ALWAYS_APART`; None: the scientific
+    fields.
     """
 
-    grace: int = 1
-    reduction: float = 3.0
+    grace: Whole = 1
+    reduction: Annotated[float, Field(ge=1.1, allow_inf_nan=False)] = 3.0
     stratify: tuple[str, ...] | None = None
-    brackets: int | None = 1  # grace periods tried side by side; None: all that fit, as in Hyperband (Li et al. 2018)
+    brackets: Whole | None = 1  # grace periods tried side by side; None: all that fit, as in Hyperband (Li et al. 2018)
+
+    @property
+    def begins(self) -> int:
+        """The first rung."""
+        return self.grace
+
+    @property
+    def enough(self) -> float:
+        """One of `reduction` trials goes on."""
+        return self.reduction
 
 
 @dataclass(frozen=True)
-class Median:
+class Median(Rule):
     """The median stopping rule (Golovin et al. 2017, section 3.2.2), from epoch `grace` on.
 
     A trial is stopped if its best value so far is worse than the median of its peers' running means up to this epoch;
     it needs `min_peers` peers that have come as far. stratify: as of `Asha`.
     """
 
-    grace: int = 1
+    grace: Whole = 1
     stratify: tuple[str, ...] | None = None
-    min_peers: int = 3
+    min_peers: Whole = 3
+
+    @property
+    def begins(self) -> int:
+        """The first epoch that is judged."""
+        return self.grace
+
+    @property
+    def enough(self) -> float:
+        """Without so many peers nothing is judged."""
+        return self.min_peers
 
 
 @dataclass(frozen=True)
-class Pbt:
+class Pbt(Rule):
     """Population based training (Jaderberg et al. 2017), in step: every `interval` epochs a population is compared.
 
     A population is all trials that differ only in nuisance fields that may change during training (`CHANGEABLE`). Its
     worst go on from the weights of its best, with other values: perturb (by 0.8 or 1.2, or drawn anew), or bandit, by
     a Gaussian process over what each value has brought (PB2: Parker-Holder et al. 2020).
+
+    quantile: share of a population that is replaced, and of which the replacements come. resample: chance that a value
+    is drawn anew (perturb).
     """
 
-    interval: int = 2
-    quantile: float = 0.25  # share of a population that is replaced, and of which the replacements come
-    resample: float = 0.25  # perturb: chance that a value is drawn anew
+    interval: Whole = 2
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    resample: Annotated[float, Field(ge=0, le=1)] = 0.25
     explore: Literal["perturb", "bandit"] = "perturb"
 
+    @property
+    def begins(self) -> int:
+        """The first comparison."""
+        return self.interval
 
-Scheduler = Asha | Median | Pbt | Literal["fifo"]
+
+Scheduler = InstanceOf[Rule] | Literal["fifo"]
+
+# what changes a metric's scale or a trial's length: trials that differ here never compete
+ALWAYS_APART = ("dataset", "image_size", "data_fraction", "loss", "epochs")
 
 
 @dataclass(frozen=True)
-class Optuna:
+class Optuna(Checked):
     """Nuisance settings proposed by Optuna, `Sweep.samples` of them for each combination of scientific values.
 
     Every combination has a study of its own, and equally many trials. metrics: what is optimised together; empty: the
@@ -77,15 +161,15 @@ class Optuna:
     metrics: tuple[str, ...] = ()
 
 
-Searcher = Optuna | Literal["grid", "random"]
+Searcher = InstanceOf[Optuna] | Literal["grid", "random"]
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Checked):
     """A sweep's definition (the roles are those of Google's tuning playbook).
 
     Each field of `scientific` and `nuisance` is a `TrialConfig` field with a domain: `tune.grid_search([...])`, any
-    other domain of `ray.tune` (drawn `samples` times), or a constant.
+    other domain of `ray.tune` (drawn `samples` times), or a constant. mode follows from the metric; another is refused.
     """
 
     question: str
@@ -93,14 +177,27 @@ class Sweep:
     nuisance: Mapping[str, Any] = field(default_factory=dict)  # tuned so that the comparison is fair
     fixed: Mapping[str, Any] = field(default_factory=dict)  # held still
     cases: tuple[Mapping[str, Any], ...] = ()  # compared as they are: fields that go together, such as model and rate
-    seeds: tuple[int, ...] = (0, 1, 2)
-    samples: int = 1  # draws of the random nuisance domains; every scientific value meets the same ones
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
+    samples: Whole = 1  # draws of the random nuisance domains; every scientific value meets the same ones
     metric: str = "val_auc"
-    mode: Literal["max", "min"] = "max"
+    mode: Mode = field(default=None)  # type: ignore[arg-type]
     scheduler: Scheduler = field(default_factory=Asha)
     searcher: Searcher = "grid"  # random: nuisance grids are drawn from, too
     replicates: Literal["together", "apart", "auto"] = "together"  # in one trial of Tune, or each in its own
-    resources: Resources = field(default_factory=Resources)
+    resources: InstanceOf[Resources] = field(default_factory=Resources)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scheduler, str) and self.scheduler != "fifo":
+            raise InputError(f"Sweep: scheduler={self.scheduler!r} should be 'fifo', or a rule such as Asha(grace=2)")
+        if isinstance(self.seeds, list | range):
+            object.__setattr__(self, "seeds", tuple(self.seeds))
+        if self.mode is None:
+            object.__setattr__(self, "mode", mode_of(self.metric))
+        if self.mode != mode_of(self.metric):
+            raise InputError(f"{self.metric} has mode={mode_of(self.metric)!r}: leave mode={self.mode!r} out")
+        super().__post_init__()
+        if len(set(self.seeds)) != len(self.seeds):
+            raise InputError(f"Sweep: seeds={self.seeds} should hold each seed once")
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -108,7 +205,12 @@ class Sweep:
         return tuple(dict.fromkeys((*self.scientific, *(name for case in self.cases for name in case))))
 
 
+def mode_of(metric: str) -> Mode:
+    """Return "min" for a loss, "max" for all other metrics."""
+    return "min" if metric.endswith("loss") else "max"
+
+
 def check_metric(metric: str) -> None:
-    """Only a validation metric may steer."""
+    """Raises `InputError` for a metric that may not steer: only those of the validation split may."""
     if metric not in METRICS:
         raise InputError(unknown_name("metric", metric, METRICS) + "; nothing is ever selected by train or test")

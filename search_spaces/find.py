@@ -9,10 +9,10 @@ from pkgutil import iter_modules
 
 import search_spaces
 from search_spaces.definition import Sweep
-from search_spaces.resolved import read_sweep
+from search_spaces.sweep_json import read_sweep
 from trainables.errors import InputError, unknown_name
 
-NOT_SWEEPS = {"definition", "find", "resolved"}
+NOT_SWEEPS = {"definition", "find", "sweep_json", "domains"}
 
 
 def sweep_names() -> list[str]:

@@ -15,7 +15,8 @@ from analysis.comparison.summary import group_trials, show_value, summarize_tria
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from search_spaces.definition import Pbt
-from search_spaces.resolved import show_domain
+from search_spaces.domains import show_domain
+from sweeps.schedulers.table import name_of
 from sweeps.screen.live import clock
 from trainables.config import TrialConfig
 
@@ -63,6 +64,8 @@ def print_plan(
         space = ", ".join(f"{name} {show_domain(domain)}" for name, domain in sweep.nuisance.items())
         console.print(f"[dim]searched:[/dim] {space}; shown are the compared values", highlight=False)
     console.print(plan_line(sweep, plan) + "; nothing was started (--dry-run)", highlight=False)
+    for note in plan.notes:
+        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
     console.print(_bundles(sweep, settings), highlight=False)
     _print_known(console, plan, settings, resumed)
 
@@ -83,9 +86,7 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
     if settings.address:
         return f"a trial takes {wants.cpus:g} CPU, {gpus} GPU; the cluster at {settings.address} was not asked"
     cpus, cards = os.cpu_count() or 1, torch.cuda.device_count()
-    slots = (
-        int(cpus / wants.cpus) if not wants.gpus or not cards else min(int(cpus / wants.cpus), int(cards / wants.gpus))
-    )
+    slots = wants.slots(cpus, cards) if cards else int(cpus / wants.cpus)
     slots = min(slots, settings.max_concurrent or slots)
     text = f"a trial takes {wants.cpus:g} CPU"
     text += f" and {gpus} GPU" if cards or wants.gpus else ""
@@ -141,7 +142,7 @@ def plan_line(sweep: Sweep, plan: Plan) -> str:
     what = f"{count // len(sweep.seeds)} settings × {len(sweep.seeds)} seeds apart, {count} trials" if apart else (
         f"{count} trials × {len(sweep.seeds)} seeds"
     )  # fmt: skip
-    kind = "no early stopping" if sweep.scheduler == "fifo" else type(sweep.scheduler).__name__.lower()
+    kind = "no early stopping" if sweep.scheduler == "fifo" else name_of(sweep.scheduler)
     brackets = len(plan.planner.brackets)
     kind += f" in {brackets} brackets" if brackets > 1 else ""
     if isinstance(sweep.scheduler, Pbt):
@@ -165,7 +166,7 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -
         console.print(
             f"[yellow]note:[/yellow] {len(sweep.seeds)} replicate(s): intervals need 3 or more", highlight=False
         )
-    for note in sorted({note for data, _ in plan.datasets.values() for note in data.notes}):
+    for note in (*plan.notes, *sorted({note for data, _ in plan.datasets.values() for note in data.notes})):
         console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
     console.print(f"results in {where(folder)}", highlight=False, soft_wrap=True)
 

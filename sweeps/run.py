@@ -161,7 +161,7 @@ def _carry_out(
     from analysis.runs.find import run_to_resume
     from sweeps import messages as telling
     from sweeps.planning.begin import create_run, resume_run
-    from sweeps.planning.plan import make_plan, settle
+    from sweeps.planning.plan import decide_replicates, make_plan
     from sweeps.planning.reuse import check_reuse, take_finished
     from sweeps.running import execution
     from sweeps.running.estimate import estimate
@@ -172,7 +172,7 @@ def _carry_out(
     if not before.dry_run:
         execution.check_address(settings.address)
     old = None if resume is None else run_to_resume(sweep_name, settings.storage, resume, settings.name)
-    sweep = settle(sweep, settings.address, old.read_description() if old else {})
+    sweep = decide_replicates(sweep, settings.address, old.read_description() if old else {})
     plan = make_plan(sweep, settings.data_root, now)
     if before.dry_run:
         telling.print_plan(console, sweep, plan, settings, old)

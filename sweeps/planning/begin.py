@@ -13,14 +13,14 @@ from analysis.runs.sync import begun, where
 from analysis.weights.rows import forget
 from search_spaces.definition import Sweep
 from sweeps.planning.names import new_run_id
-from sweeps.planning.plan import with_ids
+from sweeps.planning.plan import match_known_trials
 from sweeps.planning.run_json import describe_run
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.attempts import reopen_attempts
 from sweeps.record.ledger import Ledger, cut_damaged_end, read_ledger
 from sweeps.record.state import RunState, fold
-from sweeps.searchers.optuna_space import belongs
+from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
 from trainables.config import make_config
 from trainables.errors import InputError
@@ -69,7 +69,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     state = fold(read_ledger(folder.ledger))
     known = {trial.key: trial for trial in state.trials.values()}
     plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
-    trials = with_ids(plan.trials, {key: (trial.trial_id, trial.folder) for key, trial in known.items()})
+    trials = match_known_trials(plan.trials, {key: (trial.trial_id, trial.folder) for key, trial in known.items()})
     mine = [known[trial.key] for trial in trials if trial.key in known]
     requeued = [trial for trial in mine if retry_failed and trial.status == "failed"]
     finished = sum(trial.ended for trial in mine) - len(requeued)
@@ -83,17 +83,22 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
         ledger.append("requeued", trial_id=failed.trial_id)
     if plan.proposed:
         ledger.append("expected", trials=plan.proposed + len(known) - len(mine))
-    ledger.append("resumed", finished=finished, unfinished=len(mine) - finished, added=len(added))
+    for trial in trials:
+        if trial.key in known and known[trial.key].stratum != trial.stratum:  # the sweep was extended by a field
+            ledger.append("stratum", trial_id=trial.trial_id, stratum=trial.stratum)
+    foreign = sorted({trial.trial_id for trial in known.values()} - {trial.trial_id for trial in mine})
+    counts = {"finished": finished, "unfinished": len(mine) - finished, "added": len(added)}
+    ledger.append("resumed", **counts, **({"foreign": foreign} if foreign else {}))
     ledger.close()
     return Resumed(
         replace(plan, trials=tuple(trials)), finished, len(mine) - finished, len(added), len(requeued),
-        len(known) - len(mine), damaged,
+        len(foreign), damaged,
     )  # fmt: skip
 
 
 def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedTrial]:
-    """The trials that the searcher proposed before the run was interrupted."""
+    """Return the trials that the searcher proposed before the run was interrupted."""
     if not plan.proposed:
         return []
-    mine = [trial for trial in state.trials.values() if trial.proposal and belongs(sweep, trial)]
+    mine = [trial for trial in state.trials.values() if trial.proposal and was_proposed_by(sweep, trial)]
     return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]

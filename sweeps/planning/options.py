@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 from search_spaces.definition import (
-    Asha,
-    Median,
     Optuna,
-    Pbt,
     Resources,
     Scheduler,
     Searcher,
     Sweep,
     check_metric,
+    mode_of,
 )  # fmt: skip
 from sweeps.planning.overrides import override
+from sweeps.schedulers.table import change_scheduler
 from trainables.errors import InputError, unknown_name
 
-SCHEDULERS = ("asha", "fifo", "hyperband", "median", "pbt", "pb2")
 SEARCHERS = ("grid", "random", "optuna", "optuna:tpe", "optuna:gp", "optuna:nsga2")
 RULE_OPTIONS = ("grace", "reduction", "brackets", "stratify", "interval", "quantile")
 
@@ -120,7 +117,7 @@ def apply(sweep: Sweep, options: Options) -> Sweep:
         seeds=tuple(range(options.seeds)) if options.seeds else sweep.seeds,
         samples=options.samples or sweep.samples,
         metric=metrics[0],
-        mode="min" if metrics[0].endswith("loss") else "max",
+        mode=mode_of(metrics[0]),
         scheduler=_scheduler(sweep.scheduler, options),
         searcher=searcher,
         replicates=cast(Any, options.replicates or sweep.replicates),
@@ -129,27 +126,10 @@ def apply(sweep: Sweep, options: Options) -> Sweep:
 
 
 def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
-    name = options.scheduler
-    if name is not None and name not in SCHEDULERS:
-        raise InputError(unknown_name("scheduler", name, SCHEDULERS))
-    kinds: Mapping[str, Any] = {"asha": Asha, "hyperband": Asha, "median": Median, "pbt": Pbt, "pb2": Pbt}
-    rule: Scheduler = scheduler if name is None else "fifo"
-    if name is not None and name in kinds:
-        rule = scheduler if isinstance(scheduler, kinds[name]) else kinds[name]()
-    if name == "hyperband":
-        rule = replace(cast(Asha, rule), brackets=None)
-    if name in ("pbt", "pb2"):
-        rule = replace(cast(Pbt, rule), explore="bandit" if name == "pb2" else "perturb")
     given = {option: getattr(options, option) for option in RULE_OPTIONS if getattr(options, option) is not None}
     if "stratify" in given:
         given["stratify"] = () if given["stratify"] == "none" else tuple(given["stratify"].split(","))
-    for option in given:
-        if isinstance(rule, str) or not hasattr(rule, option):
-            chosen = rule if isinstance(rule, str) else type(rule).__name__.lower()
-            raise InputError(f"--{option} is no option of the scheduler {chosen}")
-    if not 0 < given.get("quantile", 0.25) <= 0.5:
-        raise InputError(f"--quantile {given['quantile']:g}: a share above 0 and at most 0.5")
-    return rule if isinstance(rule, str) else replace(rule, **given)
+    return change_scheduler(scheduler, options.scheduler, given)
 
 
 def _searcher(searcher: Searcher, name: str | None, metrics: tuple[str, ...]) -> Searcher:
@@ -171,8 +151,6 @@ def _resources(resources: Resources, options: Options) -> Resources:
         gpus = resources.gpus if given in (None, "auto") else float(str(given))
     except ValueError:
         raise InputError(f"--gpus-per-trial {given}: a number, or auto") from None
-    if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
-        raise InputError(f"--gpus-per-trial {given}: a share of one GPU, such as 0.25, or a whole number of them")
     return Resources(options.cpus_per_trial or resources.cpus, gpus)
 
 

@@ -10,13 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from search_spaces.definition import Asha, Median, Optuna, Pbt, Sweep, check_metric
-from sweeps.planning.trials import Plan, PlannedTrial, Planner, stratum_of
+from search_spaces.definition import ALWAYS_APART, Asha, Optuna, Pbt, Sweep, check_metric
+from sweeps.planning.notes import plan_notes
+from sweeps.planning.trials import Plan, PlannedTrial, Planner
 from sweeps.schedulers.asha import bracket_weights
-from sweeps.schedulers.population import population_fields
-from sweeps.searchers.domains import ranges
-from sweeps.searchers.grid import check_roles, config_of, expand, scientific_rows
-from sweeps.searchers.optuna_space import check_space, first_setting
+from sweeps.schedulers.pbt import population_fields
+from sweeps.searchers.domains import changeable_ranges
+from sweeps.searchers.grid import check_roles, check_size, config_of, expand, scientific_rows
+from sweeps.searchers.optuna_space import check_space, first_setting, settings_of_each_row
 from trainables.config import CHANGEABLE, TrialConfig, make_config
 from trainables.data.arrays import Data
 from trainables.data.datasets import load
@@ -29,22 +30,24 @@ def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
     """Expand, check and name every trial. Raises `InputError` for whatever cannot run."""
     check_metric(sweep.metric)
     if isinstance(sweep.searcher, Optuna):
-        return _open_plan(sweep, sweep.searcher, data_root, now)
-    configs = expand(sweep)
-    planner = make_planner(sweep, configs, data_root, now)
-    apart = sweep.replicates == "apart"
-    trials = [
-        planner.trial(part, f"{number:04d}.{place}" if apart else f"{number:04d}")
-        for number, config in enumerate(configs, start=1)
-        for place, part in enumerate(_by_seed(config) if apart else [config])
-    ]
-    if isinstance(sweep.scheduler, Pbt):
-        check_population(sweep, trials)
-    return Plan(tuple(trials), planner, epochs=max(trial.config.epochs for trial in trials))
+        plan = plan_for_optuna(sweep, sweep.searcher, data_root, now)
+    else:
+        configs = expand(sweep)
+        planner = make_planner(sweep, configs, data_root, now)
+        apart = sweep.replicates == "apart"
+        trials = [
+            planner.trial(part, f"{number:04d}.{position}" if apart else f"{number:04d}")
+            for number, config in enumerate(configs, start=1)
+            for position, part in enumerate(_by_seed(config) if apart else [config])
+        ]
+        if isinstance(sweep.scheduler, Pbt):
+            check_population(sweep, trials)
+        plan = Plan(tuple(trials), planner, epochs=max(trial.config.epochs for trial in trials))
+    return replace(plan, notes=plan_notes(sweep, plan))
 
 
-def _open_plan(sweep: Sweep, searcher: Optuna, data_root: Path | None, now: datetime) -> Plan:
-    """No trial yet, but the data for all, and the proof that every scientific value can run."""
+def plan_for_optuna(sweep: Sweep, searcher: Optuna, data_root: Path | None, now: datetime) -> Plan:
+    """Return a plan without trials yet, but with the data for all, and one example of every scientific value."""
     for metric in searcher.metrics:
         check_metric(metric)
     check_roles(sweep)
@@ -53,17 +56,18 @@ def _open_plan(sweep: Sweep, searcher: Optuna, data_root: Path | None, now: date
     if sweep.replicates == "apart":
         raise InputError("the searcher optuna is told means over replicates: leave --replicates at together")
     check_space(sweep)
+    check_size(len(scientific_rows(sweep)) * sweep.samples)
     rows = scientific_rows(sweep)
     configs = [config_of(sweep, row, first_setting(sweep), rows) for row in rows]
-    planner = make_planner(sweep, configs * sweep.samples, data_root, now)
+    planner = make_planner(sweep, configs, data_root, now)
     examples = tuple(planner.trial(config, "") for config in configs)
-    planner.taken.clear()
+    planner.trials_by_bracket.clear()
     epochs = max(config.epochs for config in configs)
-    return Plan((), planner, len(configs) * sweep.samples, epochs, examples)
+    return Plan((), planner, len(rows) * settings_of_each_row(sweep), epochs, examples)
 
 
 def make_planner(sweep: Sweep, configs: Sequence[TrialConfig], data_root: Path | None, now: datetime) -> Planner:
-    """The planner for configs like these."""
+    """Return the planner for configs like these."""
     planner = Planner(load_datasets(configs, data_root), choose_strata(sweep, configs), now)
     if isinstance(sweep.scheduler, Asha):
         planner.brackets = bracket_weights(sweep.scheduler, max(config.epochs for config in configs))
@@ -74,8 +78,8 @@ def _by_seed(config: TrialConfig) -> list[TrialConfig]:
     return [config.model_copy(update={"seeds": (seed,)}) for seed in config.seeds]
 
 
-def with_ids(trials: Sequence[PlannedTrial], known: Mapping[str, tuple[str, str]]) -> list[PlannedTrial]:
-    """The trials with ids and folders of those known by key, (id, folder); new ones count on from the last number.
+def match_known_trials(trials: Sequence[PlannedTrial], known: Mapping[str, tuple[str, str]]) -> list[PlannedTrial]:
+    """Return the trials with the ids and folders of those known by key, (id, folder); new ones count on.
 
     Replicates of one config that run apart share a number, known or new.
     """
@@ -102,22 +106,24 @@ def _number(trial_id: str) -> str:
     return trial_id.split(".")[0]
 
 
-def settle(sweep: Sweep, address: str | None, about: Mapping[str, Any]) -> Sweep:
-    """The sweep with `replicates="auto"` decided: as the run that is resumed decided, else by this machine.
+def decide_replicates(sweep: Sweep, address: str | None, about: Mapping[str, Any]) -> Sweep:
+    """Return the sweep with `replicates="auto"` decided: as the run that is resumed decided, else by this machine.
 
-    Apart where so few trials would leave processors idle; else together, which stops replicates as one.
+    'apart' where nothing is stopped or searched by means over replicates, and there are fewer trials than CPUs; else
+    'together'.
     """
     if sweep.replicates != "auto":
         return sweep
     known: Any = about.get("replicates")
     if known is None:
-        few = len(expand(sweep)) * sweep.resources.cpus < (os.cpu_count() or 1) and address is None
-        known = "apart" if few and len(sweep.seeds) > 1 and not isinstance(sweep.searcher, Optuna) else "together"
+        free = sweep.scheduler == "fifo" and not isinstance(sweep.searcher, Optuna) and len(sweep.seeds) > 1
+        few = free and address is None and len(expand(sweep)) < sweep.resources.slots(os.cpu_count() or 1, 0)
+        known = "apart" if few else "together"
     return replace(sweep, replicates=known)
 
 
 def load_datasets(configs: Sequence[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:
-    """The data of all configs, each dataset once."""
+    """Return the data of all configs, each dataset once."""
     loaded: dict[tuple[str, int | None, int | None], Data] = {}
     datasets: dict[DataKey, tuple[Data, Normalization]] = {}
     for config in configs:
@@ -130,24 +136,26 @@ def load_datasets(configs: Sequence[TrialConfig], data_root: Path | None) -> dic
 
 
 def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ...]:
-    """The fields whose values compete only among themselves (see `Asha.stratify`)."""
+    """Return the fields whose values compete only among themselves (see `Asha.stratify`).
+
+    Raises `InputError` for a field that does not exist.
+    """
     rule = sweep.scheduler
     if isinstance(rule, Pbt):
         return population_fields(sweep)
-    if not isinstance(rule, Asha | Median):
+    if isinstance(rule, str):
         return ()
-    if rule.stratify is not None:
-        for name in rule.stratify:
-            if name not in TrialConfig.model_fields:
-                raise InputError(unknown_name("field to stratify by", name, TrialConfig.model_fields))
-        return rule.stratify
-    fields = sweep.compared
-    sizes: dict[str, int] = {}
-    for config in configs:
-        stratum = stratum_of(config, fields)
-        sizes[stratum] = sizes.get(stratum, 0) + 1
-    enough = rule.reduction if isinstance(rule, Asha) else rule.min_peers
-    return fields if fields and min(sizes.values()) > enough else ()
+    wanted: tuple[str, ...] | None = getattr(rule, "stratify", None)
+    for name in wanted or ():
+        if name not in TrialConfig.model_fields:
+            raise InputError(unknown_name("field to stratify by", name, TrialConfig.model_fields))
+    chosen = sweep.compared if wanted is None else wanted
+    differ = [
+        name
+        for name in ALWAYS_APART
+        if name in sweep.nuisance or len({getattr(config, name) for config in configs}) > 1
+    ]
+    return tuple(dict.fromkeys((*chosen, *differ)))
 
 
 SMALLEST = 3  # trials of a population
@@ -155,7 +163,7 @@ SMALLEST = 3  # trials of a population
 
 def check_population(sweep: Sweep, trials: Sequence[PlannedTrial]) -> None:
     """Raises `InputError` for a sweep that has no populations to train."""
-    domains = ranges(sweep)
+    domains = changeable_ranges(sweep)
     if not domains:
         raise InputError(f"pbt has nothing to change: give {', '.join(CHANGEABLE)} or several of them a range")
     if sweep.replicates == "apart":

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from search_spaces.definition import Sweep
-from search_spaces.resolved import rule_data, show_domain, to_data
+from search_spaces.domains import show_domain
+from search_spaces.sweep_json import rule_data, to_data
 from sweeps.planning.trials import Plan
 from sweeps.record.provenance import provenance
 

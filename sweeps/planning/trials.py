@@ -39,10 +39,10 @@ class Planner:
     stratify: tuple[str, ...]
     now: datetime
     brackets: list[float] = field(default_factory=lambda: [1.0])  # weights of ASHA's brackets
-    taken: dict[str, dict[int, int]] = field(default_factory=dict)  # trials by stratum and bracket
+    trials_by_bracket: dict[str, dict[int, int]] = field(default_factory=dict)  # of each stratum
 
     def trial(self, config: TrialConfig, trial_id: str) -> PlannedTrial:
-        """A config as a trial. Raises `InputError` where its model cannot be built."""
+        """Return a config as a trial. Raises `InputError` where its model cannot be built."""
         from trainables.network.model_size import model_size
 
         data, _ = self.datasets[data_key(config)]
@@ -50,9 +50,9 @@ class Planner:
         size = model_size(config, data.info)
         name = f"{self.now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"
         stratum = stratum_of(config, self.stratify)
-        taken = self.taken.setdefault(stratum, {})
-        bracket = next_bracket(taken, self.brackets)
-        taken[bracket] = taken.get(bracket, 0) + 1
+        trials = self.trials_by_bracket.setdefault(stratum, {})
+        bracket = next_bracket(trials, self.brackets)
+        trials[bracket] = trials.get(bracket, 0) + 1
         return PlannedTrial(trial_id, key, config, name, size.parameters, size.macs, stratum, bracket)
 
 
@@ -65,6 +65,7 @@ class Plan:
     proposed: int = 0  # trials that the searcher makes in all
     epochs: int = 1  # that the longest of them is trained
     examples: tuple[PlannedTrial, ...] = ()  # one for each compared value, where the searcher makes the trials
+    notes: tuple[str, ...] = ()  # what the user should know before the start
 
     @property
     def datasets(self) -> Mapping[DataKey, tuple[Data, Normalization]]:
@@ -76,5 +77,5 @@ class Plan:
 
 
 def stratum_of(config: TrialConfig, fields: tuple[str, ...]) -> str:
-    """A readable name of the group that a trial competes in: `activation=relu`."""
+    """Return a readable name of the group that a trial competes in: `activation=relu`."""
     return " ".join(f"{name}={getattr(config, name)}" for name in fields)

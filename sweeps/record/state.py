@@ -59,6 +59,7 @@ class RunState:
     trials: dict[str, TrialState] = field(default_factory=dict)
     expected: int = 0
     generations: dict[str, int] = field(default_factory=dict)  # epoch at which each population was last compared
+    foreign: frozenset[str] = frozenset()  # trials that the last command does not plan: nobody's peers
 
     @property
     def total(self) -> int:
@@ -66,8 +67,12 @@ class RunState:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is left to do."""
-        return len(self.trials) >= self.expected and all(trial.ended for trial in self.trials.values())
+        """Return whether nothing is left to do."""
+        return (
+            bool(self.trials)
+            and len(self.trials) >= self.expected
+            and all(trial.ended for trial in self.trials.values())
+        )
 
     def count(self, *statuses: str) -> int:
         return sum(trial.status in statuses for trial in self.trials.values())
@@ -84,6 +89,8 @@ class RunState:
             self.generations[event["stratum"]] = event["epoch"]
             for change in event["replaced"]:
                 self.trials[change["trial_id"]].changes.append({"epoch": event["epoch"], **change})
+        elif kind == "resumed":
+            self.foreign = frozenset(event.get("foreign", ()))
         elif "trial_id" in event:
             _apply_to_trial(self.trials[event["trial_id"]], kind, event)
 
@@ -106,6 +113,8 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
         trial.pruned = "rung" in event
     elif kind == "waiting":
         trial.status = "waiting"
+    elif kind == "stratum":
+        trial.stratum = event["stratum"]
     elif kind in ("requeued", "retried"):
         trial.status, trial.stop_reason = "planned", ""
 

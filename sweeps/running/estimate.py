@@ -16,7 +16,7 @@ import numpy as np
 
 from search_spaces.definition import Resources, Sweep
 from sweeps.planning.trials import Plan, PlannedTrial
-from sweeps.schedulers.judges import make_judge
+from sweeps.schedulers.table import make_judge
 from trainables.image_classifier import data_key
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
         began = time.monotonic()
         with ray_session(settings.address, Path(folder) / "probe.log") as cluster:
             resources = pack(check_bundle(sweep.resources, cluster), plan, cluster.gpus)
-            slots = max(1, min(int(cluster.cpus / resources.cpus), settings.max_concurrent or 10**9))
-            if resources.gpus:
-                slots = min(slots, max(1, int(cluster.gpus / resources.gpus)))
+            slots = max(1, min(resources.slots(cluster.cpus, cluster.gpus), settings.max_concurrent or 10**9))
             costs = measure_trials(chosen, plan, resources, slots)
             longest = max(cost.seconds for cost in costs.values())
             starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
@@ -182,8 +180,9 @@ def _play_once(
         now, number, epoch = heapq.heappop(running)
         trial = trials[number]
         value = sign * (quality[number] + 0.5 * rng.standard_normal())
-        decision = judge.judge(str(number), trial.stratum, epoch, value, trial.bracket) if judge else None
-        if (decision is None or not decision.stop) and epoch < trial.config.epochs:
+        last = epoch >= trial.config.epochs
+        decision = judge.judge(str(number), trial.stratum, epoch, value, trial.bracket) if judge and not last else None
+        if (decision is None or not decision.stop) and not last:
             heapq.heappush(running, (now + seconds[number], number, epoch + 1))
         elif (following := next(waiting, None)) is not None:
             heapq.heappush(running, (now + seconds[following], following, 1))

@@ -136,9 +136,9 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
         return in_populations(sweep.scheduler, plan, folder, recorder.state)
     if not isinstance(sweep.searcher, Optuna):
         return None
-    from sweeps.running.proposals import Proposals
+    from sweeps.running.optuna_search import Proposals
 
-    proposals = Proposals(sweep, sweep.searcher, plan.planner, recorder.state)
+    proposals = Proposals(sweep, sweep.searcher, plan.planner, recorder.state, plan.proposed // len(plan.examples))
 
     def propose() -> Job | None:
         proposal = proposals.next()
@@ -155,7 +155,7 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
 
 def in_populations(rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
     """Hands out trials from one comparison of their population to the next, those that are furthest behind first."""
-    from sweeps.schedulers.population import boundary, next_trial
+    from sweeps.schedulers.pbt import boundary, next_trial
 
     planned = {trial.trial_id: trial for trial in plan.trials}
     until: dict[str, int] = {}  # of what was handed out: the epoch at which it comes back

@@ -154,10 +154,9 @@ def wait_for_nodes(
 
 
 def slots(resources: Resources) -> int:
-    """How many trials fit on the cluster as it is now."""
+    """Return how many trials fit on the cluster as it is now."""
     total = ray.cluster_resources()
-    wanted = {name: amount for name, amount in bundle(resources).items() if amount}
-    return int(min(total.get(name, 0.0) / amount for name, amount in wanted.items()))
+    return resources.slots(total.get("CPU", 0.0), total.get("GPU", 0.0))
 
 
 def bundle(resources: Resources) -> dict[str, float]:

@@ -15,9 +15,9 @@ from sweeps.record.attempts import collect_attempts
 from sweeps.record.ledger import Event, Ledger
 from sweeps.record.rows import epoch_rows, trial_rows
 from sweeps.record.state import RunState, TrialState
-from sweeps.schedulers.decision import Decision
-from sweeps.schedulers.judges import make_judge
-from sweeps.schedulers.population import compare, waits
+from sweeps.schedulers.decision import Decision, competes
+from sweeps.schedulers.pbt import compare, waits
+from sweeps.schedulers.table import make_judge
 from sweeps.trackers.tensorboard import write_scalars
 from trainables.atomic_files import write_atomically
 from trainables.image_classifier import CHECKPOINT, DONOR
@@ -45,11 +45,11 @@ class Recorder:
         """
         last: dict[str, tuple[Event, Decision | None]] = {}
         for event in self._ledger_epochs():
-            decision = self._judge(self.state.trials[event["trial_id"]], event["epoch"], event["mean"])
+            decision = self._judge(self.state.trials[event["trial_id"]], event)
             if event["epoch"] == self.state.trials[event["trial_id"]].epoch and event["trial_id"] not in last:
                 last[event["trial_id"]] = event, decision
         for trial_id, (event, decision) in last.items():
-            if not self.state.trials[trial_id].ended:
+            if not self.state.trials[trial_id].ended and trial_id not in self.state.foreign:
                 self._conclude(self.state.trials[trial_id], event, decision)
 
     def _ledger_epochs(self) -> list[Event]:
@@ -89,7 +89,7 @@ class Recorder:
             self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
         if not known:
             write_scalars(self.run.tensorboard / trial.folder, report["replicates"])
-        decision = self._judge(trial, report["epoch"], mean) if report["finite"] else None
+        decision = self._judge(trial, {**fields, "mean": mean})
         if self._conclude(trial, fields, decision):
             return False
         if isinstance(self.sweep.scheduler, Pbt) and waits(self.sweep.scheduler, trial, self.state):
@@ -126,20 +126,17 @@ class Recorder:
             write_atomically(self.run.trial(trial.folder).path / DONOR, source.read_bytes())
         return source.is_file()
 
-    def _judge(self, trial: TrialState, epoch: int, mean: Mapping[str, Any]) -> Decision | None:
-        if self.judge is None:
+    def _judge(self, trial: TrialState, event: Mapping[str, Any]) -> Decision | None:
+        """Compare an epoch, as the ledger holds it, with those of the trial's peers."""
+        epoch, value = event["epoch"], event["mean"].get(self.sweep.metric)
+        if self.judge is None or not competes(self.state, trial, epoch, event.get("finite", True)):
             return None
-        value = mean[self.sweep.metric]
-        return self.judge.judge(
-            trial.trial_id, trial.stratum, epoch, math.nan if value is None else value, trial.bracket
-        )
+        value = math.nan if value is None else value
+        return self.judge.judge(trial.trial_id, trial.stratum, epoch, value, trial.bracket)
 
     def _stop(self, trial: TrialState, decision: Decision) -> None:
-        word = "below" if self.sweep.mode == "max" else "above"
-        reason = (
-            f"rung {decision.rung}: {self.sweep.metric} {decision.value:.4f} {word} the cutoff {decision.cutoff:.4f} "
-            f"of {decision.peers} peers"
-        )
+        assert self.judge is not None
+        reason = self.judge.reason(decision, self.sweep.metric)
         self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
 
     def failed(self, trial_id: str, cause: str) -> None:

@@ -38,6 +38,16 @@ class Rungs:
             filed[trial_id] = value
         return decision
 
+    def reason(self, decision: Decision, metric: str) -> str:
+        """Return `rung 2: val_auc 0.7740 below the cutoff 0.9917 of 6 peers`."""
+        if math.isnan(decision.cutoff):
+            return f"rung {decision.rung}: {metric} is not finite"
+        word = "below" if self.higher else "above"
+        return (
+            f"rung {decision.rung}: {metric} {decision.value:.4f} {word} the cutoff {decision.cutoff:.4f} "
+            f"of {decision.peers} peers"
+        )
+
     def _compare(self, peers: list[float], epoch: int, value: float) -> Decision:
         if not math.isfinite(value):
             return Decision(True, epoch, value, math.nan, len(peers))
@@ -50,22 +60,33 @@ class Rungs:
 
 
 def milestones(asha: Asha, max_epochs: int, bracket: int = 0) -> list[int]:
-    """The rungs of a bracket: grace·reduction^bracket, times reduction again and again, below the last epoch."""
+    """Return the rungs of a bracket: grace, times reduction again and again, below the last epoch.
+
+    A rung that falls between two epochs is judged at the later one, as Tune's is. Each further bracket begins one rung
+    later.
+    """
     rungs: list[int] = []
-    rung = float(asha.grace) * asha.reduction**bracket
-    while round(rung) < max_epochs:  # at the last epoch nothing is left to save
-        rungs.append(round(rung))
+    rung = float(asha.grace)
+    while rung <= max_epochs - 1:  # at the last epoch nothing is left to save
+        if not rungs or math.ceil(rung) > rungs[-1]:
+            rungs.append(math.ceil(rung))
         rung *= asha.reduction
-    return rungs
+    return rungs[bracket:]
 
 
 def bracket_weights(asha: Asha, max_epochs: int) -> list[float]:
-    """How many trials each bracket takes, up to a factor: Hyperband's reduction^s / (s + 1) with s rungs in it."""
+    """Return how many trials each bracket takes, up to a factor.
+
+    Hyperband's reduction^s / (s + 1) with s rungs in the bracket.
+    """
     rungs = len(milestones(asha, max_epochs))
     brackets = min(asha.brackets or rungs + 1, rungs + 1)
     return [asha.reduction ** (rungs - b) / (rungs - b + 1) for b in range(brackets)]
 
 
-def next_bracket(taken: Mapping[int, int], weights: list[float]) -> int:
-    """The bracket that lags most behind its share, the first of equals: the same at every planning of a trial."""
-    return min(range(len(weights)), key=lambda b: (taken.get(b, 0) + 1) / weights[b])
+def next_bracket(trials: Mapping[int, int], weights: list[float]) -> int:
+    """Return the bracket that lags most behind its share, the first of equals: the same at every planning.
+
+    trials: how many each bracket has.
+    """
+    return min(range(len(weights)), key=lambda b: (trials.get(b, 0) + 1) / weights[b])

@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from search_spaces.definition import Sweep
+from search_spaces.domains import check_domain, draw, is_random, plain, values_of
 from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of
 from trainables.errors import InputError, unknown_name
 from trainables.registries import registry
 
 DRAW_SEED = 0  # of the random nuisance domains
+MOST_TRIALS = 100_000
 Setting = dict[str, Any]
 
 
 def expand(sweep: Sweep) -> list[TrialConfig]:
-    """Every scientific value with every nuisance setting, nuisance outermost, each config once."""
+    """Return every scientific value with every nuisance setting, nuisance outermost, each config once."""
     check_roles(sweep)
+    check_size(count_settings(sweep))
     rows = scientific_rows(sweep)
     unique: dict[TrialConfig, None] = {}
     for setting in nuisance_settings(sweep):
         for row in rows:
             unique[config_of(sweep, row, setting, rows)] = None
     return list(unique)
+
+
+def count_settings(sweep: Sweep) -> int:
+    """Return how many configs a sweep's grids and draws make, before equal ones are taken as one."""
+    drawn = sweep.searcher == "random" or any(map(is_random, sweep.nuisance.values()))
+    grids = [] if sweep.searcher == "random" else [d for d in sweep.nuisance.values() if not is_random(d)]
+    sizes = [len(values_of(domain) or ()) for domain in (*sweep.scientific.values(), *grids)]
+    return math.prod(sizes) * max(1, len(sweep.cases)) * (sweep.samples if drawn else 1)
+
+
+def check_size(trials: int) -> None:
+    """Raises `InputError` for a sweep of more trials than `MOST_TRIALS`."""
+    if trials > MOST_TRIALS:
+        raise InputError(
+            f"the sweep has {trials:,} trials, and {MOST_TRIALS:,} are the most: fix a field, or draw from the grids "
+            "with --searcher random --samples N"
+        )
 
 
 def check_roles(sweep: Sweep) -> None:
@@ -37,16 +59,23 @@ def check_roles(sweep: Sweep) -> None:
     for name in (*sweep.compared, *sweep.nuisance, *sweep.fixed):
         if name not in TrialConfig.model_fields or name == "seeds":
             raise InputError(unknown_name("field", name, [f for f in TrialConfig.model_fields if f != "seeds"]))
+    for name, domain in (*sweep.scientific.items(), *sweep.nuisance.items()):
+        check_domain(name, domain)
+    for name, domain in (*sweep.scientific.items(), *sweep.fixed.items()):
+        if is_random(domain):
+            raise InputError(f"{name} is compared or fixed, so it must be tune.grid_search([...]) or a value")
 
 
 def scientific_rows(sweep: Sweep) -> list[Setting]:
-    """What is compared: each case with each combination of the scientific grids."""
-    return [{**case, **row} for case in sweep.cases or ({},) for row in _product(_grids(sweep.scientific))]
+    """Return what is compared: each case with each combination of the scientific grids."""
+    check_size(count_settings(replace(sweep, nuisance={})))
+    cases = [{name: plain(value) for name, value in case.items()} for case in sweep.cases or ({},)]
+    return [{**case, **row} for case in cases for row in _product(_grids(sweep.scientific))]
 
 
 def config_of(sweep: Sweep, row: Setting, setting: Setting, rows: Sequence[Setting]) -> TrialConfig:
-    """The config of a scientific row with a nuisance setting; `rows` are all that are compared."""
-    values = {**sweep.fixed, **setting, **row, "seeds": sweep.seeds}
+    """Return the config of a scientific row with a nuisance setting; `rows` are all that are compared."""
+    values = {**{name: plain(value) for name, value in sweep.fixed.items()}, **setting, **row, "seeds": sweep.seeds}
     return make_config(_without_foreign_options(values, rows))
 
 
@@ -55,53 +84,37 @@ def _case_fields(sweep: Sweep) -> set[str]:
 
 
 def nuisance_settings(sweep: Sweep) -> Iterator[Setting]:
-    """The product of the nuisance grids, times `samples` paired draws of the random domains.
+    """Yield the product of the nuisance grids, times `samples` paired draws of the random domains.
 
     With the searcher `random` the grids are drawn from, too, so that there are `samples` settings in all.
     """
-    from ray.tune.search.sample import Domain
-
-    drawn = {name: domain for name, domain in sweep.nuisance.items() if isinstance(domain, Domain)}
-    grids = _grids({name: domain for name, domain in sweep.nuisance.items() if name not in drawn})
     if sweep.searcher == "random":
-        grids, drawn = {}, {name: _drawable(domain) for name, domain in sweep.nuisance.items()}
+        drawn = {name: as_drawn(domain) for name, domain in sweep.nuisance.items()}
+    else:
+        drawn = {name: domain for name, domain in sweep.nuisance.items() if is_random(domain)}
+    grids = _grids({name: domain for name, domain in sweep.nuisance.items() if name not in drawn})
     rng = np.random.RandomState(DRAW_SEED)
-    draws = [
-        {name: _plain(domain.sample(random_state=rng)) for name, domain in drawn.items()}
-        for _ in range(sweep.samples if drawn else 1)
-    ]
-    for draw in draws:
+    for _ in range(sweep.samples if drawn else 1):
+        drawn_now = {name: draw(domain, rng) for name, domain in drawn.items()}
         for grid in _product(grids):
-            yield {**grid, **draw}
+            yield {**grid, **drawn_now}
 
 
-def _drawable(domain: Any) -> Any:
-    """A grid as a domain that is drawn from evenly; a constant as a grid of one."""
+def as_drawn(domain: Any) -> Any:
+    """Return a grid as a domain that is drawn from evenly, a constant as a grid of one."""
     from ray import tune
-    from ray.tune.search.sample import Domain
 
-    return domain if isinstance(domain, Domain) else tune.choice(_grids({"": domain})[""])
+    return domain if is_random(domain) else tune.choice(values_of(domain) or [])
 
 
 def _grids(domains: Mapping[str, Any]) -> dict[str, list[Any]]:
-    from ray.tune.search.sample import Domain
-
-    grids: dict[str, list[Any]] = {}
-    for name, domain in domains.items():
-        if isinstance(domain, Domain):
-            raise InputError(f"{name} is compared, so it must be tune.grid_search([...]), not a random domain")
-        grid = isinstance(domain, dict) and set(domain) == {"grid_search"}
-        grids[name] = list(domain["grid_search"]) if grid else [domain]
-    return grids
+    """Return the values of grids and constants."""
+    return {name: values_of(domain) or [] for name, domain in domains.items()}
 
 
 def _product(grids: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*grids.values()):
         yield dict(zip(grids, values, strict=True))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _without_foreign_options(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_a_run_is_resumed_by_its_exact_place(tmp_path: Path) -> None:
 
 def test_a_run_that_is_repeated_on_a_cluster_is_resumed_by_its_own_sweeps_name(tmp_path: Path) -> None:
     from search_spaces.find import find_sweep
-    from search_spaces.resolved import to_data
+    from search_spaces.sweep_json import to_data
 
     earlier = make(tmp_path, "smoke", "earlier")
     about = {**ABOUT, "sweep": "smoke", "definition": to_data(find_sweep("smoke")[1])}

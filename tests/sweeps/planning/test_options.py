@@ -11,7 +11,7 @@ from ray import tune
 
 from search_spaces.definition import Asha, Median, Optuna, Sweep
 from search_spaces.find import find_sweep, sweep_names
-from search_spaces.resolved import from_data, to_data
+from search_spaces.sweep_json import from_data, to_data
 from sweeps.planning.options import Options, apply, merge, read_options, seconds
 from sweeps.searchers.grid import expand
 from trainables.errors import InputError

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from ray import tune
 
-from search_spaces.definition import Asha, Sweep
+from search_spaces.definition import Asha, Optuna, Sweep
 from search_spaces.find import find_sweep, sweep_names
 from sweeps.planning.overrides import override, parse_assignment, parse_seeds
 from sweeps.planning.plan import choose_strata, expand, make_plan
+from sweeps.planning.trials import stratum_of
 from trainables.config import TrialConfig, make_config
 from trainables.errors import InputError
 from trainables.trial_key import trial_key
@@ -98,12 +101,60 @@ def test_what_cannot_run_is_refused_before_anything_starts(sweep: Sweep, complai
         make_plan(sweep, None, datetime(2026, 1, 1))
 
 
-@pytest.mark.parametrize(("rates", "expected"), [([0.1, 0.2, 0.3], ()), ([0.1, 0.2, 0.3, 0.4], ("activation",))])
-def test_strata_are_the_scientific_fields_where_each_value_has_enough_trials(
-    rates: list[float], expected: tuple[str, ...]
+def test_values_that_are_compared_never_compete_unless_asked() -> None:
+    for rates in ([0.1], [0.1, 0.2], [0.1, 0.2, 0.3, 0.4]):
+        sweep = Sweep("?", {"activation": tune.grid_search(["relu", "tanh"])}, {"lr": tune.grid_search(rates)})
+        assert choose_strata(sweep, expand(sweep)) == ("activation",)
+    together = replace(sweep, scheduler=Asha(stratify=()))
+    assert choose_strata(together, expand(together)) == ()
+
+
+@pytest.mark.parametrize(
+    "unlike",
+    [{"dataset": ["digits", "breastmnist"]}, {"image_size": [8, 16]}, {"data_fraction": [0.1, 1.0]}, {"epochs": [2, 9]},
+     {"loss": ["cross_entropy", "focal"]}],
+)  # fmt: skip
+@pytest.mark.parametrize("role", ["scientific", "nuisance", "cases"])
+@pytest.mark.parametrize("stratify", [None, (), ("activation",)])
+def test_what_changes_scale_or_length_is_always_apart(
+    unlike: dict[str, list[Any]], role: str, stratify: tuple[str, ...] | None
 ) -> None:
-    sweep = Sweep("?", {"activation": tune.grid_search(["relu", "tanh"])}, {"lr": tune.grid_search(rates)})
-    assert choose_strata(sweep, expand(sweep)) == expected
+    ((field, values),) = unlike.items()
+    grid: dict[str, Any] = {field: tune.grid_search(values)}
+    given: dict[str, Any] = {role: grid if role != "cases" else tuple({field: value} for value in values)}
+    sweep = Sweep("?", **{"scientific": {}, **given}, scheduler=Asha(stratify=stratify))
+    configs = expand(sweep)
+    strata = choose_strata(sweep, configs)
+    assert field in strata
+    assert len({stratum_of(config, strata) for config in configs}) == 2
+
+
+def test_a_sweep_of_too_many_trials_is_refused_at_once() -> None:
+    grid = tune.grid_search(list(range(1, 1415)))
+    for sweep in (
+        Sweep("?", {"width": grid}, {"batch_size": grid}),
+        Sweep("?", {"width": grid, "batch_size": grid}, {"lr": tune.uniform(0, 1)}),
+        Sweep("?", {}, {"lr": tune.uniform(0, 1)}, samples=999_999),
+        Sweep("?", {"width": grid}, {"lr": tune.uniform(0, 1)}, samples=5_000, searcher=Optuna()),
+    ):
+        with pytest.raises(InputError, match="are the most"):
+            make_plan(sweep, None, datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("sweep", "complaint"),
+    [
+        (Sweep("?", {}, {"lr": tune.sample_from(lambda spec: 0.01 / spec.config.width)}), "lr: .* is code"),
+        (Sweep("?", {}, {"lr": tune.sample_from(lambda: 0.1)}, searcher=Optuna()), "lr: .* is code"),
+        (Sweep("?", {"lr": tune.grid_search([])}), "lr has no values"),
+        (Sweep("?", {}, {"lr": tune.grid_search([])}), "lr has no values"),
+        (Sweep("?", {}, {"lr": tune.choice([])}), "lr has no values"),
+        (Sweep("?", {}, fixed={"lr": tune.uniform(0, 1)}), "lr is compared or fixed"),
+    ],
+)
+def test_domains_that_cannot_be_drawn_again_are_refused(sweep: Sweep, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        make_plan(sweep, None, datetime(2026, 1, 1))
 
 
 def test_a_key_is_a_function_of_config_data_and_code() -> None:

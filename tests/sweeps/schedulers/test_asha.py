@@ -27,7 +27,7 @@ def events(seed: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("higher", [True, False])
-@pytest.mark.parametrize("reduction", [2.0, 3.0, 4.0])
+@pytest.mark.parametrize("reduction", [1.5, 2.0, 2.5, 3.0, 4.0])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_one_stratum_decides_as_ray_tune_does(higher: bool, reduction: float, seed: int) -> None:
     sign = 1 if higher else -1

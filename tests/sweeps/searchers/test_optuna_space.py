@@ -13,7 +13,7 @@ from ray import tune
 from search_spaces.definition import Asha, Optuna, Sweep
 from sweeps.planning.plan import make_plan
 from sweeps.record.state import RunState
-from sweeps.running.proposals import Proposals
+from sweeps.running.optuna_search import Proposals
 from trainables.errors import InputError
 
 SWEEP = Sweep(
@@ -32,7 +32,7 @@ def search(sweep: Sweep, state: RunState) -> Iterator[float]:
     """Play a run: every trial ends at once, best at lr = 1e-2. Yields the rates as they are proposed."""
     assert isinstance(sweep.searcher, Optuna)
     plan = make_plan(sweep, None, datetime(2026, 1, 1))
-    proposals = Proposals(sweep, sweep.searcher, plan.planner, state)
+    proposals = Proposals(sweep, sweep.searcher, plan.planner, state, plan.proposed // len(plan.examples))
     while proposal := proposals.next():
         about = {"row": proposal.row, "params": proposal.params, "attributes": proposal.attributes}
         trial = proposal.trial

@@ -1,4 +1,4 @@
-"""Nuisance settings proposed by Optuna: each proposal is a function of the run's history alone.
+"""Optuna proposes nuisance settings: each proposal is a function of the run's history alone.
 
 A study is made anew for every proposal from the states that the ledger holds, with a sampler whose seed follows from
 the combination of scientific values and its number of trials. So nothing of Optuna's has to survive a crash, and a
@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.definition import Optuna, Sweep
+import numpy as np
+
+from search_spaces.definition import Optuna, Sweep, mode_of
 from sweeps.planning.trials import PlannedTrial, Planner
 from sweeps.record.state import RunState, TrialState
 from sweeps.searchers.grid import Setting, config_of, scientific_rows
-from sweeps.searchers.optuna_space import belongs, distributions, setting_of
+from sweeps.searchers.optuna_space import choices, distributions, setting_of, was_proposed_by
 
 if TYPE_CHECKING:
     import optuna
 
-TRIES = 25  # proposals of settings that are known already, after which a combination's space is taken as exhausted
+TRIES = 5  # proposals of settings that are known already, after which an untried one is drawn
+MOST_LISTED = 100_000  # settings of a space that are drawn from without repeating any
 
 
 @dataclass(frozen=True)
@@ -37,25 +40,26 @@ class Proposal:
 
 @dataclass
 class Proposals:
-    """What is still to be proposed in a run."""
+    """The proposals of a run. each: how many trials every scientific row gets."""
 
     sweep: Sweep
     searcher: Optuna
     planner: Planner
     state: RunState
+    each: int
     exhausted: set[int] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)  # trials of the run that another sweep proposed
 
     def __post_init__(self) -> None:
         known = (trial for trial in self.state.trials.values() if trial.proposal)
-        self.foreign = {trial.trial_id for trial in known if not belongs(self.sweep, trial)}
+        self.foreign = {trial.trial_id for trial in known if not was_proposed_by(self.sweep, trial)}
 
     def next(self) -> Proposal | None:
-        """A new trial of the scientific row that has the fewest; None once every row has its share."""
+        """Return a new trial of the scientific row that has the fewest; None once every row has its share."""
         rows = scientific_rows(self.sweep)
         history = self._history()
         while open_rows := [
-            row for row in range(len(rows)) if len(history[row]) < self.sweep.samples and row not in self.exhausted
+            row for row in range(len(rows)) if len(history[row]) < self.each and row not in self.exhausted
         ]:
             row = min(open_rows, key=lambda row: len(history[row]))
             if proposal := self._propose(row, rows, history[row]):
@@ -71,17 +75,29 @@ class Proposals:
         return found
 
     def _propose(self, row: int, rows: Sequence[Setting], history: Sequence[TrialState]) -> Proposal | None:
+        """Return what the sampler likes most, or an untried setting at random where it repeats what is known."""
         known = {trial.key for trial in self.state.trials.values()}
+        seed = (row * 100_003 + len(history)) * 25
+        attributes: Mapping[str, Any] = {}
         for attempt in range(TRIES):
-            asked = self._ask(history, seed=(row * 100_003 + len(history)) * TRIES + attempt)
-            setting = setting_of(self.sweep, asked.params)
-            config = config_of(self.sweep, rows[row], setting, rows)
-            trial = self.planner.trial(config, f"{len(self.state.trials) + 1:04d}")
-            if trial.key not in known:
-                return Proposal(
-                    trial, row, dict(asked.params), dict(asked.storage.get_trial_system_attrs(asked._trial_id))
-                )
-            self.planner.taken[trial.stratum][trial.bracket] -= 1
+            asked = self._ask(history, seed=seed + attempt)
+            attributes = dict(asked.storage.get_trial_system_attrs(asked._trial_id))
+            if trial := self._unknown(rows, row, asked.params, known):
+                return Proposal(trial, row, dict(asked.params), attributes)
+        for params in _in_random_order(self.sweep, seed):
+            if trial := self._unknown(rows, row, params, known):
+                return Proposal(trial, row, params, attributes)
+        return None
+
+    def _unknown(
+        self, rows: Sequence[Setting], row: int, params: Mapping[str, Any], known: Set[str]
+    ) -> PlannedTrial | None:
+        """Return the trial of a setting, or None where the run has it."""
+        config = config_of(self.sweep, rows[row], setting_of(self.sweep, params), rows)
+        trial = self.planner.trial(config, f"{len(self.state.trials) + 1:04d}")
+        if trial.key not in known:
+            return trial
+        self.planner.trials_by_bracket[trial.stratum][trial.bracket] -= 1
         return None
 
     def _ask(self, history: Sequence[TrialState], seed: int) -> optuna.trial.Trial:
@@ -89,13 +105,25 @@ class Proposals:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         metrics = self.searcher.metrics or (self.sweep.metric,)
-        directions: Any = ["minimize" if name.endswith("loss") else "maximize" for name in metrics]
+        directions: Any = ["minimize" if mode_of(name) == "min" else "maximize" for name in metrics]
         study = optuna.create_study(directions=directions, sampler=_sampler(self.searcher.sampler, seed))
         space = distributions(self.sweep)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.add_trials([_told(trial, metrics, space) for trial in history])
+            study.add_trials([as_optuna_trial(trial, metrics, space) for trial in history])
             return study.ask(space)
+
+
+def _in_random_order(sweep: Sweep, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the settings of a space that has an end, as Optuna's parameters; many thousands are drawn from instead."""
+    space = choices(sweep)
+    if space is None:
+        return
+    shape, rng = [len(values) for values in space.values()], np.random.default_rng(seed)
+    total = math.prod(shape)
+    listed = np.unravel_index(rng.permutation(total), shape) if total <= MOST_LISTED else ()
+    for at in zip(*listed, strict=True) if listed else (rng.integers(shape) for _ in range(MOST_LISTED)):
+        yield {name: values[int(n)] for (name, values), n in zip(space.items(), at, strict=True)}
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
@@ -110,8 +138,8 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=16)
 
 
-def _told(trial: TrialState, metrics: Sequence[str], space: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
-    """A trial as Optuna keeps it: complete with its best values, pruned with those of its epochs, running or failed."""
+def as_optuna_trial(trial: TrialState, metrics: Sequence[str], space: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
+    """Return a trial as Optuna keeps it: complete with its best values, pruned with its epochs', running or failed."""
     import optuna
 
     states = optuna.trial.TrialState
@@ -137,8 +165,8 @@ def _told(trial: TrialState, metrics: Sequence[str], space: Mapping[str, Any]) -
 
 
 def best_value(trial: TrialState, metric: str) -> float:
-    """The best mean over replicates of any epoch; NaN where there is none."""
+    """Return the best mean over replicates of any epoch; NaN where there is none."""
     values = [mean[metric] for mean in trial.means]
     known = [value for value in values if value is not None]
-    pick = min if metric.endswith("loss") else max
+    pick = min if mode_of(metric) == "min" else max
     return pick(known) if known else math.nan

@@ -18,6 +18,7 @@ from ray import tune
 
 from analysis.runs.run_folder import RunFolder
 from search_spaces.definition import Pbt, Sweep
+from search_spaces.domains import Range
 from sweeps.planning.begin import create_run
 from sweeps.planning.plan import make_plan
 from sweeps.planning.settings import Settings
@@ -27,9 +28,8 @@ from sweeps.record.rows import trial_rows
 from sweeps.record.state import RunState, fold
 from sweeps.running.execution import in_populations
 from sweeps.running.recorder import Recorder
-from sweeps.schedulers.pb2 import history, most_hoped_for
-from sweeps.schedulers.population import perturb
-from sweeps.searchers.domains import Range
+from sweeps.schedulers.pb2 import highest_ucb, history
+from sweeps.schedulers.pbt import perturb
 from tests.support.short_training import digits
 from trainables.config import make_config
 from trainables.errors import InputError
@@ -253,9 +253,9 @@ def test_what_was_just_given_to_one_trial_is_hoped_for_less() -> None:
     inputs = np.column_stack([rates, np.zeros(15), np.tile([2.0, 4.0, 6.0], 5)])
     rises = np.where(np.isin(rates, [0.25, 0.75]), 1.0, -1.0)
     candidates, now = np.array([[0.25], [0.5], [0.75]]), (0.0, 6.0)
-    first = most_hoped_for(inputs, rises, candidates, now, np.empty((0, 1)))
+    first = highest_ucb(inputs, rises, candidates, now, np.empty((0, 1)))
     assert first in (0, 2)
-    assert most_hoped_for(inputs, rises, candidates, now, candidates[[first] * 3]) == 2 - first
+    assert highest_ucb(inputs, rises, candidates, now, candidates[[first] * 3]) == 2 - first
 
 
 def test_what_has_no_population_is_refused() -> None:

@@ -12,16 +12,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from search_spaces.definition import Pbt, Sweep
+from search_spaces.domains import Range
 from sweeps.record.state import RunState, TrialState
-from sweeps.searchers.domains import Range, ranges
-
-if TYPE_CHECKING:
-    pass
+from sweeps.schedulers.decision import peers
+from sweeps.searchers.domains import changeable_ranges
 
 FACTORS = (0.8, 1.2)
 
@@ -37,12 +36,12 @@ class Generation:
 
 
 def population_fields(sweep: Sweep) -> tuple[str, ...]:
-    """The fields that tell populations apart: all that are varied and cannot change during training."""
-    return (*sweep.compared, *(name for name in sweep.nuisance if name not in ranges(sweep)))
+    """Return the fields that tell populations apart: all that are varied and cannot change during training."""
+    return (*sweep.compared, *(name for name in sweep.nuisance if name not in changeable_ranges(sweep)))
 
 
 def boundary(rule: Pbt, trial: TrialState, state: RunState) -> int | None:
-    """The epoch at which a trial waits next for the others; None where it trains to its end.
+    """Return the epoch at which a trial waits next for the others; None where it trains to its end.
 
     A trial that comes late (tried again, or added to the run) trains on to where its population is.
     """
@@ -52,14 +51,14 @@ def boundary(rule: Pbt, trial: TrialState, state: RunState) -> int | None:
 
 
 def waits(rule: Pbt, trial: TrialState, state: RunState) -> bool:
-    """Whether a trial has come to a boundary at which its population has not been compared yet."""
+    """Return whether a trial has come to a boundary at which its population has not been compared yet."""
     at_boundary = trial.epoch > 0 and trial.epoch % rule.interval == 0 and trial.epoch < trial.config["epochs"]
     return not trial.ended and at_boundary and trial.epoch > state.generations.get(trial.stratum, 0)
 
 
 def compare(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -> Generation | None:
-    """The comparison that is due in a population: once all of it waits."""
-    alive = [trial for trial in state.trials.values() if trial.stratum == stratum and not trial.ended]
+    """Return the comparison that is due in a population: once all of it waits."""
+    alive = [trial for trial in peers(state, stratum) if not trial.ended]
     if not alive or not all(waits(rule, trial, state) for trial in alive):
         return None
     epoch = alive[0].epoch
@@ -83,7 +82,7 @@ def compare(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -> Generatio
 
             values = propose(sweep, state, stratum, donor, epoch, [change["values"] for change in replaced], rng)
         else:
-            values = perturb(ranges(sweep), donor.config_now, rule.resample, rng)
+            values = perturb(changeable_ranges(sweep), donor.config_now, rule.resample, rng)
         about = {"value": trial.means[epoch - 1][sweep.metric], "donor_value": donor.means[epoch - 1][sweep.metric]}
         replaced.append({"trial_id": trial.trial_id, "donor": donor.trial_id, **about, "values": values})
     return Generation(stratum, epoch, len(alive), tuple(replaced))
@@ -92,7 +91,7 @@ def compare(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -> Generatio
 def perturb(
     domains: Mapping[str, Range], config: Mapping[str, Any], resample: float, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Each value times 0.8 or 1.2, or drawn anew; within its range, to six digits."""
+    """Return each value times 0.8 or 1.2, or drawn anew; within its range, to six digits."""
     found = {}
     for name, domain in domains.items():
         anew, factor, place = rng.random() < resample, FACTORS[int(rng.integers(2))], rng.random()
@@ -103,13 +102,13 @@ def perturb(
 
 
 def _stream(trial: TrialState, epoch: int) -> int:
-    """A random stream for each trial and comparison: the same after a crash, and where only our code's text changed."""
+    """Return the seed of a trial's random stream at a comparison: it hangs on neither crashes nor our code's text."""
     source = json.dumps([trial.trial_id, trial.config, epoch], sort_keys=True)
     return int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big")
 
 
 def next_trial(rule: Pbt, state: RunState, trials: Sequence[TrialState], running: set[str]) -> TrialState | None:
-    """Of the trials that neither run nor wait, the one that is furthest behind; None where there is none."""
+    """Return the trial that is furthest behind of those that neither run nor wait; None where there is none."""
     ready = [
         trial for trial in trials
         if not trial.ended and trial.trial_id not in running and not waits(rule, trial, state)

@@ -1,0 +1,94 @@
+"""The schedulers by the names that users give them. A new rule is a file of its own and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from search_spaces.definition import Asha, Median, Pbt, Rule, Scheduler, Sweep
+from sweeps.schedulers.asha import Rungs
+from sweeps.schedulers.decision import Judge
+from sweeps.schedulers.median import RunningMeans
+from trainables.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scheduler. judge: makes its rule of (options, whether higher is better, most epochs of a trial)."""
+
+    meaning: str
+    rule: type[Rule] | None = None  # None: it has no options
+    judge: Callable[[Any, bool, int], Judge] | None = None  # None: it stops no trial
+    preset: Mapping[str, Any] = field(default_factory=dict)  # options that the name itself decides
+
+
+SCHEDULERS: dict[str, Entry] = {
+    "asha": Entry("stops the worst at rungs of 1, 3, 9, ... epochs (successive halving)", Asha, Rungs),
+    "hyperband": Entry("asha with a bracket for every grace period that fits", Asha, Rungs, {"brackets": None}),
+    "median": Entry("stops what is worse than the median of the others so far", Median, RunningMeans),
+    "fifo": Entry("stops no trial"),
+    "pbt": Entry("the worst go on from the best, with other values", Pbt, None, {"explore": "perturb"}),
+    "pb2": Entry("as pbt, values chosen by a Gaussian process", Pbt, None, {"explore": "bandit"}),
+}
+
+
+def make_judge(sweep: Sweep, epochs: int) -> Judge | None:
+    """Return the rule of the sweep's scheduler for trials of at most so many epochs; None: it stops no trial.
+
+    Replicates that run apart are never stopped: a setting is judged with all of its seeds or not at all.
+    """
+    entry = entry_of(sweep.scheduler)
+    if entry.judge is None or sweep.replicates == "apart":
+        return None
+    return entry.judge(sweep.scheduler, sweep.mode == "max", epochs)
+
+
+def entry_of(scheduler: Scheduler) -> Entry:
+    """Return the line of a sweep's scheduler. Raises `InputError` for a rule that has none."""
+    for name, entry in SCHEDULERS.items():
+        if name == scheduler or (entry.rule is not None and isinstance(scheduler, entry.rule)):
+            return entry
+    raise InputError(f"{scheduler} has no line in the table of schedulers; there are {', '.join(SCHEDULERS)}")
+
+
+def name_of(scheduler: Scheduler) -> str:
+    """Return a scheduler's name: that of the last line that it fits, `hyperband` for an `Asha` with all brackets."""
+    entry_of(scheduler)
+    if isinstance(scheduler, str):
+        return scheduler
+    fitting = [
+        name
+        for name, entry in SCHEDULERS.items()
+        if entry.rule is not None and isinstance(scheduler, entry.rule)
+        and all(getattr(scheduler, option) == value for option, value in entry.preset.items())
+    ]  # fmt: skip
+    return fitting[-1]
+
+
+def change_scheduler(scheduler: Scheduler, name: str | None, options: Mapping[str, Any]) -> Scheduler:
+    """Return a sweep's scheduler with another name and other options; it keeps those that both have.
+
+    name: None leaves the scheduler as it is. Raises `InputError` for an unknown name, an option that the scheduler does
+    not have, and a value out of its limits.
+    """
+    if name is not None and name not in SCHEDULERS:
+        raise InputError(unknown_name("scheduler", name, SCHEDULERS))
+    if name is not None:
+        entry = SCHEDULERS[name]
+        kept = scheduler if entry.rule is not None and isinstance(scheduler, entry.rule) else None
+        scheduler = "fifo" if entry.rule is None else _changed(kept or entry.rule(), entry.preset)
+    for option in options:
+        if option not in options_of(scheduler):
+            raise InputError(f"--{option} is no option of the scheduler {name_of(scheduler)}")
+    return scheduler if isinstance(scheduler, str) else _changed(scheduler, options)
+
+
+def _changed(rule: Any, options: Mapping[str, Any]) -> Rule:
+    changed: Rule = replace(rule, **options)
+    return changed
+
+
+def options_of(scheduler: Scheduler) -> list[str]:
+    """Return the names of a scheduler's options."""
+    return [] if isinstance(scheduler, str) else [item.name for item in fields(scheduler)]  # type: ignore[arg-type]
