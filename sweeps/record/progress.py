@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from analysis.comparison.summary import show_value
+from analysis.comparison.labels import show_value
 from sweeps.record.state import RunState, TrialState
 
 STATUSES = ("running", "waiting", "completed", "stopped", "diverged", "failed", "interrupted", "planned")

@@ -8,12 +8,12 @@ from statistics import fmean
 from typing import Any
 
 from analysis.runs.run_folder import RunFolder
-from analysis.table import columns
+from analysis.table import columns, quality_names
 from search_spaces.definition import Sweep
 from sweeps.record.state import TrialState
 
 Row = dict[str, Any]
-QUALITIES = [f"{split}_{name}" for split in ("train", "val", "test") for name in ("auc", "acc", "loss")]
+QUALITIES = quality_names()
 
 
 def epoch_rows(run: RunFolder, trial: TrialState) -> Iterator[Row]:
@@ -33,6 +33,7 @@ def trial_rows(run: RunFolder, trial: TrialState, sweep: Sweep) -> Iterator[Row]
             **identity(run, trial, number, seed),
             "status": trial.status,
             "stop_reason": trial.stop_reason,
+            "folder": run.trial(trial.folder).path.relative_to(run.path).as_posix() if trial.folder else None,
             "changes": "; ".join(_change(change) for change in trial.changes) or None,
             **trial.config,
             **_outcome(history),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from analysis.behaviour.layer_statistics import layer_statistics
-from analysis.comparison.summary import interval
+from analysis.comparison.statistics import mean_interval
 from analysis.figures import trial as plots
 from analysis.runs.run_folder import RunFolder, TrialFolder
 from analysis.weights.files import read_tensors
@@ -145,7 +145,7 @@ def write_run_stats(
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
-    found = interval(values)
+    found = mean_interval(values)
     return {"mean": found.mean, "interval_95": found.half_width, "n": found.n}
 
 

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.comparison.summary import STYLES
+from analysis.comparison.tables import STYLES
 from sweeps.record.progress import Best, Progress, Stratum, best_by_group, failures, measure_progress, sparkline, strata
 from sweeps.record.state import RunState
 from sweeps.screen.machine import Machine
