@@ -41,16 +41,17 @@ def compare(
 
     from rich.console import Console
 
-    from analysis.comparison import standings as comparison
     from analysis.comparison.correlations import associate_models, associate_parts
     from analysis.comparison.importance import importances
     from analysis.comparison.results import load, with_stopped
+    from analysis.comparison.standings import compare as compare_values
     from analysis.runs.find import find_runs
+    from trainables.json_values import as_json_value
 
     everything = load(find_runs(runs, storage), metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
-    found = comparison.compare(results, against)
-    important = importances(results)
+    found = compare_values(results, against)
+    important = importances(everything)
     # A measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs.
     held = [] if hold == ["none"] else hold
     models = associate_models(everything, held)
@@ -71,7 +72,7 @@ def compare(
             "correlations": models,
             "correlations_by_part": parts,
         }
-        print(json.dumps(comparison.as_document(document)))
+        print(json.dumps(as_json_value(document)))
         return
     from analysis.comparison.terminal import print_comparison
 

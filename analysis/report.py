@@ -84,7 +84,7 @@ def gather(
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
     parts = associate_parts(everything, (everything.metric, "gap_acc"), hold)
     models = associate_models(everything, hold)
-    return Material(results, everything, compare(results, against), importances(results), models, parts)
+    return Material(results, everything, compare(results, against), importances(everything), models, parts)
 
 
 @app.command(epilog=EXAMPLES)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = "1"
 COUNTS = {"pairs", "values", "bins"}  # units of columns that are counted, not measured: no mean of theirs is kept
-Kind = Literal["trials", "epochs", "weights", "activations"]
+Kind = Literal["trials", "epochs", "weights", "activations", "predictions"]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,18 @@ IDENTITY = {
 ENDING = {
     "status": Column(TEXT, "completed, stopped, diverged, failed or interrupted"),
     "stop_reason": Column(TEXT, "why the trial ended"),
+    "folder": Column(TEXT, "folder of the trial's files, below that of the run", null=True),
     "changes": Column(TEXT, "population based training: whose weights and which values from which epoch on", null=True),
 }
 LENGTH = {
     "epochs_trained": Column(WHOLE, "epochs that were trained", "epochs"),
-    "best_epoch": Column(WHOLE, "epoch with the best validation metric; null before the first", "epochs", null=True),
+    "best_epoch": Column(
+        WHOLE,
+        "epoch whose weights were kept: that of the highest val AUC (val accuracy where AUC is undefined), whatever "
+        "metric selects between trials; null before the first",
+        "epochs",
+        null=True,
+    ),
 }
 COST = {
     "parameters": Column(WHOLE, "learned values of the model", "values", "lower"),
@@ -74,7 +81,7 @@ COST = {
 EPOCH = {
     "epoch": Column(WHOLE, "epoch, counted from 1", "epochs"),
     "lr_used": Column(REAL, "learning rate of the epoch"),
-    "is_best": Column(FLAG, "best validation metric so far"),
+    "is_best": Column(FLAG, "highest val AUC so far (val accuracy where AUC is undefined)"),
     "train_seconds": COST["train_seconds"],
     "eval_seconds": COST["eval_seconds"],
     "images_trained": Column(WHOLE, "training images seen in the epoch", "images"),
@@ -110,13 +117,33 @@ BEHAVIOUR = {  # on the validation split, only where it is asked for
     "sharpness": Column(REAL, "mean rise of the loss 0.05 away in random directions", "nat", "lower", null=True),
     "sharpness_max": Column(REAL, "largest rise of the loss in those directions", "nat", "lower", null=True),
 }
+SPLITS = ("train", "val", "test")
+PREDICTION = {  # in evaluation/<trial>/, which `analysis.evaluate` writes
+    "trial_id": IDENTITY["trial_id"],
+    "model": Column(TEXT, "seed_<n>: the network of a seed; ensemble: the mean of their probabilities"),
+    "split": Column(TEXT, "train, val or test"),
+    "index": Column(WHOLE, "number of the image in its split, from 0"),
+    "file": Column(TEXT, "name of the image's file, where it had one of its own", null=True),
+    "label": Column(WHOLE, "number of the true class; null for multi-label", null=True),
+    "labels": Column(pa.list_(WHOLE), "the true labels, 0 or 1 each; null unless multi-label", null=True),
+    "predicted": Column(WHOLE, "number of the predicted class; null for multi-label", null=True),
+    "predicted_labels": Column(pa.list_(WHOLE), "the predicted labels; null unless multi-label", null=True),
+    "probabilities": Column(pa.list_(REAL), "probability of each class or label", "1"),
+    "correct": Column(FLAG, "whether the answer is right; of multi-label, whether all labels are"),
+    "uncertainty": Column(REAL, "entropy of the probabilities", "nat"),
+}
 OF_MODELS = ("activation_entropy", "activation_sparsity", "sharpness", "sharpness_max")
+
+
+def quality_names() -> list[str]:
+    """`train_auc`, `train_acc`, `train_loss`, `val_auc`, and so on: every quality on every split."""
+    return [f"{split}_{name}" for split in SPLITS for name in QUALITIES]
 
 
 def _qualities(prefix: str, when: str) -> dict[str, Column]:
     return {
         f"{prefix}{split}_{name}": replace(column, meaning=f"{column.meaning} on {split} {when}")
-        for split in ("train", "val", "test")
+        for split in SPLITS
         for name, column in QUALITIES.items()
     }
 
@@ -179,6 +206,8 @@ def columns(kind: Kind) -> dict[str, Column]:
         return {**IDENTITY, **EPOCH, **_qualities("", "after the epoch")}
     if kind == "weights":
         return {**IDENTITY, **TENSOR, **tensor_measures()}
+    if kind == "predictions":
+        return PREDICTION
     if kind == "activations":
         return {**IDENTITY, **LAYER, **BEHAVIOUR}
     at_best, at_last = _qualities("", "at the best epoch"), _qualities("final_", "at the last epoch")
@@ -208,36 +237,101 @@ def write_arrow(path: Path, content: pa.Table) -> None:
     """`write` for a table that is built already."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(content, beside, use_dictionary=texts(content.schema))
+        pq.write_table(content, beside)
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error}): free space or choose another --storage") from None
 
 
-def texts(schema: pa.Schema) -> list[str]:
-    """The columns of text: a dictionary of what they hold is short, one of measured numbers costs time alone."""
-    return [field.name for field in schema if field.type == TEXT]
+NEEDED: dict[Kind, tuple[str, ...]] = {
+    "trials": (*IDENTITY, "status", "epochs_trained"),
+    "epochs": (*IDENTITY, "epoch"),
+    "weights": (*IDENTITY, *(name for name in TENSOR if name != "epoch")),
+    "activations": (*IDENTITY, "layer", "position"),
+    "predictions": ("trial_id", "model", "split", "index", "probabilities", "correct", "uncertainty"),
+}
 
 
 def read_arrow(path: Path | str, kind: Kind = "trials") -> pa.Table:
-    """One table, or those of every run under a folder as one, columns that a version lacks filled with null."""
+    """One table, or those of every run under a folder as one, columns that a version lacks filled with null.
+
+    Raises `InputError` where there is none, and for a file that is damaged or that is no such table.
+    """
     place = Path(path)
     files = [place] if place.is_file() else sorted(place.rglob(f"{kind}.parquet"))
     if not files:
         raise InputError(f"no {kind}.parquet under {place}: name a run's folder, a results folder or a file")
-    try:
-        tables = [pq.ParquetFile(file).read() for file in files]  # `read_table` would import pandas and datasets
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"a table under {place} cannot be read ({error})") from None
+    tables = [_read_file(file, kind) for file in files]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+
+
+def _read_file(file: Path, kind: Kind) -> pa.Table:
+    try:
+        # `read_table` would import pandas and datasets.
+        content = pq.ParquetFile(file).read()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({str(error).strip()}): restore it, or move it away") from None
+    names = content.column_names
+    lacking = [name for name in NEEDED[kind] if name not in names or content[name].null_count]
+    if lacking or len(set(names)) < len(names):
+        why = f"no {', '.join(lacking)} in every row" if lacking else "two columns have one name"
+        raise InputError(f"{file} is not a table of {kind} ({why}): restore it, or move it away")
+    return _cast(content, file, kind)
+
+
+def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
+    """The known columns in the types that they have in this version."""
+    for index, field in enumerate(content.schema):
+        known = columns(kind).get(field.name)
+        if known is None or field.type == known.type:
+            continue
+        try:
+            values = content.column(index).cast(known.type)
+        except pa.ArrowException:
+            raise InputError(
+                f"{file}: column {field.name} is {field.type} and not {known.type}: restore the file, or move it away"
+            ) from None
+        content = content.set_column(index, field.with_type(known.type), values)
+    return content
+
+
+def complete(tables: Iterable[pa.Table], kind: Kind) -> pa.Table:
+    """Several tables as one, with all columns of this version in their order; what a table lacks is null."""
+    wanted = pa.schema([pa.field(name, column.type) for name, column in columns(kind).items()])
+    return pa.concat_tables([_complete(each, wanted) for each in tables])
+
+
+def _complete(content: pa.Table, wanted: pa.Schema) -> pa.Table:
+    have, rows = set(content.column_names), len(content)
+    arrays = [content[f.name].cast(f.type) if f.name in have else pa.nulls(rows, f.type) for f in wanted]
+    return pa.table(arrays, schema=wanted)
+
+
+def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
+    """What a run's table says of itself, its JSON read. Raises `InputError` where roles or metric are not said."""
+    found: dict[str, Any] = {}
+    for key, value in (content.schema.metadata or {}).items():
+        text = value.decode(errors="replace")
+        try:
+            found[key.decode(errors="replace")] = json.loads(text)
+        except (ValueError, RecursionError):
+            found[key.decode(errors="replace")] = text
+    roles = found.get("roles")
+    if not (isinstance(roles, dict) and all(isinstance(part, dict) for part in roles.values())):
+        raise InputError(f"{file} does not say what was compared (no roles in its metadata): restore it from the run")
+    if not isinstance(found.get("metric"), str):
+        raise InputError(f"{file} does not say which metric selects: restore it from the run")
+    return found
 
 
 def read(path: Path | str, kind: Kind = "trials") -> pd.DataFrame:
     """The same as a pandas frame; what one file says of itself is in `frame.attrs`."""
-    table = read_arrow(path, kind)
-    frame = table.to_pandas()
+    content = read_arrow(path, kind)
+    frame = content.to_pandas()
     frame.attrs = {
-        key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key != b"pandas"
+        key.decode(): value.decode(errors="replace")
+        for key, value in (content.schema.metadata or {}).items()
+        if key != b"pandas"
     }
     return frame

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis import table
-from analysis.comparison.summary import group_trials, show_value, summarize_trials, summary_table
+from analysis.comparison.labels import show_value
+from analysis.comparison.results import load
+from analysis.comparison.summary import print_standings
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from search_spaces.definition import Pbt
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sweeps.planning.trials import Plan
     from sweeps.record.outcome import Outcome
     from sweeps.running.estimate import Estimate
-
-COMPLEXITY = ("lmc", "sample_entropy")
 
 
 def varied(sweep: Sweep, plan: Plan) -> list[str]:
@@ -229,24 +228,13 @@ def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
 
 
 def print_summary(console: Console, run: RunFolder) -> None:
-    """The summary table of a run, from its files alone."""
-    about = run.read_description()
-    rows = table.read_arrow(run.trials_table).to_pylist()
-    scientific, nuisance = varying(rows, about["roles"]["scientific"]), varying(rows, about["roles"]["nuisance"])
-    metrics = [about["metric"], "test_auc", "test_acc", *COMPLEXITY]
-    groups = group_trials(summarize_trials(rows, scientific, nuisance, metrics), about["metric"], about["mode"])
-    console.print(summary_table(groups, about["metric"], COMPLEXITY, console.width))
-    n = len(about["seeds"])
-    how = f"mean ±95 % interval over {n} replicates" if n > 1 else "one replicate: no interval"
-    console.print(f"[dim]{how}; selected by {about['metric']}, test only reported[/dim]", highlight=False)
-    if any(row.get("changes") for row in rows):
+    """Print the best setting of each compared value, from the run's files alone."""
+    results = load([run])
+    print_standings(console, results)
+    rows = results.table.select(["trial_id", "status", "stop_reason", "changes"]).to_pylist()
+    if any(row["changes"] for row in rows):
         console.print("[dim]a population's values are those a trial began with; the column changes has the rest[/dim]")
     print_failures(console, rows)
-
-
-def varying(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """The names whose values differ between rows."""
-    return [name for name in names if len({str(row[name]) for row in rows}) > 1]
 
 
 def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:

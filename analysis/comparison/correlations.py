@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from analysis.comparison.labels import hashable
+from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import GAPS, Results
-from analysis.comparison.statistics import Correlation, benjamini_hochberg, spearman
+from analysis.comparison.statistics import benjamini_hochberg
 from analysis.table import OF_MODELS, model_measures
 from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
@@ -18,14 +20,16 @@ from trainables.errors import InputError, unknown_name
 OUTCOMES = ("val_auc", "val_acc", "test_auc", "test_acc", *GAPS)
 CONTROLS = ("parameters", "epochs_trained")
 DEPTHS = ("first third", "middle third", "last third")
-MATRICES = "weight matrices"
+BLOCK_SIZE = 3  # trials that a block of equal settings should have on average
 
 
 @dataclass(frozen=True)
 class Association:
-    """A measure and an outcome: plain and with parameters and epochs taken out, each p corrected with all others.
+    """A measure and an outcome: plain, and with fields held; each p corrected with all others.
 
-    part: `model`, or a module type or a third of the depth. controls: those that vary.
+    part: `model`, or a module type or a third of the depth. blocked: fields that are equal wherever trials are
+    compared. adjusted: fields with too many values for that, whose ranks are regressed out. unheld: words with too many
+    values for both.
     """
 
     part: str
@@ -35,7 +39,20 @@ class Association:
     plain_corrected: float
     partial: Correlation
     partial_corrected: float
-    controls: tuple[str, ...]
+    blocked: tuple[str, ...]
+    adjusted: tuple[str, ...]
+    unheld: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Held:
+    """How fields are held: a label of each trial's block, the columns that are adjusted for, and the names of each."""
+
+    labels: np.ndarray
+    controls: tuple[np.ndarray, ...]
+    blocked: tuple[str, ...]
+    adjusted: tuple[str, ...]
+    unheld: tuple[str, ...]
 
 
 def trial_means(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
@@ -48,28 +65,25 @@ def trial_means(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 def associate_models(results: Results, hold: Sequence[str] | None = None) -> list[Association]:
     """Every measure of the model with every outcome, over finished trials, within blocks.
 
-    hold: numeric fields that are held beside parameters and epochs; by default the nuisance fields, since what they
-    move together would seem to be related. Raises `InputError`.
+    hold: fields that are held beside parameters and epochs; by default the nuisance fields, since what they move
+    together would seem to be related. Raises `InputError`.
     """
     trials = results.trials[results.trials["finished"]]
     measures = [name for name in (*model_measures(), *OF_MODELS) if trials[name].notna().any()]
-    controls = _controls(results, hold)
-    means = trial_means(trials, [*measures, *OUTCOMES, *controls])
-    return _corrected(_associate(means, "model", measures, OUTCOMES, controls))
+    means = trial_means(trials, [*measures, *OUTCOMES])
+    return _corrected(_associate(means, "model", measures, OUTCOMES, _settings(results, hold)))
 
 
-def _controls(results: Results, hold: Sequence[str] | None) -> tuple[str, ...]:
-    trials = results.trials
-    numeric = [
-        name
-        for name in TrialConfig.model_fields
-        if pd.api.types.is_numeric_dtype(trials[name]) and trials[name].notna().all()
-    ]
+def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
+    """The fields to hold of each trial, those with fewest values first. Raises `InputError` for a name that is none."""
     for name in hold or ():
-        if name not in numeric:
-            raise InputError(unknown_name("numeric field to hold", name, numeric))
-    held = [name for name in results.nuisance if name in numeric] if hold is None else hold
-    return tuple(dict.fromkeys((*CONTROLS, *held)))
+        if name not in TrialConfig.model_fields or name == "seeds":
+            raise InputError(unknown_name("field to hold", name, list(TrialConfig.model_fields)))
+    names = dict.fromkeys((*CONTROLS, *(results.nuisance if hold is None else hold)))
+    settings = results.trials.drop_duplicates("trial").set_index("trial")[list(names)]
+    settings["epochs_trained"] = results.trials.groupby("trial")["epochs_trained"].mean()
+    plain = settings.map(lambda value: hashable(value.tolist() if hasattr(value, "tolist") else value))
+    return plain[sorted(names, key=lambda name: len(set(plain[name])))]
 
 
 def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[str] | None = None) -> list[Association]:
@@ -78,12 +92,12 @@ def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[st
     weights = results.frame("weights")
     weights = weights[(weights["stage"] == "best") & weights["trial"].isin(trials["trial"])]
     measures = [name for name in model_measures() if weights[name].notna().any()]
-    controls = _controls(results, hold)
-    rest = trial_means(trials, [*outcomes, *controls])
+    settings = _settings(results, hold)
+    rest = trial_means(trials, list(outcomes))
     found: list[Association] = []
     for part, rows in parts(weights):
         means = part_means(rows, measures).merge(rest, on="trial")
-        found += _associate(means, part, measures, outcomes, controls)
+        found += _associate(means, part, measures, outcomes, settings)
     return _corrected(found)
 
 
@@ -112,19 +126,46 @@ def part_means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 
 
 def _associate(
-    means: pd.DataFrame, part: str, measures: Sequence[str], outcomes: Sequence[str], controls: Sequence[str]
+    means: pd.DataFrame, part: str, measures: Sequence[str], outcomes: Sequence[str], settings: pd.DataFrame
 ) -> list[Association]:
     blocks = means["block"].to_numpy()
-    varying = tuple(name for name in controls if (means.groupby("block")[name].nunique() > 1).any())
-    held = [means[name].to_numpy() for name in varying]
+    held = hold_fields(blocks, settings.loc[means["trial"]])
     found = []
     for measure in measures:
         for outcome in outcomes:
             x, y = means[measure].to_numpy(), means[outcome].to_numpy()
             plain = spearman(x, y, blocks)
-            partial = spearman(x, y, blocks, held) if held else plain
-            found.append(Association(part, measure, outcome, plain, math.nan, partial, math.nan, varying))
+            nothing_held = not (held.blocked or held.adjusted)
+            partial = plain if nothing_held else spearman(x, y, held.labels, held.controls)
+            names = (held.blocked, held.adjusted, held.unheld)
+            found.append(Association(part, measure, outcome, plain, math.nan, partial, math.nan, *names))
     return found
+
+
+def hold_fields(blocks: np.ndarray, settings: pd.DataFrame) -> Held:
+    """Hold each field that varies: as further blocks while these have 3 trials on average, else by its rank.
+
+    blocks: a label of each trial. settings: the fields to hold, a row a trial, the first ones first.
+    """
+    labels = list(blocks)
+    blocked, adjusted, unheld, controls = [], [], [], []
+    for name in settings:
+        column = list(settings[name])
+        finer = list(zip(labels, column, strict=True))
+        if len(set(finer)) == len(set(labels)):
+            # The field does not vary within blocks.
+            continue
+        if BLOCK_SIZE * len(set(finer)) <= len(finer):
+            labels = finer
+            blocked.append(str(name))
+        elif all(isinstance(value, int | float) for value in column):
+            controls.append(np.asarray(column, np.float64))
+            adjusted.append(str(name))
+        else:
+            unheld.append(str(name))
+    codes = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    numbers = np.array([codes[label] for label in labels], int)
+    return Held(numbers, tuple(controls), tuple(blocked), tuple(adjusted), tuple(unheld))
 
 
 def _corrected(found: Sequence[Association]) -> list[Association]:

@@ -1,4 +1,4 @@
-"""Which hyperparameter matters: PED-ANOVA over the trials of each block."""
+"""Which hyperparameter matters: PED-ANOVA over the trials of each block, all at equal epochs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.comparison.results import Results, as_text
+from analysis.comparison.labels import distinct_texts, hashable
+from analysis.comparison.results import Results, with_stopped
+from trainables.errors import InputError
 
 FEWEST = 8  # trials from which shares are worth showing
 GOOD = 5  # trials that the better part should hold, as Optuna advises
@@ -17,31 +19,56 @@ GOOD = 5  # trials that the better part should hold, as Optuna advises
 
 @dataclass(frozen=True)
 class Importance:
-    """Shares of the importance for being among the best `quantile` of n trials; of sum 1. No shares below 8 trials."""
+    """Shares of the importance for being among the best `quantile` of n trials; of sum 1. No shares below 8 trials.
+
+    epochs: after how many epochs all trials were judged; None where each was judged at its best. left_out: trials of
+    the block that are not among the n (failed, diverged, interrupted; stopped ones where epochs.parquet is missing).
+    """
 
     block: str
     shares: dict[str, float]
     quantile: float
     n: int
+    epochs: int | None
+    left_out: int
 
 
-def importances(results: Results) -> list[Importance]:
-    """The importance of every scientific and nuisance field in each block, over finished trials.
+def importances(everything: Results) -> list[Importance]:
+    """The importance of every scientific and nuisance field in each block.
 
+    Where a rung stopped trials of a block, all of its trials are judged after equal epochs: among the survivors of the
+    rungs, the fields that decided who survives would seem not to matter.
     Source: Watanabe, Bansal, Hutter (2023), PED-ANOVA, IJCAI; `optuna.importance`.
     """
-    return [_importance(results, block) for block in results.blocks]
+    try:
+        equal = everything if everything.equal_epochs is not None else with_stopped(everything, "equal-epochs")
+    except InputError:
+        # A run without epochs.parquet, of which only the survivors are known.
+        equal = everything
+    found = []
+    for block in everything.blocks:
+        trials = everything.trials[everything.trials["block"] == block]
+        stopped = bool(((trials["ended"] == "stopped") & ~trials["finished"]).any())
+        found.append(_importance(equal if stopped else everything, block, trials["trial"].nunique()))
+    return found
 
 
-def _importance(results: Results, block: str) -> Importance:
+def _importance(results: Results, block: str, total: int) -> Importance:
     trials = results.trials[(results.trials["block"] == block) & results.trials["finished"]]
     scores = trials.groupby("trial", sort=False)[results.metric].agg(lambda values: values.mean(skipna=False)).dropna()
     rows = trials.drop_duplicates("trial").set_index("trial").loc[scores.index]
-    fields = [name for name in (*results.scientific, *results.nuisance) if rows[name].map(as_text).nunique() > 1]
-    if len(scores) < FEWEST or not fields or scores.nunique() == 1:
-        return Importance(block, {}, math.nan, len(scores))
-    quantile = min(0.5, max(0.1, GOOD / len(scores)))
-    return Importance(block, _ped_anova(rows[fields], scores, results.mode, quantile), quantile, len(scores))
+    fields = [name for name in (*results.scientific, *results.nuisance) if len(set(map(_plain, rows[name]))) > 1]
+    epochs = (results.equal_epochs or {}).get(block)
+    n, left_out = len(scores), total - len(scores)
+    if n < FEWEST or not fields or scores.nunique() == 1:
+        return Importance(block, {}, math.nan, n, epochs, left_out)
+    quantile = min(0.5, max(0.1, GOOD / n))
+    return Importance(block, _ped_anova(rows[fields], scores, results.mode, quantile), quantile, n, epochs, left_out)
+
+
+def _plain(value: Any) -> Any:
+    """A config value as a key; pandas gives lists as arrays."""
+    return hashable(value.tolist() if hasattr(value, "tolist") else value)
 
 
 def _ped_anova(rows: pd.DataFrame, scores: pd.Series, mode: str, quantile: float) -> dict[str, float]:
@@ -52,7 +79,8 @@ def _ped_anova(rows: pd.DataFrame, scores: pd.Series, mode: str, quantile: float
     spaces = {str(name): _space(rows[name]) for name in rows}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.simplefilter("ignore", UserWarning)  # category values that are no numbers, and the like
+        # Category values that are no numbers, and the like.
+        warnings.simplefilter("ignore", UserWarning)
         study.add_trials(
             [
                 optuna.trial.create_trial(
@@ -76,5 +104,5 @@ def _space(column: pd.Series) -> tuple[Any, dict[Any, Any]]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.notna().all():
         low, high = float(column.min()), float(column.max())
         return FloatDistribution(low, high, log=low > 0 and high / low >= 10), column.astype(float).to_dict()
-    texts = column.map(as_text)
-    return CategoricalDistribution(sorted(set(texts))), texts.to_dict()
+    texts = dict(zip(column.index, distinct_texts([_plain(value) for value in column]), strict=True))
+    return CategoricalDistribution(sorted(set(texts.values()))), texts

@@ -1,207 +1,215 @@
-"""The trials of one or more runs as one frame, with what may be compared with what."""
+"""The trials of one or more runs as one table, with what may be compared with what. Loads without pandas."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
+import pyarrow as pa
 
 from analysis import table
-from analysis.comparison.summary import show_value
+from analysis.comparison.labels import Column, find_roles, hashable, join_texts, telling_fields
 from analysis.runs.run_folder import RunFolder
 from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Stopped = Literal["left-out", "equal-epochs"]
-QUALITIES = [f"{split}_{name}" for split in ("train", "val", "test") for name in ("auc", "acc", "loss")]
 GAPS = {"gap_acc": ("train_acc", "test_acc"), "gap_auc": ("train_auc", "test_auc")}
-OWN_RULE = "early stopping"  # how the stop_reason begins of a trial that ended by its own patience, not by a rung
+# How the stop_reason of a trial begins that ended by its own patience, and not by a rung.
+OWN_RULE = "early stopping"
+# How a trial has ended whose replicates ended differently: the first of these that one of them has.
+WORST_FIRST = ("failed", "diverged", "interrupted", "stopped", "completed")
 
 
 @dataclass(frozen=True)
 class Results:
     """Several runs as one.
 
-    trials: one row per trial and replicate, and besides the columns of `trials.parquet`: `trial` (unique over runs),
-    `value` and `block` (texts: the scientific value, and the context within which values are compared), `finished`
-    (trained as long as it was to be), `gap_acc` and `gap_auc` (train less test).
+    table: one row per trial and replicate, and besides the columns of `trials.parquet`: `trial` (unique over runs),
+    `value` and `block` (texts: the scientific value, and the context within which values are compared), `ended` (how
+    the trial ended as a whole), `finished` (every replicate was trained as long as it was to be), `gap_acc` and
+    `gap_auc` (train less test). equal_epochs: epochs of each block, where trials are compared at equal epochs.
     """
 
     runs: tuple[RunFolder, ...]
-    abouts: tuple[Mapping[str, Any], ...]
-    trials: pd.DataFrame
+    metadata: tuple[Mapping[str, Any], ...]
+    table: pa.Table
     scientific: tuple[str, ...]
     nuisance: tuple[str, ...]
     context: tuple[str, ...]
     metric: str
     mode: str
-    equal_epochs: Mapping[str, int] | None = None  # of each block, where trials are compared at equal epochs
+    equal_epochs: Mapping[str, int] | None = None
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """The table as a pandas frame."""
+        return self.table.to_pandas()
 
     @property
     def blocks(self) -> list[str]:
-        return list(dict.fromkeys(self.trials["block"]))
+        """The contexts within which values are compared."""
+        return list(dict.fromkeys(self.table["block"].to_pylist()))
 
     @property
     def values(self) -> list[str]:
         """The scientific values, in the order in which every figure colours them."""
-        return list(dict.fromkeys(self.trials["value"]))
-
-    @property
-    def seeds(self) -> int:
-        """Replicates of a trial, at most."""
-        return int(self.trials.groupby("trial")["seed"].nunique().max()) if len(self.trials) else 0
+        return list(dict.fromkeys(self.table["value"].to_pylist()))
 
     def frame(self, kind: table.Kind) -> pd.DataFrame:
         """The epochs or weights of the same trials, with `trial`, `value` and `block`; empty where there are none."""
+        import pandas as pd
+
         files = [getattr(run, f"{kind}_table") for run in self.runs]
         frames = [table.read(file, kind) for file in files if file.exists()]
         names = self.trials[["trial", "value", "block"]].drop_duplicates("trial")
         if not frames:
             return pd.DataFrame(columns=[*table.columns(kind), *names])
         joined = pd.concat(frames, ignore_index=True)
-        joined["trial"] = joined["run_id"] + "/" + joined["trial_id"]
+        joined["trial"] = joined["sweep"] + "/" + joined["run_id"] + "/" + joined["trial_id"]
         return joined.merge(names, on="trial")
 
 
 def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
-    """Read the trials of all runs; a trial that stands in several is taken once. Raises `InputError`."""
-    frames = [table.read(run.trials_table) for run in runs if run.trials_table.exists()]
-    if not frames or not sum(map(len, frames)):
+    """Read the trials of all runs; of a trial that stands in several runs one is kept. Raises `InputError`."""
+    there = [run for run in runs if run.trials_table.exists()]
+    there.sort(key=lambda run: run.trials_table.stat().st_mtime_ns)
+    # A run that was copied stands twice: the newest copy is read.
+    found = {_name_of(content): (run, content) for run in there if len(content := table.read_arrow(run.trials_table))}
+    if not found:
         raise InputError(f"{', '.join(str(run.path) for run in runs)}: no trial has ended yet")
-    abouts = tuple(_about(frame) for frame in frames)
-    metric, mode = _metric(abouts, metric)
-    trials = pd.concat([frame.dropna(axis=1, how="all") for frame in frames], ignore_index=True)
-    trials = trials.reindex(columns=[*table.columns("trials")])
-    trials = trials.drop_duplicates(["trial_key", "seed"]).reset_index(drop=True)
-    scientific, nuisance, context = _roles(trials, abouts)
-    found = Results(tuple(runs), abouts, trials, scientific, nuisance, context, metric, mode)
-    return replace(found, trials=_with_names(found))
+    metadata = tuple(table.metadata(content, run.trials_table) for run, content in found.values())
+    metric, mode = _metric(metadata, metric)
+    planned = dict(zip(found, metadata, strict=True))
+    content = table.complete([content for _, content in found.values()], "trials")
+    trials = _keep_one_of_each(_with_endings(content, planned))
+    columns = {name: list(map(hashable, trials[name].to_pylist())) for name in TrialConfig.model_fields}
+    roles = find_roles(columns, trials["run_id"].to_pylist(), metadata)
+    context = telling_fields(columns, roles.context)
+    if "dataset" not in (*context, *roles.scientific):
+        # Worth naming also where there is but one.
+        context.insert(0, "dataset")
+    trials = trials.append_column("value", [join_texts(columns, roles.scientific, len(trials))])
+    trials = trials.append_column("block", [join_texts(columns, context, len(trials), named=True)])
+    kept = tuple(run for run, _ in found.values())
+    return Results(kept, metadata, _with_gaps(trials), roles.scientific, roles.nuisance, roles.context, metric, mode)
 
 
-def _about(frame: pd.DataFrame) -> dict[str, Any]:
-    """What a table's file says of itself, its JSON read."""
-    about: dict[str, Any] = {}
-    for name, text in frame.attrs.items():
-        try:
-            about[str(name)] = json.loads(text)
-        except ValueError:
-            about[str(name)] = text
-    return about
+def _name_of(content: pa.Table) -> tuple[str, str]:
+    return content["sweep"][0].as_py(), content["run_id"][0].as_py()
 
 
-def _metric(abouts: Sequence[Mapping[str, Any]], wanted: str | None) -> tuple[str, str]:
-    metrics = {about["metric"] for about in abouts}
+def _metric(metadata: Sequence[Mapping[str, Any]], wanted: str | None) -> tuple[str, str]:
+    metrics = {each["metric"] for each in metadata}
     metric = wanted or min(metrics)
-    if metric not in (allowed := [name for name in QUALITIES if name.startswith("val_")]):
+    allowed = [name for name in table.quality_names() if name.startswith("val_")]
+    if metric not in allowed:
         raise InputError(unknown_name("metric", metric, allowed) + "; nothing is ever selected by test")
     if len(metrics) > 1 and wanted is None:
         raise InputError(f"the runs were selected by {' and '.join(sorted(metrics))}: say which by --metric")
     return metric, "min" if metric.endswith("loss") else "max"
 
 
-def _roles(
-    trials: pd.DataFrame, abouts: Sequence[Mapping[str, Any]]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Scientific, nuisance and context fields that vary.
+def trained_to_its_end(status: str, stop_reason: str | None) -> bool:
+    """Whether a replicate was trained as long as it was to be: completed, or ended by its own patience."""
+    return status == "completed" or (status == "stopped" and (stop_reason or "").startswith(OWN_RULE))
 
-    Scores on different datasets cannot be told better or worse, so that the dataset is context wherever anything else
-    is compared; so is every other field that differs between runs. What differs within a run only because a config
-    fills it in from a compared field (an optimiser's own rate, the weights of transfer) is no context.
+
+def _with_endings(trials: pa.Table, planned: Mapping[tuple[str, str], Mapping[str, Any]]) -> pa.Table:
+    """Add `trial`, `ended` and `finished`, which are the same in all rows of a trial.
+
+    planned: what each run's table says of itself: where replicates ran apart, a trial has one for each of its seeds.
     """
-    vary = {name: trials[name].map(as_text).nunique() > 1 for name in TrialConfig.model_fields if name != "seeds"}
-    named = {role: _union(about["roles"].get(role, {}) for about in abouts) for role in ("scientific", "nuisance")}
-    scientific = [name for name in named["scientific"] if vary.get(name)]
-    if len(scientific) > 1 and "dataset" in scientific:
-        scientific.remove("dataset")
-    nuisance = [name for name in named["nuisance"] if vary.get(name) and name not in scientific]
-    context = [name for name, varies in vary.items() if varies and name not in (*scientific, *nuisance)]
-    context = [name for name in context if name == "dataset" or not _is_filled_in(trials, name, scientific, nuisance)]
-    return tuple(scientific or named["scientific"][:1]), tuple(nuisance), tuple(context)
+    rows = trials.select(["sweep", "run_id", "trial_id", "status", "stop_reason", "seeds"]).to_pylist()
+    groups: dict[str, list[dict[str, Any]]] = {}
+    names = [f"{row['sweep']}/{row['run_id']}/{row['trial_id']}" for row in rows]
+    for name, row in zip(names, rows, strict=True):
+        groups.setdefault(name, []).append(row)
+    ended = {name: _worst([row["status"] for row in part]) for name, part in groups.items()}
+    finished = {
+        name: len(part) >= _replicates(part[0], planned.get((part[0]["sweep"], part[0]["run_id"]), {}))
+        and all(trained_to_its_end(row["status"], row["stop_reason"]) for row in part)
+        for name, part in groups.items()
+    }
+    trials = trials.append_column("trial", [names])
+    trials = trials.append_column("ended", [[ended[name] for name in names]])
+    return trials.append_column("finished", [[finished[name] for name in names]])
 
 
-def _is_filled_in(trials: pd.DataFrame, name: str, scientific: Sequence[str], nuisance: Sequence[str]) -> bool:
-    """Whether a field without a role varies within a run, and follows from the fields that have one in all of them."""
-    text = trials[[name, *scientific, *nuisance]].map(as_text)
-    within = bool((text[name].groupby(trials["run_id"]).nunique() > 1).any())
-    given = text.groupby([*scientific, *nuisance])[name].nunique() if scientific or nuisance else None
-    return within and given is not None and bool((given == 1).all())
+def _worst(statuses: Sequence[str]) -> str:
+    return min(statuses, key=lambda status: WORST_FIRST.index(status) if status in WORST_FIRST else 0)
 
 
-def _union(names: Iterable[Iterable[str]]) -> list[str]:
-    return list(dict.fromkeys(name for part in names for name in part))
+def _replicates(row: Mapping[str, Any], planned: Mapping[str, Any]) -> int:
+    if planned.get("replicates") == "apart":
+        return len(planned.get("seeds") or ())
+    return len(row["seeds"] or ())
 
 
-def as_text(value: Any) -> str:
-    """A config value as one writes it; what was left out is `-`."""
-    if value is None or (isinstance(value, float) and value != value):
-        return "-"
-    return show_value(value.tolist() if hasattr(value, "tolist") else value)
+def _keep_one_of_each(trials: pa.Table) -> pa.Table:
+    """Drop what stands twice: kept is the trial that was trained to its end, and of equals the newest.
+
+    A trial whose values a population changed on the way never stands for one that kept its own.
+    """
+    keys = zip(trials["trial_key"].to_pylist(), trials["seed"].to_pylist(), strict=True)
+    changes, finished = trials["changes"].to_pylist(), trials["finished"].to_pylist()
+    groups: dict[str, list[tuple[int, Any]]] = {}
+    for row, (name, key) in enumerate(zip(trials["trial"].to_pylist(), keys, strict=True)):
+        groups.setdefault(name, []).append((row, key))
+
+    def rank(name: str) -> tuple[bool, bool, int, int]:
+        row = groups[name][0][0]
+        return changes[row] is None, finished[row], len(groups[name]), row
+
+    kept, taken = [], set[Any]()
+    for name in sorted(groups, key=rank, reverse=True):
+        kept += [row for row, key in groups[name] if key not in taken]
+        taken |= {key for _, key in groups[name]}
+    return trials.take(sorted(kept)) if len(kept) < len(trials) else trials
 
 
-def _with_names(found: Results) -> pd.DataFrame:
-    trials = found.trials.copy()
-    early = trials["stop_reason"].fillna("").str.startswith(OWN_RULE)
-    trials["trial"] = trials["run_id"] + "/" + trials["trial_id"]
-    trials["value"] = _label(trials, found.scientific)
-    context = telling_fields(trials, found.context)
-    if "dataset" not in (*context, *found.scientific):
-        context.insert(0, "dataset")  # worth naming also where there is but one
-    trials["block"] = _label(trials, context, named=True)
-    trials["finished"] = (trials["status"] == "completed") | ((trials["status"] == "stopped") & early)
+def _with_gaps(trials: pa.Table) -> pa.Table:
+    import pyarrow.compute as pc
+
     for name, (train, test) in GAPS.items():
-        trials[name] = trials[train] - trials[test]
+        trials = trials.append_column(name, pc.subtract(trials[train], trials[test]))
     return trials
 
 
-def _label(trials: pd.DataFrame, fields: Sequence[str], *, named: bool = False) -> pd.Series:
-    """`gelu, 0.5`; named: with the names of all fields but the dataset."""
-    if not fields:
-        return pd.Series("", index=trials.index)
-    parts = [
-        trials[name].map(as_text).radd(f"{name} " if named and name != "dataset" else "") for name in fields
-    ]  # fmt: skip
-    return reduce(lambda left, right: left + ", " + right, parts)
-
-
-def telling_fields(trials: pd.DataFrame, fields: Sequence[str]) -> list[str]:
-    """The fields that tell contexts apart, the dataset first; those that follow from the ones before are left out."""
-    kept: list[str] = []
-    text = trials[list(fields)].map(as_text)
-    for name in sorted(fields, key=lambda name: name != "dataset"):
-        before = text.groupby(kept).ngroups if kept else 1
-        if text.groupby([*kept, name]).ngroups > before:
-            kept.append(name)
-    return kept
+def config_columns(results: Results) -> dict[str, Column]:
+    """Every config field of the trials, as values that can be keys."""
+    return {name: list(map(hashable, results.table[name].to_pylist())) for name in TrialConfig.model_fields}
 
 
 def with_stopped(results: Results, stopped: Stopped) -> Results:
     """Trials that a rung stopped: left out, or all trials judged by what they had reached at equal epochs.
 
     Equal epochs: in each block, the fewest that a trial which neither failed nor diverged was trained; every replicate
-    stands for its best epoch up to there, selected by the validation metric. Raises `InputError` for other words.
+    stands for the epoch up to there whose weights would have been kept. Raises `InputError` for other words.
     """
     if stopped == "left-out":
         return results
     if stopped != "equal-epochs":
         raise InputError(unknown_name("way with stopped trials", stopped, ("left-out", "equal-epochs")))
-    trials = results.trials[results.trials["status"].isin(["completed", "stopped"])]
+    trials = results.trials[results.trials["ended"].isin(["completed", "stopped"])]
     limits = trials.groupby("block", sort=False)["epochs_trained"].min().clip(lower=1)
     epochs = results.frame("epochs")
-    epochs = epochs[epochs["epoch"] <= epochs["block"].map(limits)]
-    worst = float("-inf") if results.mode == "max" else float("inf")
-    pick: Callable[[pd.Series], Any] = pd.Series.idxmax if results.mode == "max" else pd.Series.idxmin
-    best = epochs[results.metric].fillna(worst).groupby([epochs["trial"], epochs["seed"]]).agg(pick)
-    at_best = epochs.loc[best].set_index(["trial", "seed"])
+    if epochs.empty:
+        raise InputError("equal-epochs needs the run's epochs.parquet, which is not there: use left-out")
+    epochs = epochs[(epochs["epoch"] <= epochs["block"].map(limits)) & epochs["is_best"].astype(bool)]
+    kept = epochs.sort_values("epoch").drop_duplicates(["trial", "seed"], keep="last").set_index(["trial", "seed"])
     frame = trials.set_index(["trial", "seed"])
-    for name in QUALITIES:
-        frame[name] = at_best[name].reindex(frame.index)
-    frame["best_epoch"] = at_best["epoch"].reindex(frame.index)
+    for name in table.quality_names():
+        frame[name] = kept[name].reindex(frame.index)
+    frame["best_epoch"] = kept["epoch"].reindex(frame.index)
     frame["epochs_trained"] = frame["block"].map(limits)
     frame["finished"] = True
     for name, (train, test) in GAPS.items():
         frame[name] = frame[train] - frame[test]
-    return replace(results, trials=frame.reset_index(), equal_epochs={str(k): int(v) for k, v in limits.items()})
+    content = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
+    return replace(results, table=content, equal_epochs={str(k): int(v) for k, v in limits.items()})

@@ -1,25 +1,54 @@
-"""Scientific values side by side: each at its best nuisance setting, with intervals, differences, ranks and noise."""
+"""Scientific values side by side: each at its best nuisance setting, with intervals, differences, ranks and noise.
+
+The summary at the end of a run, `sweeps.show`, `analysis.compare` and the report all select here. Loads without pandas.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from statistics import fmean, variance
 
-import numpy as np
-import pandas as pd
-
-from analysis.comparison.results import Results, as_text
-from analysis.comparison.statistics import Estimate, bootstrap_mean, friedman, holm, mean_ranks, paired_p
+from analysis.comparison.labels import distinct_texts, hashable
+from analysis.comparison.results import Results
+from analysis.comparison.statistics import (
+    Estimate,
+    friedman,
+    holm,
+    mean_interval,
+    mean_ranks,
+    paired_p,
+)
 from trainables.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting with all its replicates: each metric by seed, in the order of the seeds."""
+
+    name: str
+    block: str
+    value: str
+    ended: str
+    finished: bool
+    nuisance: Mapping[str, str]
+    epochs: int
+    epochs_planned: int
+    metrics: Mapping[str, Mapping[int, float]]
+
+    def mean(self, metric: str) -> float:
+        """The mean over replicates; NaN where one is undefined."""
+        return fmean(self.metrics[metric].values())
 
 
 @dataclass(frozen=True)
 class Standing:
     """A scientific value in a block: its best trial by the validation metric, and how all its trials ended.
 
-    trial is None and n 0 where no trial of the value can be judged. seeds: each metric by seed.
+    trial is None and n 0 where no trial of the value can be judged. seeds: each metric by seed. rank: of the mean
+    validation metric within the block, 1 is best.
     """
 
     block: str
@@ -27,6 +56,7 @@ class Standing:
     trial: str | None
     nuisance: Mapping[str, str]
     epochs: float
+    epochs_planned: float
     metrics: Mapping[str, Estimate]
     seeds: Mapping[str, Mapping[int, float]]
     trials: int
@@ -36,12 +66,16 @@ class Standing:
 
     @property
     def n(self) -> int:
+        """Replicates of the best trial."""
         return max((estimate.n for estimate in self.metrics.values()), default=0)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Value less the one it is compared with, over seeds that both have; p_corrected over all of the same metric."""
+    """Value less the one it is compared with, over seeds that both have; p_corrected over all of the same metric.
+
+    identical: every replicate of one scored as its counterpart.
+    """
 
     block: str
     value: str
@@ -50,6 +84,7 @@ class Difference:
     estimate: Estimate
     p: float
     p_corrected: float
+    identical: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +105,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Average ranks over blocks and seeds: Friedman's p, Nemenyi's least difference, and the number of rows."""
+    """Average ranks over blocks that have all the ranked values; Friedman's p, Nemenyi's least difference, blocks."""
 
     ranks: Mapping[str, float]
     p: float
@@ -89,6 +124,7 @@ class Comparison:
     noise: tuple[Noise, ...]
 
     def block(self, name: str) -> list[Standing]:
+        """The standings of a block, best first."""
         return [standing for standing in self.standings if standing.block == name]
 
 
@@ -97,60 +133,100 @@ def reported(metric: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((metric, "test_auc", "test_acc")))
 
 
-def compare(results: Results, against: str | None = None) -> Comparison:
-    """Compare the scientific values within each block; against: a value, or the best of each block.
-
-    Raises `InputError` for a value that is not there.
-    """
-    if against is not None and against not in set(results.trials["value"]):
-        raise InputError(unknown_name("value", against, dict.fromkeys(results.trials["value"])))
-    metrics = reported(results.metric)
-    standings = [standing for block in results.blocks for standing in _stand(results, block, metrics)]
-    ranking = _rank(results, standings)
-    standings = [replace(standing, rank=ranking.ranks.get(standing.value, math.nan)) for standing in standings]
-    differences = [d for block in results.blocks for d in _differ(standings, block, against, metrics)]
-    noise = [_noise(results, block, metric) for block in results.blocks for metric in metrics]
-    return Comparison(metrics, tuple(standings), tuple(_correct(differences)), ranking, tuple(noise))
-
-
-def _stand(results: Results, block: str, metrics: Sequence[str]) -> list[Standing]:
-    """The values of a block, best first, those without a trial to judge last."""
-    part = results.trials[results.trials["block"] == block]
-    found = [_standing(results, block, str(value), rows, metrics) for value, rows in part.groupby("value", sort=False)]
-    sign = -1.0 if results.mode == "max" else 1.0
-    worst = math.inf
-
-    def place(standing: Standing) -> float:
-        return sign * standing.metrics[results.metric].mean if standing.trial else worst
-
-    return sorted(found, key=place)
+def group_trials(results: Results, metrics: Iterable[str]) -> list[Trial]:
+    """One `Trial` for each trial of the table, in its order."""
+    metrics = tuple(metrics)
+    names = ["trial", "block", "value", "ended", "finished", "seed", "epochs_trained", "epochs"]
+    rows = results.table.select(list(dict.fromkeys((*names, *metrics)))).to_pylist()
+    settings = {
+        name: distinct_texts([hashable(value) for value in results.table[name].to_pylist()])
+        for name in results.nuisance
+    }
+    groups: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(row["trial"], []).append(number)
+    found = []
+    for name, numbers in groups.items():
+        part = sorted((rows[number] for number in numbers), key=lambda row: row["seed"])
+        first = part[0]
+        found.append(
+            Trial(
+                name, first["block"], first["value"], first["ended"], first["finished"],
+                {field: texts[numbers[0]] for field, texts in settings.items()},
+                max(row["epochs_trained"] for row in part), first["epochs"] or 0,
+                {metric: {row["seed"]: _number(row[metric]) for row in part} for metric in metrics},
+            )
+        )  # fmt: skip
+    return found
 
 
-def best_trial(results: Results, rows: pd.DataFrame) -> str | None:
-    """The trial with the best mean validation metric over its replicates, none of which may be undefined."""
-    finished = rows[rows["finished"]]
-    means = finished.groupby("trial", sort=False)[results.metric].agg(lambda values: values.mean(skipna=False)).dropna()
-    if means.empty:
-        return None
-    return str(means.idxmax() if results.mode == "max" else means.idxmin())
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
-def _standing(results: Results, block: str, value: str, rows: pd.DataFrame, metrics: Sequence[str]) -> Standing:
-    trial = best_trial(results, rows)
-    best = rows[rows["trial"] == trial]
-    by_trial = rows.drop_duplicates("trial")
+def best_of(trials: Iterable[Trial], metric: str, mode: str) -> Trial | None:
+    """The finished trial with the best mean over its replicates, none of which may be undefined."""
+    known = [trial for trial in trials if trial.finished and not math.isnan(trial.mean(metric))]
+    sign = 1.0 if mode == "max" else -1.0
+    return max(known, key=lambda trial: sign * trial.mean(metric), default=None)
+
+
+def stand(results: Results, trials: Iterable[Trial]) -> list[Standing]:
+    """The standings of every value: block by block, the best first, those without a trial to judge last."""
+    groups: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.block, trial.value), []).append(trial)
+    found = [_standing(results, part) for part in groups.values()]
+    return [standing for block in results.blocks for standing in _ranked(results, found, block)]
+
+
+def _standing(results: Results, trials: Sequence[Trial]) -> Standing:
+    metrics = tuple(trials[0].metrics)
+    best = best_of(trials, results.metric, results.mode)
     return Standing(
-        block,
-        value,
-        trial,
-        {name: as_text(best[name].iloc[0]) for name in results.nuisance} if trial else {},
-        float(best["epochs_trained"].max()) if trial else math.nan,
-        {name: bootstrap_mean(best[name]) for name in metrics},
-        {name: dict(zip(best["seed"].astype(int), best[name].astype(float), strict=True)) for name in metrics},
-        len(by_trial),
-        {str(status): int(n) for status, n in by_trial["status"].value_counts().items()},
-        int((~by_trial["finished"]).sum()),
+        trials[0].block,
+        trials[0].value,
+        best.name if best else None,
+        best.nuisance if best else {},
+        best.epochs if best else math.nan,
+        best.epochs_planned if best else math.nan,
+        {name: mean_interval(best.metrics[name].values() if best else ()) for name in metrics},
+        {name: best.metrics[name] if best else {} for name in metrics},
+        len(trials),
+        dict(Counter(trial.ended for trial in trials)),
+        sum(not trial.finished for trial in trials),
     )
+
+
+def _ranked(results: Results, standings: Sequence[Standing], block: str) -> list[Standing]:
+    own = [standing for standing in standings if standing.block == block]
+    means = [standing.metrics[results.metric].mean for standing in own if standing.trial]
+    better = (lambda a, b: a > b) if results.mode == "max" else (lambda a, b: a < b)
+
+    def rank(standing: Standing) -> float:
+        mean = standing.metrics[results.metric].mean
+        # Equal means share the middle of their ranks.
+        return sum(better(other, mean) for other in means) + (1 + means.count(mean)) / 2.0
+
+    ranked = [replace(standing, rank=rank(standing)) if standing.trial else standing for standing in own]
+    return sorted(ranked, key=lambda standing: standing.rank if standing.trial else math.inf)
+
+
+def compare(results: Results, against: str | None = None, also: Iterable[str] = ()) -> Comparison:
+    """Compare the scientific values within each block.
+
+    against: a value, or the best of each block. also: columns whose means the standings have besides. Raises
+    `InputError` for a value that is not there.
+    """
+    if against is not None and against not in results.values:
+        raise InputError(unknown_name("value", against, results.values))
+    metrics = reported(results.metric)
+    trials = group_trials(results, (*metrics, *also))
+    standings = stand(results, trials)
+    differences = [d for block in results.blocks for d in _differ(standings, block, against, metrics)]
+    noise = [_noise(trials, block, metric) for block in results.blocks for metric in metrics]
+    ranking = _rank_over_blocks(results, standings)
+    return Comparison(metrics, tuple(standings), tuple(_correct(differences)), ranking, tuple(noise))
 
 
 def _differ(standings: Sequence[Standing], block: str, against: str | None, metrics: Sequence[str]) -> list[Difference]:
@@ -159,69 +235,53 @@ def _differ(standings: Sequence[Standing], block: str, against: str | None, metr
     base = next((standing for standing in judged if against in (None, standing.value)), None)
     if base is None:
         return []
-    found = []
-    for metric in metrics:
-        for other in judged:
-            if other is base:
-                continue
-            seeds = sorted(set(other.seeds[metric]) & set(base.seeds[metric]))
-            gaps = np.array([other.seeds[metric][seed] - base.seeds[metric][seed] for seed in seeds])
-            found.append(
-                Difference(block, other.value, base.value, metric, bootstrap_mean(gaps), paired_p(gaps), math.nan)
-            )
-    return found
+    return [_difference(other, base, metric) for metric in metrics for other in judged if other is not base]
+
+
+def _difference(value: Standing, base: Standing, metric: str) -> Difference:
+    own, others = value.seeds[metric], base.seeds[metric]
+    gaps = [own[seed] - others[seed] for seed in sorted(set(own) & set(others))]
+    return Difference(
+        value.block, value.value, base.value, metric, mean_interval(gaps), paired_p(gaps), math.nan,
+        bool(gaps) and not any(gaps),
+    )  # fmt: skip
 
 
 def _correct(differences: Sequence[Difference]) -> list[Difference]:
     """Holm's correction over all differences in the same metric, in whatever block."""
     corrected = dict.fromkeys(range(len(differences)), math.nan)
     for metric in dict.fromkeys(difference.metric for difference in differences):
-        places = [i for i, difference in enumerate(differences) if difference.metric == metric]
-        corrected.update(zip(places, holm([differences[i].p for i in places]), strict=True))
+        numbers = [i for i, difference in enumerate(differences) if difference.metric == metric]
+        corrected.update(zip(numbers, holm([differences[i].p for i in numbers]), strict=True))
     return [replace(difference, p_corrected=corrected[i]) for i, difference in enumerate(differences)]
 
 
-def _rank(results: Results, standings: Sequence[Standing]) -> Ranking:
-    """Ranks by the validation metric at the best setting, one row for each block and seed."""
-    scores: dict[tuple[str, int], dict[str, float]] = {}
+def _rank_over_blocks(results: Results, standings: Sequence[Standing]) -> Ranking:
+    """Average ranks of the values that every block has, by the mean over seeds at the best setting."""
+    scores: dict[str, dict[str, float]] = {}
     for standing in standings:
-        for seed, score in standing.seeds[results.metric].items():
-            scores.setdefault((standing.block, seed), {})[standing.value] = score
-    values = list(dict.fromkeys(standing.value for standing in standings if standing.trial))
-    table = [[row.get(value, math.nan) for value in values] for row in scores.values()]
-    complete = [row for row in table if not any(map(math.isnan, row))]
-    if not complete:
-        return Ranking({}, math.nan, math.nan, 0)
-    ranks = mean_ranks(complete, higher=results.mode == "max")
-    p, least = friedman(complete)
-    return Ranking(dict(zip(values, map(float, ranks), strict=True)), p, least, len(complete))
+        if standing.trial:
+            scores.setdefault(standing.block, {})[standing.value] = standing.metrics[results.metric].mean
+    values = [value for value in results.values if all(value in row for row in scores.values())]
+    if len(scores) < 2 or len(values) < 2:
+        return Ranking({}, math.nan, math.nan, len(scores))
+    table = [[row[value] for value in values] for row in scores.values()]
+    ranks = mean_ranks(table, higher=results.mode == "max")
+    p, least = friedman(table)
+    return Ranking(dict(zip(values, map(float, ranks), strict=True)), p, least, len(table))
 
 
-def _noise(results: Results, block: str, metric: str) -> Noise:
-    from scipy import stats
+def _noise(trials: Sequence[Trial], block: str, metric: str) -> Noise:
+    from scipy.special import stdtrit
 
-    part = results.trials[(results.trials["block"] == block) & results.trials["finished"]]
-    groups = part.groupby("trial")[metric]
-    counts, variances = groups.count(), groups.var(ddof=1)
-    freedom = float((counts - 1).clip(lower=0).sum())
-    n = int(counts.max()) if len(counts) else 0
+    chosen = [trial for trial in trials if trial.block == block and trial.finished]
+    groups = [[value for value in trial.metrics[metric].values() if math.isfinite(value)] for trial in chosen]
+    n = max(map(len, groups), default=0)
+    freedom = sum(max(len(group) - 1, 0) for group in groups)
     if freedom == 0:
-        return Noise(block, metric, math.nan, math.nan, n, len(counts))
-    deviation = math.sqrt(float((variances * (counts - 1)).sum()) / freedom)
-    least = float(stats.t.ppf(0.975, freedom)) * deviation * math.sqrt(2.0 / n)
-    return Noise(block, metric, deviation, least, n, len(counts))
-
-
-def as_document(found: Any) -> Any:
-    """Dataclasses, mappings and numbers as what JSON can hold; numbers that are not finite become null."""
-    from dataclasses import fields, is_dataclass
-
-    if is_dataclass(found) and not isinstance(found, type):
-        return {field.name: as_document(getattr(found, field.name)) for field in fields(found)}
-    if isinstance(found, Mapping):
-        return {str(name): as_document(value) for name, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [as_document(value) for value in found]
-    if isinstance(found, float | np.floating):
-        return float(found) if math.isfinite(found) else None
-    return int(found) if isinstance(found, np.integer) else found
+        return Noise(block, metric, math.nan, math.nan, n, len(groups))
+    squares = sum(variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
+    deviation = math.sqrt(squares / freedom)
+    return Noise(
+        block, metric, deviation, float(stdtrit(freedom, 0.975)) * deviation * math.sqrt(2.0 / n), n, len(groups)
+    )

@@ -1,80 +1,100 @@
-"""Intervals, corrections and correlations; each function takes plain arrays."""
+"""Means, intervals, p-values and ranks; each function takes plain numbers."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
-RESAMPLES = 9999
 ROUNDING = 1e-12
-ENOUGH = 10  # values from which the bias-corrected bootstrap is stable
+# Replicates from which an interval and a p-value are given.
+FEWEST = 3
+# Datasets from which Friedman's test is given: with fewer its p is that of a handful of orders.
+FEWEST_DATASETS = 5
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n values with a 95 % bootstrap interval, and half of Student's t interval; both are NaN for n < 2."""
+    """A mean over n values with its 95 % interval (Student's t); the limits are NaN where there is none."""
 
     mean: float
     low: float
     high: float
     n: int
-    half_t: float = math.nan
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval."""
+        return (self.high - self.low) / 2.0
 
 
-def bootstrap_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """Mean and bootstrap interval of values; those that are NaN are left out.
+def mean_interval(values: Iterable[float | None]) -> Estimate:
+    """Mean and 95 % Student-t interval of the mean.
 
-    Percentile bootstrap below 10 values (of 3 Gaussian ones it holds the mean in 75 % of cases, of 5 in 84 %),
-    bias-corrected and accelerated beyond; 9,999 resamples, always the same.
-    Source: Efron, Tibshirani (1993), An Introduction to the Bootstrap, ch. 13 and 14; `scipy.stats.bootstrap`.
+    No interval for fewer than 3 values, for values that do not differ (they say nothing of chance), or where one is
+    undefined; an undefined value makes the mean NaN, too.
 
-    >>> bootstrap_mean([2.0, 2.0, 2.0])
-    Estimate(mean=2.0, low=2.0, high=2.0, n=3, half_t=0.0)
+    >>> mean_interval([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, low=-0.484..., high=4.484..., n=3)
     """
-    from scipy import stats
+    from scipy.special import stdtrit  # Student's t quantile; scipy.stats would take a second to import
 
-    known = np.asarray(values, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    if known.size < 2:
-        return Estimate(float(known[0]) if known.size else math.nan, math.nan, math.nan, known.size)
-    mean = float(known.mean())
-    if _alike(known):
-        return Estimate(mean, mean, mean, known.size, 0.0)
-    method = "BCa" if known.size >= ENOUGH else "percentile"
-    rng = np.random.default_rng(0)
-    found = stats.bootstrap(
-        (known,), np.mean, n_resamples=RESAMPLES, confidence_level=confidence, method=method, rng=rng
-    ).confidence_interval
-    half = float(stats.t.ppf(0.5 + confidence / 2.0, known.size - 1) * known.std(ddof=1) / math.sqrt(known.size))
-    return Estimate(mean, float(found.low), float(found.high), known.size, half)
+    known = [math.nan if value is None else float(value) for value in values]
+    n = len(known)
+    mean = fmean(known) if n else math.nan
+    if n < FEWEST or not all(map(math.isfinite, known)) or _alike(known):
+        return Estimate(mean, math.nan, math.nan, n)
+    half = float(stdtrit(n - 1, 0.975)) * stdev(known) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
 
 
-def _alike(values: Values) -> bool:
+def _alike(values: Sequence[float]) -> bool:
     """Whether values differ by no more than rounding."""
-    return bool(np.ptp(values) <= ROUNDING * max(1.0, float(np.abs(values).max())))
+    return max(values) - min(values) <= ROUNDING * max(1.0, *map(abs, values))
 
 
-def paired_p(differences: ArrayLike) -> float:
-    """Two-sided p of a mean difference of zero: Student's paired t test. 1 where all are 0, NaN for fewer than 2.
+def paired_p(differences: Iterable[float]) -> float:
+    """Two-sided p of a mean difference of zero: Student's paired t test.
+
+    NaN for fewer than 3 differences, and where all are alike: without a spread nothing is known of chance.
 
     >>> round(paired_p([1.0, 2.0, 3.0]), 4)
     0.0742
     """
+    from scipy.special import stdtr
+
+    known = [value for value in differences if math.isfinite(value)]
+    if len(known) < FEWEST or _alike(known):
+        return math.nan
+    t = fmean(known) / (stdev(known) / math.sqrt(len(known)))
+    return 2.0 * float(stdtr(len(known) - 1, -abs(t)))
+
+
+def seeds_to_tell_apart(differences: Sequence[float], power: float = 0.8) -> int | None:
+    """Seeds with which a paired t test at 5 % finds a mean difference of this size and spread with the given power.
+
+    None where it cannot be said (fewer than 3 differences, no spread, no difference), 1,000 at most.
+    Source: noncentral t distribution; Cohen (1988), Statistical Power Analysis, ch. 2.
+    """
     from scipy import stats
 
-    known = np.asarray(differences, dtype=np.float64)
-    known = known[np.isfinite(known)]
-    if known.size < 2:
-        return math.nan
-    if _alike(known):
-        return 1.0 if abs(known[0]) < ROUNDING else 0.0
-    return float(stats.ttest_1samp(known, 0.0).pvalue)
+    known = [value for value in differences if math.isfinite(value)]
+    if len(known) < FEWEST or _alike(known) or abs(fmean(known)) < ROUNDING:
+        return None
+    size = abs(fmean(known)) / stdev(known)
+    # The normal approximation is never above the answer, and a few seeds below it.
+    first = math.floor(((stats.norm.ppf(0.975) + stats.norm.ppf(power)) / size) ** 2)
+    for n in range(min(max(FEWEST, first), MOST_SEEDS), MOST_SEEDS):
+        if stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, size * math.sqrt(n)) >= power:
+            return n
+    return MOST_SEEDS
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -88,8 +108,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = list(p_values)
     order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
     highest = 0.0
-    for place, i in enumerate(order):
-        highest = max(highest, min(1.0, p_values[i] * (len(order) - place)))
+    for number, i in enumerate(order):
+        highest = max(highest, min(1.0, p_values[i] * (len(order) - number)))
         corrected[i] = highest
     return corrected
 
@@ -111,80 +131,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in p]
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """A rank correlation over n trials with its 95 % interval and p-value; NaN where there is none."""
-
-    rho: float
-    low: float
-    high: float
-    p: float
-    n: int
-
-
-NO_CORRELATION = (math.nan, math.nan, math.nan, math.nan)
-
-
-def spearman(
-    x: ArrayLike, y: ArrayLike, blocks: ArrayLike | None = None, controls: Sequence[ArrayLike] = ()
-) -> Correlation:
-    """Spearman's correlation, within blocks and with the ranks of controls taken out; pairs with a NaN are left out.
-
-    Formula: Pearson's correlation of the ranks within each block, divided by its size and centred there, after a linear
-    regression on those of the controls. With one block and no control this is Spearman's rho.
-    Interval: tanh(atanh(rho) ± 1.96 sqrt((1 + rho² / 2) / (n - 3 - k))) for k controls and further blocks.
-    p: Student's t with n - 2 - k degrees of freedom. Degenerate: NaN for n < 4 + k or where x or y does not vary.
-    Source: Bonett, Wright (2000), Psychometrika 65, 23; Conover (1999), Practical Nonparametric Statistics, sec. 5.4.
-
-    >>> round(spearman([1, 2, 3, 4, 5], [1, 3, 2, 5, 4]).rho, 6)
-    0.8
-    """
-    columns = [np.asarray(values, dtype=np.float64) for values in (x, y, *controls)]
-    labels = np.zeros(columns[0].size, int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
-    known = np.isfinite(columns).all(axis=0)
-    ranks = [_block_ranks(values[known], labels[known]) for values in columns]
-    telling = [rank for rank in ranks[2:] if rank.size and np.ptp(rank) > 0.0]
-    n, lost = int(known.sum()), len(telling) + max(np.unique(labels[known]).size - 1, 0)
-    if n < 4 + lost:
-        return Correlation(*NO_CORRELATION, n)
-    left, right = (_residual(rank, telling) for rank in ranks[:2])
-    return _correlate(left, right, n, lost)
-
-
-def _block_ranks(values: Values, labels: NDArray[np.intp]) -> Values:
-    from scipy import stats
-
-    ranks = np.zeros(values.size)
-    for label in np.unique(labels):
-        inside = labels == label
-        rank = stats.rankdata(values[inside]) / inside.sum()
-        ranks[inside] = rank - rank.mean()
-    return ranks
-
-
-def _residual(values: Values, controls: Sequence[Values]) -> Values:
-    if not controls:
-        return values
-    design = np.column_stack(controls)
-    residual: Values = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
-    return residual
-
-
-def _correlate(left: Values, right: Values, n: int, lost: int) -> Correlation:
-    from scipy import stats
-
-    scale = math.sqrt(float(left @ left) * float(right @ right))
-    if scale <= 1e-12 * n:
-        return Correlation(*NO_CORRELATION, n)
-    rho = min(max(float(left @ right) / scale, -1.0), 1.0)
-    freedom = n - 2 - lost
-    if abs(rho) == 1.0:
-        return Correlation(rho, rho, rho, 0.0, n)
-    reach = 1.959964 * math.sqrt((1.0 + rho * rho / 2.0) / (n - 3 - lost))
-    p = 2.0 * float(stats.t.sf(abs(rho) * math.sqrt(freedom / (1.0 - rho * rho)), freedom))
-    return Correlation(rho, math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach), p, n)
-
-
 def mean_ranks(scores: ArrayLike, *, higher: bool) -> Values:
     """Average rank of each column over rows without a NaN; 1 is best.
 
@@ -204,18 +150,20 @@ def mean_ranks(scores: ArrayLike, *, higher: bool) -> Values:
 def friedman(scores: ArrayLike) -> tuple[float, float]:
     """p of the Friedman test that all columns rank alike, and the difference of average ranks that tells two apart.
 
-    Least difference: Nemenyi's at 5 %. NaN for fewer than 3 columns or 2 complete rows.
+    scores: (datasets, values); a row is a mean over seeds, since seeds of one dataset are no independent rows. Least
+    difference: Nemenyi's at 5 %. NaN for fewer than 3 columns or 5 complete rows.
     Source: Demšar (2006), J. Mach. Learn. Res. 7, 1, sec. 3.2.
     """
     from scipy import stats
 
     table = np.asarray(scores, dtype=np.float64)
     table = table[np.isfinite(table).all(axis=1)] if table.size else table
-    if table.ndim != 2 or len(table) < 2 or table.shape[1] < 3:
+    if table.ndim != 2 or len(table) < FEWEST_DATASETS or table.shape[1] < 3:
         return math.nan, math.nan
     rows, columns = table.shape
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0 where every row is one tie
+        # 0 / 0 where every row is one tie
+        warnings.simplefilter("ignore", RuntimeWarning)
         p = float(stats.friedmanchisquare(*table.T).pvalue)
     critical = float(stats.studentized_range.ppf(0.95, columns, np.inf)) / math.sqrt(2.0)
     return p, critical * math.sqrt(columns * (columns + 1) / (6.0 * rows))

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.importance import Importance
-from analysis.comparison.results import Results, as_text
+from analysis.comparison.labels import distinct_texts, hashable
+from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
-from analysis.comparison.standings import Comparison, Standing, best_trial
+from analysis.comparison.standings import Comparison, Standing, group_trials, stand
 from analysis.figures.style import (
     COLOURS,
     FAINT,
@@ -83,12 +84,13 @@ def learning_curves(results: Results, metric: str | None = None) -> Figure:
     columns = min(COLUMNS, max(map(len, values.values())))
     rows = [(block, found[i : i + columns]) for block, found in values.items() for i in range(0, len(found), columns)]
     rows = rows[:PANEL_ROWS]
+    best = {(s.block, s.value): s.trial for s in stand(results, group_trials(results, [results.metric]))}
     figure, axes = new_figure(len(rows), columns, 2.7, 2.1)
     for line, (block, row) in zip(axes, rows, strict=True):
         within = means[means["block"] == block]
         for axis, value in zip(line, row, strict=False):
             part = results.trials[(results.trials["block"] == block) & (results.trials["value"] == value)]
-            _curves(axis, within[within["value"] == value], metric, part, best_trial(results, part))
+            _curves(axis, within[within["value"] == value], metric, part, best[block, value])
             axis.set_title(f"{block}: {value}" if len(values) > 1 else value, fontsize=8)
             _same_limits(axis, within, metric)
         for axis in line[len(row) :]:
@@ -161,7 +163,7 @@ def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
     trials = rows.drop_duplicates("trial").set_index("trial")
     shown = [results.metric, "test_auc", "lmc", "sample_entropy"]
     means = rows.groupby("trial")[shown].mean().reindex(trials.index)
-    fields = [name for name in (*results.scientific, *results.nuisance) if trials[name].map(as_text).nunique() > 1]
+    fields = [name for name in (*results.scientific, *results.nuisance) if _texts(trials[name]).nunique() > 1]
     columns: list[tuple[str, pd.Series]] = [(name, trials[name]) for name in fields]
     columns += [(name, means[name]) for name in shown if means[name].notna().any()]
     heights = [_axis_of(axis, place, column) for place, (_, column) in enumerate(columns)]
@@ -179,7 +181,7 @@ def _axis_of(axis: Any, place: int, column: pd.Series) -> np.ndarray:
     """Draw one upright axis with its labels; returns the height of each trial on it."""
     axis.axvline(place, ymin=0.05, ymax=0.92, color=FAINT, linewidth=1)
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        texts = column.map(as_text)
+        texts = _texts(column)
         levels = list(dict.fromkeys(texts))
         marks = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
         heights = texts.map(marks).to_numpy(float)
@@ -235,13 +237,18 @@ def heat_map(results: Results, nuisance: str) -> Figure:
     return figure
 
 
+def _texts(column: pd.Series) -> pd.Series:
+    plain = [hashable(value.tolist() if hasattr(value, "tolist") else value) for value in column]
+    return pd.Series(distinct_texts(plain), column.index)
+
+
 def _binned(column: pd.Series) -> pd.Series:
     """Texts of the settings; numbers of many kinds in six bins of as many trials each."""
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > 8:
         bins = pd.qcut(column, 6, duplicates="drop")
         least = column.min()  # the first bin begins a little below it
         return bins.map(lambda bin_: f"{max(bin_.left, least):.2g}–{bin_.right:.2g}").astype(str)
-    return column.map(as_text)
+    return _texts(column)
 
 
 def _cells(axis: Any, done: pd.DataFrame, reached: pd.DataFrame, mode: str) -> None:

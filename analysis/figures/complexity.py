@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.correlations import Association, part_means, trial_means
+from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
-from analysis.comparison.statistics import Correlation, spearman
 from analysis.figures.style import COLOURS, FAINT, INK, LONG, colour_of, marker_of, new_figure, seen_through, styled
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from analysis.comparison.correlations import Association
 from analysis.comparison.sentences import association_words, name_of
-from analysis.comparison.terminal import p_text
+from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
-from analysis.page.html import Cell, Section, paragraph, table
-from analysis.page.sections import Drawer, Material, rho_cell, weight_distributions
+from analysis.page.html import Section, paragraph, table
+from analysis.page.sections import Drawer, Material, weight_distributions
 
 MODELS = 4  # blocks and architectures with bars of their own
 SHOWN = 12  # associations in a table
@@ -72,10 +72,10 @@ def performance(material: Material, draw: Drawer) -> Section:
     drawn = figures_complexity.complexity_and_performance(results)
     html += draw.put("complexity_and_performance", drawn, caption)
     outcomes = (results.metric, "gap_acc")
-    held = f" at equal {' and '.join(known[0].controls)}".replace("_", " ") if known[0].controls else ""
+    held = held_words(known[0])
     caption = (
-        f"Spearman's ρ{held} of every measure with the {name_of(outcomes[0])} and the {name_of(outcomes[1])}, with "
-        "95 % intervals. Filled diamonds survive the correction for many tests."
+        f"Spearman's ρ{' ' * bool(held)}{held} of every measure with the {name_of(outcomes[0])} and the "
+        f"{name_of(outcomes[1])}, with 95 % intervals. Filled diamonds survive the correction for many tests."
     )
     html += draw.put("correlations", figures_complexity.correlation_forest(material.models, outcomes), caption)
     html += "<h3>Models</h3>" + associations_table(material.models)
@@ -83,24 +83,9 @@ def performance(material: Material, draw: Drawer) -> Section:
     return Section("performance", "Complexity and performance", html)
 
 
-def associations_table(found: Sequence[Association], most: int = SHOWN) -> str:
+def associations_table(found: Sequence[Association]) -> str:
     """The clearest associations; all of them are in `python -m analysis.compare --json`."""
-    known = sorted(
-        (a for a in found if not math.isnan(a.plain.rho)), key=lambda a: (math.isnan(a.partial.p), a.partial.p)
-    )
-    if not known:
+    grid = associations_grid(found, "correlations", SHOWN)
+    if grid is None:
         return paragraph("Too few trials.", "note")
-    controls = known[0].controls
-    heads = ["part", "measure", "with", "ρ and 95 % interval", "p", "n"]
-    heads[5:5] = [f"ρ at equal {' and '.join(controls)}".replace("_", " "), "p (held)"] if controls else []
-    text = f"The {min(most, len(known))} clearest of {len(known)}; p corrected over all of them (Benjamini-Hochberg)."
-    rows = [list(_association_cells(association)) for association in known[:most]]
-    return table(heads, rows, text=heads[:3]) + paragraph(text, "note")
-
-
-def _association_cells(one: Association) -> Iterator[Cell]:
-    yield from (Cell(one.part), Cell(one.measure), Cell(name_of(one.outcome)))
-    yield from (rho_cell(one.plain), Cell(p_text(one.plain_corrected), sort=one.plain_corrected))
-    if one.controls:
-        yield from (rho_cell(one.partial), Cell(p_text(one.partial_corrected), sort=one.partial_corrected))
-    yield Cell(str(one.plain.n), sort=float(one.plain.n))
+    return table(grid) + paragraph(f"{grid.title}; p corrected over all of them (Benjamini-Hochberg).", "note")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from analysis.grids import Cell, Column, Grid
+from trainables.json_values import as_json_value
 
 PAGE = Path(__file__).parent
 TEXT = ' class="text"'
@@ -24,38 +27,24 @@ class Section:
     html: str
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table: its text, a small line below it, and the number that it sorts by."""
-
-    text: str
-    below: str = ""
-    sort: float | None = None
-
-    def html(self, *, text: bool) -> str:
-        number = "" if self.sort is None else ' data-v=""' if math.isnan(self.sort) else f' data-v="{self.sort!r}"'
-        small = f"<small>{escape(self.below)}</small>" if self.below else ""
-        kind = TEXT if text else ""
-        return f"<td{kind}{number}>{escape(self.text)}{small}</td>"
-
-
-def number_cell(value: float, digits: int = 4, below: str = "") -> Cell:
-    """A number, `-` where it is not known."""
-    return Cell("-" if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−"), below, float(value))
-
-
 def paragraph(text: str, kind: str = "") -> str:
     start = f'<p class="{kind}">' if kind else "<p>"
     return f"{start}{escape(text)}</p>"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]], text: Sequence[str] = ()) -> str:
-    """A table; text: the heads of columns that hold words and not numbers."""
-    top = "".join(f"<th{TEXT if head in text else ''}>{escape(head)}</th>" for head in heads)
-    lines = ("".join(cell.html(text=head in text) for head, cell in zip(heads, row, strict=True)) for row in rows)
+def table(grid: Grid) -> str:
+    """A table that sorts by its columns; a cell's lesser text stands below it."""
+    top = "".join(f"<th{TEXT if column.words else ''}>{escape(column.head)}</th>" for column in grid.columns)
+    lines = ("".join(map(_cell, grid.columns, row)) for row in grid.rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     inside = f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody>"
     return f'<div class="scroll"><table class="sortable">{inside}</table></div>'
+
+
+def _cell(column: Column, cell: Cell) -> str:
+    number = "" if cell.sort is None else ' data-v=""' if math.isnan(cell.sort) else f' data-v="{cell.sort!r}"'
+    small = f"<small>{escape(cell.below)}</small>" if cell.below else ""
+    return f"<td{TEXT if column.words else ''}{number}>{escape(cell.text)}{small}</td>"
 
 
 def figure(svg: str, caption: str, label: str) -> str:
@@ -85,7 +74,7 @@ class LongColumn:
 def long_table(name: str, columns: Sequence[LongColumn], first: int = 50) -> str:
     """A table that is drawn a page at a time from data beside it; its first rows stand there without scripts too."""
     data = [
-        {"name": c.name, "values": [_plain(value) for value in c.values]}
+        {"name": c.name, "values": as_json_value(list(c.values))}
         | ({"text": True} if c.text else {})
         | ({"status": True} if c.status else {})
         | ({"digits": c.digits} if c.digits else {})
@@ -112,15 +101,8 @@ def _attributes(column: LongColumn) -> str:
     return kind + (f' data-better="{column.better}"' if column.better else "")
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON holds it."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
-
-
 def _static_cell(column: LongColumn, value: Any) -> str:
-    plain = _plain(value)
+    plain = as_json_value(value)
     text = "-" if plain is None else f"{plain:.{column.digits}f}" if column.digits else str(plain)
     kind = f' class="text {escape(text)}"' if column.status else TEXT if column.text else ""
     return f"<td{kind}>{escape(text)}</td>"

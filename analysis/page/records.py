@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.comparison.results import Results, as_text, telling_fields
-from analysis.page.html import Cell, LongColumn, Section, definitions, long_table, paragraph, table
+from analysis.comparison.labels import distinct_texts, hashable, show_value, telling_fields
+from analysis.comparison.results import Results, config_columns
+from analysis.grids import Cell, Grid, columns_of
+from analysis.page.html import LongColumn, Section, definitions, long_table, paragraph, table
 from analysis.page.sections import Material
 
 
@@ -24,11 +26,11 @@ def all_trials(material: Material) -> Section:
 
 
 def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
-    context = telling_fields(results.trials, results.context)
+    context = telling_fields(config_columns(results), results.context)
     yield LongColumn("trial", list(rows["trial_id"]), text=True)
     for name in dict.fromkeys(("dataset", *context, *results.scientific, *results.nuisance)):
         plain = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
-        yield LongColumn(name, list(rows[name] if plain else rows[name].map(as_text)), text=not plain)
+        yield LongColumn(name, list(rows[name]) if plain else _texts(rows[name]), text=not plain)
     yield LongColumn("seed", list(rows["seed"].astype(int)))
     yield LongColumn("status", list(rows["status"]), text=True, status=True)
     for name in dict.fromkeys((results.metric, "val_acc", "test_auc", "test_acc", "gap_acc")):
@@ -44,28 +46,33 @@ def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
         yield LongColumn("run", list(rows["run_id"]), text=True)
 
 
+def _texts(column: pd.Series) -> list[str]:
+    return distinct_texts([hashable(value.tolist() if hasattr(value, "tolist") else value) for value in column])
+
+
 def failures(material: Material) -> Section:
     """What did not train to its end, by cause."""
     trials = material.everything.trials.drop_duplicates("trial")
-    bad = trials[trials["status"].isin(["failed", "diverged", "interrupted"])]
-    stopped = int((trials["status"] == "stopped").sum())
+    bad = trials[trials["ended"].isin(["failed", "diverged", "interrupted"])]
+    stopped = int((trials["ended"] == "stopped").sum())
     text = (
         f"{stopped} of {len(trials)} trials were stopped early, by a rung or by their own patience." if stopped else ""
     )
     if bad.empty:
         return Section("failures", "Failures", paragraph(f"No trial failed or diverged. {text}".strip()))
-    rows = [
-        [Cell(str(status)), Cell(str(reason)), Cell(str(len(part)), sort=float(len(part))), Cell(part["trial"].iloc[0])]
-        for (status, reason), part in bad.groupby(["status", "stop_reason"], sort=False)
-    ]
-    found = table(["status", "cause", "trials", "for example"], rows, text=["status", "cause", "for example"])
+    rows = tuple(
+        (Cell(str(status)), Cell(str(reason)), Cell(str(len(part)), sort=float(len(part))), Cell(part["trial"].iloc[0]))
+        for (status, reason), part in bad.groupby(["ended", "stop_reason"], sort=False, dropna=False)
+    )
+    heads = ["status", "cause", "trials", "for example"]
+    found = table(Grid("", columns_of(heads, words=["status", "cause", "for example"]), rows))
     return Section("failures", "Failures", paragraph(text) * bool(text) + found)
 
 
 def provenance(material: Material, command: Sequence[str]) -> Section:
     """What made the runs, and the commands that make them and this page again."""
     html = ""
-    for run, about in zip(material.everything.runs, material.everything.abouts, strict=True):
+    for run, about in zip(material.everything.runs, material.everything.metadata, strict=True):
         html += f"<h3>{escape(f'{run.sweep}/{run.run_id}')}</h3>{definitions(_provenance(about))}"
         html += f"<pre>{escape(sweep_command(about))}</pre>"
     html += f"<h3>This page</h3><pre>{escape(shlex.join(command))}</pre>"
@@ -90,7 +97,7 @@ def _provenance(about: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _domain(domain: Any) -> str:
-    return ", ".join(map(as_text, domain)) if isinstance(domain, list) else as_text(domain)
+    return ", ".join(map(show_value, domain)) if isinstance(domain, list) else show_value(domain)
 
 
 def sweep_command(about: Mapping[str, Any]) -> str:

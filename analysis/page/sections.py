@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,20 +12,13 @@ from analysis.comparison.correlations import Association
 from analysis.comparison.importance import Importance
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import answers, importance_words, name_of
-from analysis.comparison.standings import Comparison, Standing
-from analysis.comparison.statistics import Correlation, Estimate
-from analysis.comparison.terminal import explanation, p_text
+from analysis.comparison.standings import Comparison
+from analysis.comparison.tables import differences_grid, standings_grid
+from analysis.comparison.terminal import explanation
 from analysis.figures import comparison as figures
 from analysis.figures import style as figure_style
 from analysis.figures import trial as plots
-from analysis.page.html import (
-    Cell,
-    Section,
-    figure,
-    number_cell,
-    paragraph,
-    table,
-)
+from analysis.page.html import Section, figure, paragraph, table
 from analysis.runs.run_folder import RunFolder
 
 HEAT_MAPS = 3  # nuisance fields with a heat map of their own
@@ -65,7 +57,7 @@ class Material:
 def head(material: Material, title: str) -> str:
     """Title, question, answer, and the run in figures."""
     results = material.everything
-    questions = dict.fromkeys(str(about.get("question", "")) for about in results.abouts)
+    questions = dict.fromkeys(str(about.get("question", "")) for about in results.metadata)
     trials = results.trials
     size = (
         f"{trials['trial'].nunique()} trials, {len(trials)} replicates, {len(results.runs)} run"
@@ -85,65 +77,16 @@ def values(material: Material, draw: Drawer) -> Section:
     html = ""
     if any(standing.trial for standing in comparison.standings):
         caption = (
-            "Means over seeds and 95 % bootstrap intervals of each value at its best setting. "
+            "Means over seeds and 95 % intervals of each value at its best setting. "
             f"Selected by {name_of(results.metric)}; the test split only looked on."
         )
         html += draw.put("values", figures.values_with_intervals(results, comparison), caption)
     for block in results.blocks:
-        html += f"<h3>{escape(block)}</h3>{standings_table(comparison, results, block)}"
+        standings = standings_grid(results, comparison.block(block), comparison.metrics, "")
+        html += f"<h3>{escape(block)}</h3>{table(standings)}"
         if any(difference.block == block for difference in comparison.differences):
-            html += differences_table(comparison, block)
+            html += table(differences_grid(comparison, block))
     return Section("values", "Values side by side", html + paragraph(explanation(results), "note"))
-
-
-def standings_table(comparison: Comparison, results: Results, block: str) -> str:
-    """One row for each value of a block, best first."""
-    scientific = ", ".join(results.scientific).replace("_", " ")
-    nuisance = [f"best {name.replace('_', ' ')}" for name in results.nuisance]
-    metrics = [name.replace("_", " ") for name in comparison.metrics]
-    heads = [scientific, *nuisance, *metrics, "n", "rank", "epochs", "trials"]
-    rows = [_standing_cells(standing, results, comparison.metrics) for standing in comparison.block(block)]
-    return table(heads, rows, text=[scientific, "trials"])
-
-
-def _standing_cells(standing: Standing, results: Results, metrics: Sequence[str]) -> list[Cell]:
-    return [
-        Cell(standing.value or "all"),
-        *(_setting(standing.nuisance.get(name, "-")) for name in results.nuisance),
-        *(estimate_cell(standing.metrics[name]) for name in metrics),
-        Cell(str(standing.n), sort=float(standing.n)),
-        number_cell(standing.rank, 2),
-        number_cell(standing.epochs, 0),
-        Cell(", ".join(f"{n} {status}" for status, n in standing.statuses.items())),
-    ]
-
-
-def _setting(text: str) -> Cell:
-    try:
-        return Cell(text, sort=float(text))
-    except ValueError:
-        return Cell(text)
-
-
-def estimate_cell(estimate: Estimate) -> Cell:
-    """A mean with its interval below it."""
-    limits = f"{estimate.low:.4f} to {estimate.high:.4f}".replace("-", "−") if estimate.n > 1 else ""
-    return number_cell(estimate.mean, 4, limits)
-
-
-def differences_table(comparison: Comparison, block: str) -> str:
-    """What each value is better or worse by."""
-    found = [difference for difference in comparison.differences if difference.block == block]
-    heads, rows = [f"less {found[0].against}, by seed"], []
-    for metric in comparison.metrics:
-        heads += [name_of(metric), f"p ({metric.replace('_', ' ')})"]
-    for value in dict.fromkeys(difference.value for difference in found):
-        row = [Cell(value)]
-        for metric in comparison.metrics:
-            one = next(d for d in found if d.value == value and d.metric == metric)
-            row += [estimate_cell(one.estimate), Cell(p_text(one.p_corrected), sort=one.p_corrected)]
-        rows.append(row)
-    return table(heads, rows, text=heads[:1])
 
 
 def curves(material: Material, draw: Drawer) -> Section:
@@ -198,13 +141,6 @@ def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
             where = f" on {block}" if block else ""
             caption = f"Weights of the best trial{where} ({best.value}), seed {row['seed']}. Outline: before training."
             yield draw.put(f"weight_distributions_{number}", drawn, caption)
-
-
-def rho_cell(found: Correlation) -> Cell:
-    """ρ with its interval."""
-    if math.isnan(found.rho):
-        return Cell("-", sort=math.nan)
-    return Cell(f"{found.rho:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−"), sort=found.rho)
 
 
 def sentence(text: str) -> str:

@@ -89,6 +89,14 @@ class RunFolder:
     def trials(self) -> Path:
         return self.path / "trials"
 
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation"
+
+    def evaluation_of(self, trial_id: str) -> EvaluationFolder:
+        """The folder of a trial's evaluation. Raises `InputError` for an id that is no plain name."""
+        return EvaluationFolder(self.evaluation / plain_name(trial_id, "the trial's id"))
+
     def trial(self, folder: str) -> TrialFolder:
         """Return a trial's folder. Raises `InputError` for a name that leads elsewhere."""
         return TrialFolder(self.trials / plain_name(folder, "a trial's folder"))
@@ -170,3 +178,33 @@ class TrialFolder:
 
     def initial_model(self, seed: int) -> Path:
         return self.replicate(seed) / "initial_model.safetensors"
+
+
+@dataclass(frozen=True)
+class EvaluationFolder:
+    """`evaluation/<trial id>/`: what `analysis.evaluate` and `analysis.explain` say of a trial."""
+
+    path: Path
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.txt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.parquet"
+
+    @property
+    def gate(self) -> Path:
+        return self.path / "clinical_gate.json"
+
+    @property
+    def explanations(self) -> Path:
+        return self.path / "explain"
+
+    def figure(self, name: str) -> Path:
+        return self.path / f"{name}.png"

@@ -12,8 +12,7 @@ from analysis import table
 from analysis.measures import MEASURES
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
-from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
-from analysis.weights.weights_table import write_complexity
+from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files, write_complexity
 from analysis.workers import spread
 from trainables.errors import InputError, unknown_name
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
+import io
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
 import pytest
+from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -22,25 +26,28 @@ from analysis import table
 from analysis.compare import app
 from analysis.comparison.correlations import associate_models, associate_parts, part_means, parts
 from analysis.comparison.importance import importances
+from analysis.comparison.rank_correlation import spearman
 from analysis.comparison.results import Results, load, with_stopped
 from analysis.comparison.sentences import answers, association_words, importance_words
-from analysis.comparison.standings import Comparison, Difference, Standing, as_document, compare
+from analysis.comparison.standings import Comparison, Difference, Standing, compare
 from analysis.comparison.statistics import (
     benjamini_hochberg,
-    bootstrap_mean,
     friedman,
     holm,
+    mean_interval,
     mean_ranks,
     paired_p,
-    spearman,
+    seeds_to_tell_apart,
 )
+from analysis.comparison.summary import print_standings
 from analysis.runs.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.support.made_results import make_run
 from trainables.errors import InputError
+from trainables.json_values import as_json_value
 
 LEVELS = {"relu": 0.90, "gelu": 0.93, "tanh": 0.80}
-RATES = (0.001, 0.01, 0.1)
+RATES = (0.001, 0.003, 0.01, 0.1)
 
 
 def score(config: Mapping[str, Any], seed: int, epoch: int) -> float:
@@ -72,31 +79,27 @@ def results(run: RunFolder) -> Results:
 # Statistics -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0, 4.0], [0.1, 0.1, 0.5, 0.9]])
-def test_the_bootstrap_is_near_the_one_over_all_resamples(values: list[float]) -> None:
-    every = [np.mean(sample) for sample in itertools.product(values, repeat=len(values))]
-    found = bootstrap_mean(values)
-    assert found.mean == pytest.approx(np.mean(values))
-    for limit, share in ((found.low, 0.025), (found.high, 0.975)):
-        below = np.quantile(every, max(share - 0.02, 0), method="lower")
-        above = np.quantile(every, min(share + 0.02, 1), method="higher")
-        assert below <= limit <= above
-    t = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
-    assert found.mean + found.half_t == pytest.approx(t[1])
-
-
-def test_a_long_sample_has_the_interval_of_theory() -> None:
-    values = np.random.default_rng(0).normal(5, 2, 400)
-    found = bootstrap_mean(values)
-    assert found.low == pytest.approx(values.mean() - 1.96 * values.std() / 20, abs=0.03)
-    assert found.high == pytest.approx(values.mean() + 1.96 * values.std() / 20, abs=0.03)
+@pytest.mark.parametrize("values", [[1.0, 2.0, 4.0], [0.1, 0.1, 0.5, 0.9], list(range(40))])
+def test_the_interval_is_student_s(values: list[float]) -> None:
+    found = mean_interval(values)
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert found.half_width == pytest.approx((high - low) / 2)
 
 
 @pytest.mark.parametrize(
-    ("values", "mean", "n"), [([], math.nan, 0), ([3.0], 3.0, 1), ([math.nan, 3.0], 3.0, 1), ([math.nan], math.nan, 0)]
+    ("values", "mean", "n"),
+    [
+        ([], math.nan, 0),
+        ([3.0], 3.0, 1),
+        ([2.0, 4.0], 3.0, 2),
+        ([0.5, 0.5, 0.5], 0.5, 3),  # no spread: nothing is known of chance
+        ([math.nan, 3.0, 4.0, 5.0], math.nan, 4),
+        ([None, 3.0, 4.0, 5.0], math.nan, 4),
+    ],
 )
-def test_too_few_values_have_no_interval(values: list[float], mean: float, n: int) -> None:
-    found = bootstrap_mean(values)
+def test_too_little_is_known_for_an_interval(values: list[float], mean: float, n: int) -> None:
+    found = mean_interval(values)
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert found.n == n
     assert math.isnan(found.low)
@@ -106,8 +109,21 @@ def test_too_few_values_have_no_interval(values: list[float], mean: float, n: in
 def test_paired_p_is_that_of_scipy() -> None:
     a, b = np.random.default_rng(1).normal(size=(2, 7))
     assert paired_p(a - b) == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert paired_p([0.0, 0.0]) == 1.0
-    assert math.isnan(paired_p([0.3]))
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 5])
+def test_differences_that_are_equal_have_no_p(seeds: int) -> None:
+    assert math.isnan(paired_p([1 / 156] * seeds))
+    assert math.isnan(paired_p([0.0] * seeds))
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0.5, 34), (1.0, 10), (2.0, 5)])
+def test_seeds_to_tell_apart_are_those_of_the_tables(size: float, expected: int) -> None:
+    """Cohen (1988) and G*Power: paired t test, two-sided 5 %, power 80 %, effect sizes 0.5, 1 and 2."""
+    unit = np.array([-1.0, 0.0, 1.0])  # standard deviation 1
+    assert seeds_to_tell_apart(list(unit + size)) == expected
+    assert seeds_to_tell_apart([0.1, 0.1, 0.1]) is None
+    assert seeds_to_tell_apart(list(unit + 1e-3)) == 1000
 
 
 def test_holm_is_its_definition() -> None:
@@ -135,6 +151,48 @@ def test_spearman_is_that_of_scipy_with_ties() -> None:
     assert found.rho == pytest.approx(expected.statistic)
     assert found.p == pytest.approx(expected.pvalue)
     assert found.low < found.rho < found.high
+
+
+@pytest.mark.parametrize("n", [6, 7, 8, 9])
+def test_a_perfect_order_of_few_has_the_exact_p(n: int) -> None:
+    found = spearman(range(n), range(n))
+    exact = 2 / math.factorial(n)
+    assert found.p == pytest.approx(exact) if n <= 7 else 0 < found.p < 1e-3
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+@pytest.mark.parametrize("n", [6, 7, 9])
+def test_p_of_few_is_that_of_a_permutation_test(n: int) -> None:
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(2, n))
+    rank = stats.rankdata(x)
+
+    def rho(z: Any) -> Any:
+        return stats.spearmanr(rank, z).statistic
+
+    expected = stats.permutation_test((y,), rho, permutation_type="pairings", n_resamples=np.inf if n < 8 else 3000)
+    assert spearman(x, y).p == pytest.approx(expected.pvalue, abs=1e-12 if n < 8 else 0.04)
+
+
+def test_few_independent_trials_show_nothing(tmp_path: Path) -> None:
+    """180 correlations of random numbers over 4 or 5 trials: none is shown, let alone survives."""
+    rng = np.random.default_rng(5)
+    for n in (4, 5):
+        assert all(math.isnan(spearman(*rng.normal(size=(2, n))).p) for _ in range(180))
+    p = [spearman(*rng.normal(size=(2, 6))).p for _ in range(180)]
+    assert min(p) >= 2 / math.factorial(6)
+    assert not any(value < 0.05 for value in benjamini_hochberg(p))
+
+
+def test_equal_settings_as_blocks_undo_what_a_curve_does() -> None:
+    """Measure and outcome both an inverted U of the rate: linear adjustment of ranks leaves them related."""
+    rng = np.random.default_rng(0)
+    rate = np.repeat([0.0, 1.0, 2.0, 3.0], 12)
+    bump = np.repeat([0.0, 1.0, 1.2, 0.1], 12)
+    x, y = bump + 0.3 * rng.normal(size=48), bump + 0.3 * rng.normal(size=48)
+    assert spearman(x, y, None, [rate]).rho > 0.6
+    assert abs(spearman(x, y, rate).rho) < 0.3
 
 
 def test_partial_spearman_is_that_of_the_inverse_correlation_matrix() -> None:
@@ -182,13 +240,14 @@ def test_a_correlation_that_means_nothing_is_nan(x: list[float], y: list[float])
 
 
 def test_ranks_and_friedman_are_those_of_pandas_and_scipy() -> None:
-    scores = np.random.default_rng(4).random((8, 4))
+    scores = np.random.default_rng(4).random((8, 4))  # datasets, values
     scores[2, 1] = math.nan
     complete = pd.DataFrame(scores).dropna()
     assert mean_ranks(scores, higher=True) == pytest.approx(complete.rank(axis=1, ascending=False).mean().to_numpy())
     p, least = friedman(scores)
     assert p == pytest.approx(stats.friedmanchisquare(*complete.to_numpy().T).pvalue)
     assert least == pytest.approx(2.569 * math.sqrt(4 * 5 / (6 * 7)), rel=1e-3)  # Demšar (2006), table 5a
+    assert all(map(math.isnan, friedman(scores[3:7])))  # four datasets are too few
 
 
 # Comparison -----------------------------------------------------------------------------------------------------------
@@ -214,7 +273,7 @@ def test_each_value_stands_at_its_best_finished_setting(results: Results, run: R
             assert one.metrics[metric].mean == pytest.approx(means.loc[(value, best), metric], rel=1e-12)
         assert one.n == 3
     assert [one.value for one in found.standings] == ["gelu", "relu", "tanh"]
-    assert standing(found, "tanh").statuses == {"completed": 1, "stopped": 1, "failed": 1}
+    assert standing(found, "tanh").statuses == {"completed": 2, "stopped": 1, "failed": 1}
     assert standing(found, "tanh").left_out == 2
 
 
@@ -252,7 +311,7 @@ def test_equal_epochs_take_stopped_trials_in(results: Results, run: RunFolder) -
     rate = means.loc["tanh"]["val_auc"].idxmax()
     assert one.nuisance == {"lr": f"{rate:.3g}"}
     assert one.metrics["test_acc"].mean == pytest.approx(means.loc[("tanh", rate), "test_acc"], rel=1e-12)
-    assert one.trials == 2  # the failed one has nothing to show
+    assert one.trials == 3  # the failed one has nothing to show
     assert "after 2 epochs" in answers(fair, found)[0]
 
 
@@ -288,7 +347,7 @@ def test_only_losses_are_better_lower(tmp_path: Path) -> None:
     run = make_run(tmp_path / "s" / "a", {"activation": ["relu", "gelu"]}, {}, score)
     found = compare(load([run], "val_loss"))
     assert [one.value for one in found.standings] == ["gelu", "relu"]
-    assert found.ranking.ranks["gelu"] == 1
+    assert [one.rank for one in found.standings] == [1, 2]
     with pytest.raises(InputError, match="nothing is ever selected by test"):
         load([run], "test_auc")
 
@@ -309,10 +368,12 @@ def test_datasets_are_compared_apart_and_ranked_together(tmp_path: Path) -> None
     found = compare(results)
     assert [one.value for one in found.block("digits")] == ["gelu", "relu", "tanh"]
     assert [one.value for one in found.block("mnist")] == ["relu", "gelu", "tanh"]
-    assert found.ranking.rows == 6
+    assert found.ranking.rows == 2  # a row a dataset: seeds of one are no independent rows
+    assert math.isnan(found.ranking.p)
     assert found.ranking.ranks == pytest.approx({"gelu": 1.5, "relu": 1.5, "tanh": 3.0})
     assert len([one for one in found.differences if one.metric == "val_auc"]) == 4
-    assert "ranks best" in answers(results, found)[-1]
+    assert "relu and gelu rank best: 1.50 on average" in answers(results, found)[-1]
+    assert [one.rank for one in found.block("mnist")] == [1, 2, 3]
 
 
 def test_the_same_trial_in_two_runs_counts_once(tmp_path: Path, run: RunFolder) -> None:
@@ -335,6 +396,169 @@ def test_no_trial_yet_is_said(tmp_path: Path) -> None:
         load([RunFolder(tmp_path)])
 
 
+def rewrite(run: RunFolder, **columns: Any) -> None:
+    """Change columns of a run's trials: each a function of a row."""
+    content = table.read_arrow(run.trials_table)
+    rows = content.to_pylist()
+    for row in rows:
+        row.update({name: change(row) for name, change in columns.items()})
+    table.write_arrow(run.trials_table, pa.Table.from_pylist(rows, schema=content.schema))
+
+
+def same_trials(tmp_path: Path, first: str, second: str) -> list[RunFolder]:
+    """Two runs of the same trials; gelu ends as told, and is the best where it was completed."""
+    runs = []
+    for name, ended in (("a", first), ("b", second)):
+        run = make_run(
+            tmp_path / "s" / name, {"activation": ["relu", "gelu"]}, {}, score,
+            status=lambda config, ended=ended: ended if config["activation"] == "gelu" else "completed",
+        )  # fmt: skip
+        rewrite(run, trial_key=lambda row: row["activation"])
+        runs.append(run)
+    return runs
+
+
+@pytest.mark.parametrize("other", ["stopped", "failed", "diverged"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_equal_trials_the_one_that_was_trained_to_its_end_is_kept(tmp_path: Path, other: str, order: int) -> None:
+    runs = same_trials(tmp_path, *(other, "completed")[::order])
+    for given in (runs, runs[::-1]):
+        found = compare(load(given))
+        assert [one.value for one in found.standings] == ["gelu", "relu"]
+        assert standing(found, "gelu").statuses == {"completed": 1}
+        assert len(load(given).table) == 6
+
+
+def test_a_trial_that_a_population_changed_never_stands_for_a_plain_one(tmp_path: Path) -> None:
+    plain, changed = same_trials(tmp_path, "completed", "completed")
+    rewrite(changed, changes=lambda row: "after epoch 2: weights of 0003, lr=0.012", val_auc=lambda row: 0.99)
+    results = load([plain, changed])
+    assert set(results.table["run_id"].to_pylist()) == {"a"}
+
+
+def test_a_copied_run_counts_once(tmp_path: Path, run: RunFolder) -> None:
+    copy = tmp_path / "copy" / "s" / "a"
+    shutil.copytree(run.path, copy)
+    both = load([run, RunFolder(copy)])
+    assert len(both.table) == len(load([run]).table)
+    assert len(both.frame("epochs")) == len(load([run]).frame("epochs"))
+
+
+def test_two_sweeps_may_have_runs_of_one_name(tmp_path: Path) -> None:
+    grid: tuple[dict[str, Any], dict[str, Any]] = {"activation": ["relu", "gelu"]}, {}
+    runs = [make_run(tmp_path / sweep / "first", *grid, score, epochs=epochs) for sweep, epochs in (("s", 4), ("t", 6))]
+    for number, run in enumerate(runs):
+        rewrite(run, trial_key=lambda row, number=number: f"{number}{row['trial_id']}")
+    results = load(runs)
+    assert results.trials.groupby("trial")["seed"].count().tolist() == [3, 3, 3, 3]
+
+
+def test_values_that_agree_to_three_digits_are_two_values(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "s" / "a", {"ema": [0.9995, 0.9999]}, {"momentum": [0.90001, 0.90002]},
+        lambda config, seed, epoch: 0.8 + 0.1 * (config["ema"] == 0.9999) + config["momentum"] / 100 + 1e-3 * seed,
+    )  # fmt: skip
+    found = compare(load([run]))
+    assert [one.value for one in found.standings] == ["0.9999", "0.9995"]
+    assert {one.nuisance["momentum"] for one in found.standings} == {"0.90002"}
+    assert len(found.differences) == 3
+
+
+def test_replicates_apart_are_complete_settings_or_nothing(tmp_path: Path) -> None:
+    """One lucky seed of a setting survives the rungs: the setting is not judged by it."""
+    level = {0.01: 0.80, 0.1: 0.845}
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": ["gelu"]}, {"lr": list(level)},
+        lambda config, seed, epoch: level[config["lr"]] + 0.12 * (config["lr"] == 0.01 and seed == 0) + 1e-3 * seed,
+        replicates="apart",
+    )  # fmt: skip
+    unlucky = lambda row: row["lr"] == 0.01 and row["seed"] > 0  # noqa: E731
+    rewrite(
+        run,
+        seeds=lambda row: [row["seed"]],
+        status=lambda row: "stopped" if unlucky(row) else row["status"],
+        stop_reason=lambda row: "rung 2" if unlucky(row) else row["stop_reason"],
+    )
+    found = standing(compare(load([run])), "gelu")
+    assert (found.nuisance, found.n, found.left_out) == ({"lr": "0.1"}, 3, 1)
+    assert found.statuses == {"stopped": 1, "completed": 1}
+    assert found.metrics["val_auc"].mean == pytest.approx(0.846)
+    frame = table.read_arrow(run.trials_table)
+    table.write_arrow(run.trials_table, frame.filter(pa.compute.not_equal(frame["seed"], 2)))
+    found = standing(compare(load([run])), "gelu")
+    assert found.trial is None  # the third seed is still to come
+
+
+def test_a_trial_that_ended_by_its_own_patience_is_finished_everywhere(tmp_path: Path) -> None:
+    level = {0.01: 0.99, 0.00001: 0.80}
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": ["relu"]}, {"lr": list(level)},
+        lambda config, seed, epoch: level[config["lr"]] + 1e-3 * seed,
+        status=lambda config: "stopped" if config["lr"] == 0.01 else "completed",
+    )  # fmt: skip
+    rewrite(run, stop_reason=lambda row: "early stopping of every replicate by epoch 2")
+    assert standing(compare(load([run])), "relu").nuisance == {"lr": "0.01"}
+    console = Console(record=True, width=140, file=io.StringIO())
+    print_standings(console, load([run]))
+    assert "0.01" in console.export_text()
+    assert "1e-05" not in console.export_text()
+
+
+def test_equal_epochs_take_the_epoch_whose_weights_were_kept(tmp_path: Path) -> None:
+    """val_loss selects between trials; the epoch within one is that of the best AUC, as without equal epochs."""
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": ["relu"]}, {}, lambda c, s, e: [0.7, 0.9, 0.8, 0.6][e - 1], seeds=1,
+        metric="val_loss",
+    )  # fmt: skip
+    epochs = table.read_arrow(run.epochs_table, "epochs")
+    rows = [{**row, "is_best": row["epoch"] <= 2, "val_loss": 1.0 / row["epoch"]} for row in epochs.to_pylist()]
+    table.write_arrow(run.epochs_table, pa.Table.from_pylist(rows, schema=epochs.schema))
+    (row,) = with_stopped(load([run]), "equal-epochs").table.to_pylist()
+    assert (row["best_epoch"], row["val_loss"], row["val_auc"]) == (2, 0.5, 0.9)
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_the_summary_is_the_first_table_of_a_comparison(run: RunFolder, width: int) -> None:
+    console = Console(record=True, width=width, file=io.StringIO())
+    print_standings(console, load([run]))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    for one in compare(load([run])).standings:
+        assert f"{one.metrics['val_auc'].mean:.4f}" in text
+        assert f"±{one.metrics['test_acc'].half_width:.4f}".replace("±0", "±") in text
+    assert "±95 % interval over 3 replicates" in text
+
+
+def test_what_cannot_be_told_apart_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    run = make_run(tmp_path / "s" / "a", {"activation": list(LEVELS)}, {}, lambda c, s, e: 0.9996 + 1e-5 * rng.random())
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_standings(console, load([run]))
+    for text in (console.export_text(), answers(load([run]), compare(load([run])))[0]):
+        assert "Nothing is told apart: none of 2 differences" in text
+        assert "The validation AUC is saturated (all 3 values reach 0.9995 or more)" in text
+
+
+def test_identical_results_are_said(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "s" / "a",
+        {"optimizer": ["adam", "adamw", "sgd"]},
+        {},
+        lambda c, s, e: 0.8 + 0.01 * s - 0.1 * (c["optimizer"] == "sgd"),
+    )
+    found = compare(load([run]))
+    assert difference(found, "adamw", "val_auc").identical
+    assert "adamw scored exactly as the best with every seed" in answers(load([run]), found)[0]
+
+
+def test_two_seeds_have_neither_interval_nor_p(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "s" / "a", {"activation": ["relu", "gelu"]}, {}, score, seeds=2)
+    found = compare(load([run]))
+    assert all(math.isnan(one.metrics["val_auc"].low) for one in found.standings)
+    assert math.isnan(found.differences[0].p)
+    assert "with 2 seeds nothing is known of chance: run with --seeds 3 or more" in answers(load([run]), found)[0]
+
+
 # Importance and complexity --------------------------------------------------------------------------------------------
 
 
@@ -353,8 +577,30 @@ def test_the_field_that_decides_matters_most(tmp_path: Path) -> None:
     assert "lr matters most" in importance_words(found)
 
 
-def test_few_trials_have_no_importance(results: Results) -> None:
-    (found,) = importances(results)
+def test_importance_is_over_all_trials_and_not_over_the_survivors_of_rungs(tmp_path: Path) -> None:
+    """The rate decides; the rungs stopped all but the best rate, at which only the activation is left to matter."""
+
+    def by_rate(config: Mapping[str, Any], seed: int, epoch: int) -> float:
+        return 0.9 - 0.1 * abs(math.log10(config["lr"]) + 2) + 1e-4 * len(config["activation"])
+
+    rates = [0.0001, 0.001, 0.01, 0.1]
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": ["a", "bb", "ccc", "dddd", "eeeee"]}, {"lr": rates}, by_rate,
+        status=lambda config: "completed" if config["lr"] == 0.01 else "stopped",
+    )  # fmt: skip
+    (found,) = importances(load([run]))
+    assert (found.n, found.epochs, found.left_out) == (20, 2, 0)
+    assert found.shares["lr"] > 0.9
+    assert "of 20 trials (each judged after 2 epochs)" in importance_words(found)
+    run.epochs_table.unlink()
+    (found,) = importances(load([run]))
+    assert found.shares == {}  # five survivors, and what is missing is said
+    assert "15 more were not trained so far" in importance_words(found)
+
+
+def test_few_trials_have_no_importance(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "s" / "a", {"activation": list(LEVELS)}, {"lr": [0.1, 0.01]}, score)
+    (found,) = importances(load([run]))
     assert found.shares == {}
     assert "too few" in importance_words(found)
 
@@ -367,7 +613,7 @@ def test_measures_go_with_outcomes_over_means_of_trials(results: Results, run: R
         one = found[measure, "test_acc"]
         assert one.plain.rho == pytest.approx(stats.spearmanr(means[measure], means["test_acc"]).statistic)
         assert one.plain.n == len(means)
-        assert one.controls == ()
+        assert (one.blocked, one.adjusted) == ((), ())
     assert found["lmc", "val_auc"].plain.rho == pytest.approx(1)
     known = [one for one in found.values() if not math.isnan(one.plain.p)]
     assert [one.plain_corrected for one in known] == pytest.approx(benjamini_hochberg([one.plain.p for one in known]))
@@ -385,7 +631,7 @@ def test_parameters_and_epochs_are_held_where_they_vary(tmp_path: Path) -> None:
     table.write_arrow(runs[1].trials_table, frame.set_column(index, frame.schema.field("parameters"), [other]))
     found = {(one.measure, one.outcome): one for one in associate_models(load(runs), [])}
     one = found["sample_entropy", "val_auc"]
-    assert one.controls == ("parameters",)
+    assert (one.blocked, one.adjusted) == (("parameters",), ())
     assert one.partial.rho != one.plain.rho
 
 
@@ -400,14 +646,15 @@ def test_what_a_nuisance_field_moves_is_no_relation_once_it_is_held(tmp_path: Pa
     run = make_run(tmp_path / "s" / "a", {"activation": ["a", "b", "c"]}, {"lr": rates}, by_rate)
     found = {(one.measure, one.outcome): one for one in associate_models(load([run]))}
     one = found["lmc", "gap_acc"]
-    assert one.controls == ("lr",)
+    assert (one.blocked, one.adjusted) == (("lr",), ())
     val = found["lmc", "test_acc"]
     frame = pd.read_parquet(run.trials_table).groupby("trial_id")[["lmc", "test_acc", "lr"]].mean()
-    held = spearman(frame["lmc"], frame["test_acc"], None, [frame["lr"]])
+    held = spearman(frame["lmc"], frame["test_acc"], frame["lr"])
     assert (val.partial.rho, val.partial.p) == pytest.approx((held.rho, held.p))
     assert val.plain.rho > 0.9
-    with pytest.raises(InputError, match="numeric field to hold"):
-        associate_models(load([run]), ["activation"])
+    with pytest.raises(InputError, match="field to hold"):
+        associate_models(load([run]), ["learning_rate"])
+    assert associate_models(load([run]), ["activation"])[0].blocked == ("activation",)
 
 
 def test_parts_are_module_types_and_thirds_of_the_depth() -> None:
@@ -462,7 +709,7 @@ def call(*words: str) -> Any:
 
 def test_json_says_all_that_the_comparison_says(run: RunFolder, results: Results) -> None:
     document = json.loads(call(str(run.path), "--json").output)
-    assert document["standings"] == as_document(compare(results))["standings"]
+    assert document["standings"] == as_json_value(compare(results))["standings"]
     assert document["stopped"] == "left-out"
     assert document["answers"]
     assert {row["part"] for row in document["correlations_by_part"]} >= {"Conv2d", "Linear", "first third"}

@@ -1,0 +1,194 @@
+"""The gate: thresholds that a network must pass, each passed, failed or not decided. Research use only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from analysis.evaluation.bootstrap import Figure, Interval, proportion_interval
+from analysis.evaluation.cost import Cost
+from analysis.evaluation.per_class import ClassRow
+from trainables.errors import InputError
+
+CLINICAL = Path(__file__).with_name("clinical_gate.yaml")
+NOTICE = "For research use only: the gate certifies nothing, and no network here is a medical device."
+LARGEST = 2**16  # bytes of a file of thresholds
+Verdict = Literal["pass", "fail", "not decided"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Warn(BaseModel):
+    """From where on a gate warns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    weak_f1: Share | None = 0.70
+    confusion: Share | None = 0.10
+    train_test_gap: Share | None = 0.10
+
+
+class Thresholds(BaseModel):
+    """What a network must reach; None: not judged. The meanings stand in `clinical_gate.yaml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    accuracy: Share | None = None
+    recall: Share | None = None
+    positive: Annotated[list[str], Field()] = []
+    latency_p95: Positive | None = None
+    imbalance: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    calibration_error: Share | None = None
+    warn: Warn = Warn()
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One threshold: its name, what was found with its 95 % interval, what is wanted, and the verdict."""
+
+    name: str
+    value: float
+    interval: Interval
+    relation: Literal[">=", "<=", "<"]
+    threshold: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Gate:
+    """All criteria and warnings. verdict: fail where one fails, else not decided where one is not, else pass."""
+
+    criteria: tuple[Criterion, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        found = {criterion.verdict for criterion in self.criteria}
+        return "fail" if "fail" in found else "not decided" if "not decided" in found else "pass"
+
+
+def read_thresholds(name: str) -> Thresholds:
+    """Reads `clinical` or a YAML file of thresholds. Raises `InputError`."""
+    import yaml
+
+    path = CLINICAL if name == "clinical" else Path(name)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"--gate {name}: larger than {LARGEST // 1024} kB, so no file of thresholds")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = Thresholds.model_validate({} if content is None else content)
+    except OSError as error:
+        raise InputError(
+            f"--gate {name}: {error.strerror}; say clinical, or name a YAML file like {CLINICAL}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"--gate {name} is no YAML ({' '.join(str(error).split())[:200]})") from None
+    except ValidationError as error:
+        one = error.errors(include_url=False)[0]
+        where = ".".join(map(str, one["loc"])) or "the file"
+        raise InputError(
+            f"--gate {name}: {where}: {one['msg']}; allowed are {', '.join(Thresholds.model_fields)}"
+        ) from None
+    if all(getattr(found, field) is None for field in Thresholds.model_fields if field not in ("positive", "warn")):
+        raise InputError(f"--gate {name} holds no threshold: set one of accuracy, recall, latency_p95, imbalance, "
+                         "calibration_error")  # fmt: skip
+    return found
+
+
+def judge(value: float, interval: Interval, relation: str, threshold: float) -> Verdict:
+    """Judges a figure by its interval: not decided where the threshold lies inside, or the figure is undefined.
+
+    >>> judge(0.9, Interval(0.84, 0.94), ">=", 0.85)
+    'not decided'
+    """
+    if not math.isfinite(value):
+        return "not decided"
+    low, high = (interval.low, interval.high) if math.isfinite(interval.low) else (value, value)
+    if relation == ">=":
+        return "pass" if low >= threshold else "fail" if high < threshold else "not decided"
+    if relation == "<":
+        return "pass" if high < threshold else "fail" if low >= threshold else "not decided"
+    return "pass" if high <= threshold else "fail" if low > threshold else "not decided"
+
+
+def check_gate(
+    thresholds: Thresholds,
+    figures: dict[str, Figure],
+    rows: Sequence[ClassRow],
+    n: int,
+    cost: Cost | None,
+    train_counts: Sequence[int],
+    confusion: np.ndarray | None = None,
+    train_accuracy: float = math.nan,
+) -> Gate:
+    """Judges a trial's figures, mean over seeds. n: images of the split; train_counts: images of each class.
+
+    Accuracy and recalls have Wilson's interval over n images, the calibration error its bootstrap interval, latency
+    that of order statistics; the imbalance is counted. Raises `InputError` for a positive class that is not there.
+    """
+    names = [row.name for row in rows]
+    if unknown := [name for name in thresholds.positive if name not in names]:
+        raise InputError(f"--gate: positive names {unknown[0]!r}, the classes are {', '.join(names)}")
+    found: list[Criterion] = []
+
+    def add(name: str, value: float, interval: Interval, relation: Any, threshold: float | None) -> None:
+        if threshold is not None:
+            verdict = judge(value, interval, relation, threshold)
+            found.append(Criterion(name, value, interval, relation, threshold, verdict))
+
+    accuracy = figures["acc"].value
+    add("accuracy", accuracy, proportion_interval(accuracy, n), ">=", thresholds.accuracy)
+    for row in rows:
+        if not thresholds.positive or row.name in thresholds.positive:
+            add(f"recall of {row.name}", row.figures["recall"], row.recall_95, ">=", thresholds.recall)
+    if cost is not None:
+        add("latency p95 (s)", cost.latency_p95, cost.p95_interval, "<", thresholds.latency_p95)
+    elif thresholds.latency_p95 is not None:
+        add("latency p95 (s)", math.nan, Interval(), "<", thresholds.latency_p95)
+    add("class imbalance in train", imbalance(train_counts), Interval(), "<", thresholds.imbalance)
+    add("calibration error", figures["ece"].value, figures["ece"].images, "<=", thresholds.calibration_error)
+    warnings = _warnings(thresholds.warn, rows, confusion, train_accuracy - accuracy)
+    return Gate(tuple(found), tuple(warnings))
+
+
+def imbalance(counts: Sequence[int]) -> float:
+    """Images of the largest class for one of the smallest; infinite where a class has none.
+
+    >>> imbalance([10, 40])
+    4.0
+    """
+    return max(counts) / min(counts) if min(counts) else math.inf
+
+
+def _warnings(warn: Warn, rows: Sequence[ClassRow], confusion: np.ndarray | None, gap: float) -> list[str]:
+    found = [
+        f"weak class {row.name}: F1 {row.figures['f1']:.3f} < {warn.weak_f1:g}"
+        for row in rows if warn.weak_f1 is not None and row.figures["f1"] < warn.weak_f1
+    ]  # fmt: skip
+    if confusion is not None and confusion.ndim == 2 and warn.confusion is not None:
+        shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+        found += [
+            f"{100 * shares[i, j]:.0f} % of {rows[i].name} are taken for {rows[j].name}"
+            for i, j in np.argwhere(shares > warn.confusion) if i != j
+        ]  # fmt: skip
+    if warn.train_test_gap is not None and gap > warn.train_test_gap:
+        found.append(f"accuracy is {gap:.3f} higher on train: the network knows its training images by heart")
+    return found
+
+
+def gate_document(gate: Gate, thresholds: Thresholds) -> dict[str, Any]:
+    """The content of `clinical_gate.json`."""
+    criteria = [{**asdict(one), "interval": [one.interval.low, one.interval.high]} for one in gate.criteria]
+    return {
+        "notice": NOTICE,
+        "verdict": gate.verdict,
+        "criteria": criteria,
+        "warnings": list(gate.warnings),
+        "thresholds": thresholds.model_dump(),
+    }

@@ -1,0 +1,246 @@
+"""Figures of an evaluation: confusion, classes, ROC, precision and recall, calibration, right and wrong images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.evaluation.calibration import Calibration
+from analysis.evaluation.per_class import FIGURES, ClassRow
+from analysis.evaluation.predictions import Predictions
+from analysis.figures.style import COLOURS, FAINT, INK, colour_of, marker_of, new_figure, styled
+from analysis.trial_evaluation.tables import short
+from analysis.trial_evaluation.trial import TrialEvaluation
+from trainables.metrics.calibration import confidences, is_correct, reliability
+from trainables.metrics.per_class import positives
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from trainables.data.arrays import Data
+
+MOST_NAMED = 14  # classes with a curve of their own
+MOST_CELLS = 25  # classes of a matrix whose cells hold numbers
+SHOWN = 8  # images in each row
+
+
+def evaluation_figures(found: TrialEvaluation, data: Data | None = None) -> Iterator[tuple[str, Figure]]:
+    """Yields every figure of an evaluation with its name. data: whose images are shown by how sure the answer is."""
+    yield "confusion_matrix", confusion(found.confusion, found.whole.class_names)
+    yield "per_class", per_class(found.classes)
+    yield "roc", roc(found.seeds)
+    yield "pr", precision_recall(found.seeds)
+    yield "calibration", calibration(found.whole, found.calibration[found.whole.model])
+    if data is not None and len(data.splits[found.split]) == len(found.whole):
+        yield "correct_incorrect", correct_incorrect(found.whole, data.splits[found.split].images)
+
+
+@styled
+def confusion(counts: NDArray[np.float64], names: Sequence[str]) -> Figure:
+    """Per cent of each true class as colour, counts and per cent as text; a small matrix for each label of several."""
+    if counts.ndim == 3:
+        return _label_matrices(counts, names)
+    n = len(names)
+    side = max(3.4, 0.62 * n + 1.6)
+    figure, axes = new_figure(1, 1, side + 0.6, side)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = _matrix(axes[0, 0], shares, counts, names, written=n <= MOST_CELLS)
+    axes[0, 0].set(xlabel="predicted class", ylabel="true class")
+    bar = figure.colorbar(image, ax=axes[0, 0], shrink=0.8)
+    bar.set_label("% of the true class")
+    return figure
+
+
+def _matrix(axis: Any, shares: Any, counts: Any, names: Sequence[str], *, written: bool) -> Any:
+    image = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    labels = [short(name) for name in names]
+    flat = all(len(label) <= 6 for label in labels)
+    turn = {} if flat else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_xticks(range(len(names)), labels, **turn)
+    axis.set_yticks(range(len(names)), labels)
+    axis.spines[:].set_visible(False)
+    for i, j in np.ndindex(counts.shape) if written else ():
+        colour = "white" if shares[i, j] > 0.55 else INK
+        whole = f"{counts[i, j]:.0f}" if float(counts[i, j]).is_integer() else f"{counts[i, j]:.1f}"
+        axis.text(j, i, f"{whole}\n{100 * shares[i, j]:.0f} %", ha="center", va="center", color=colour, fontsize=7.5)
+    return image
+
+
+def _label_matrices(counts: NDArray[np.float64], names: Sequence[str]) -> Figure:
+    columns = min(5, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure, axes = new_figure(rows, columns, 1.9, 2.0)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, matrix, name in zip(axes.flat, counts, names, strict=False):
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        _matrix(axis, shares, matrix, ("no", "yes"), written=True)
+        axis.set_title(short(name, 22))
+    figure.supxlabel("predicted", fontsize=9)
+    figure.supylabel("true", fontsize=9)
+    return figure
+
+
+@styled
+def per_class(rows: Sequence[ClassRow]) -> Figure:
+    """Precision, recall with its interval, specificity and F1 of each class, best recall first."""
+    shown = ("precision", "recall", "specificity", "f1")
+    assert set(shown) <= set(FIGURES)
+    ranked = sorted(rows, key=lambda row: -np.nan_to_num(row.figures["recall"], nan=-1))
+    figure, axes = new_figure(1, 1, 5.6, max(1.9, 0.5 * len(rows) + 1.0))
+    axis = axes[0, 0]
+    for number, name in enumerate(shown):
+        places = np.arange(len(ranked)) + (number - 1.5) * 0.17
+        values = np.array([row.figures[name] for row in ranked])
+        style: Any = {"color": colour_of(number), "marker": marker_of(number), "linestyle": "none", "markersize": 5}
+        axis.plot(values, places, label="F1" if name == "f1" else name, **style)
+        if name == "recall":
+            ends = np.array([[row.recall_95.low, row.recall_95.high] for row in ranked])
+            axis.hlines(places, ends[:, 0], ends[:, 1], color=colour_of(number), linewidth=1.4)
+    axis.set_yticks(range(len(ranked)), [f"{short(row.name)} (n = {row.support})" for row in ranked])
+    axis.invert_yaxis()
+    axis.set_xlim(-0.02, 1.02)
+    axis.grid(axis="x")
+    axis.set_xlabel("figure of the class against the rest; line: 95 % interval of recall over images")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
+
+
+@styled
+def roc(predictions: Sequence[Predictions]) -> Figure:
+    """ROC curve of each class (of the last class, for two), a thin line for each further seed."""
+    from sklearn.metrics import auc, roc_curve
+
+    def curve(present: Any, scores: Any) -> tuple[Any, Any, float]:
+        across, up, _ = roc_curve(present, scores)
+        return across, up, float(auc(across, up))
+
+    figure, axis = _curves(predictions, curve, "AUC")
+    axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
+    axis.set(xlabel="1 − specificity", ylabel="sensitivity (recall)")
+    return figure
+
+
+@styled
+def precision_recall(predictions: Sequence[Predictions]) -> Figure:
+    """Precision by recall of each class (of the last class, for two), a thin line for each further seed."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    def curve(present: Any, scores: Any) -> tuple[Any, Any, float]:
+        precision, recall, _ = precision_recall_curve(present, scores)
+        return recall, precision, float(average_precision_score(present, scores))
+
+    figure, axis = _curves(predictions, curve, "AP")
+    axis.set(xlabel="recall (sensitivity)", ylabel="precision")
+    return figure
+
+
+def _curves(predictions: Sequence[Predictions], curve: Any, what: str) -> tuple[Figure, Any]:
+    """Draws a curve for each class and seed; classes beyond the colours' number are faint."""
+    first = predictions[0]
+    classes = [len(first.class_names) - 1] if first.task == "binary-class" else range(len(first.class_names))
+    figure, axes = new_figure(1, 1, 4.4, 4.0)
+    axis = axes[0, 0]
+    for number, c in enumerate(classes):
+        areas = []
+        for seed, one in enumerate(predictions):
+            present = positives(one.labels, len(one.class_names))[:, c]
+            if not present.any() or present.all():
+                continue
+            across, up, area = curve(present, one.scores[:, c])
+            areas.append(area)
+            style: Any = {"linewidth": 0.7, "alpha": 0.45} if seed else {"linewidth": 1.5}
+            named = number < MOST_NAMED
+            axis.plot(across, up, color=colour_of(number) if named else FAINT, drawstyle="steps-post" if what == "AP"
+                      else "default", linestyle=("-", "--", ":")[number // len(COLOURS) % 3], **style)  # fmt: skip
+        if areas and number < MOST_NAMED:
+            text = f"{short(first.class_names[c])}: {what} {np.mean(areas):.3f}"
+            line = ("-", "--", ":")[number // len(COLOURS) % 3]
+            axis.plot([], [], color=colour_of(number), linestyle=line, label=text)
+    axis.set_xlim(-0.01, 1.01)
+    axis.set_ylim(-0.01, 1.01)
+    axis.grid()
+    axis.set_aspect("equal")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2 if len(classes) > 1 else 1)
+    return figure, axis
+
+
+@styled
+def calibration(predictions: Predictions, found: Calibration) -> Figure:
+    """Reliability before and after the temperature, how sure the answers are, and accuracy against coverage."""
+    from trainables.metrics.calibration import accuracy_by_coverage, with_temperature
+
+    figure, axes = new_figure(1, 2, 3.6, 3.3)
+    left, right = axes[0]
+    left.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
+    after = with_temperature(predictions.scores, found.temperature, predictions.task)
+    for number, (name, scores, error) in enumerate((
+        ("as trained", predictions.scores, found.errors["ece"]),
+        (f"temperature {found.temperature:.2f}", after, found.tempered["ece"]),
+    )):  # fmt: skip
+        confidence = confidences(scores, predictions.task)
+        curve = reliability(confidence, is_correct(predictions.labels, predictions.scores, predictions.task))
+        known = curve.counts > 0
+        left.plot(curve.confidence[known], curve.accuracy[known], color=colour_of(number), marker=marker_of(number),
+                  markersize=4, linewidth=1.2, label=f"{name}: ECE {error:.3f}")  # fmt: skip
+        if number == 0:
+            left.bar(curve.edges[:-1], curve.counts / curve.counts.sum(), np.diff(curve.edges), align="edge",
+                     color=FAINT, alpha=0.35, label="share of answers")  # fmt: skip
+    left.set(xlabel="confidence", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    correct = is_correct(predictions.labels, predictions.scores, predictions.task)
+    confidence = confidences(predictions.scores, predictions.task)
+    if correct.ndim == 2:
+        confidence, correct = confidence.mean(axis=1), correct.mean(axis=1)
+    answered, accuracy = accuracy_by_coverage(confidence, correct)
+    right.plot(answered, accuracy, color=colour_of(0), linewidth=1.2)
+    right.set(xlabel="share of images answered, the surest first", ylabel="accuracy of those answers", xlim=(0, 1))
+    right.grid()
+    return figure
+
+
+@styled
+def correct_incorrect(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
+    """Images by how sure the answer is: surest right, surest wrong and least sure. Volumes: their middle slice."""
+    confidence = confidences(predictions.scores, predictions.task)
+    confidence = confidence.mean(axis=1) if confidence.ndim == 2 else confidence
+    correct = predictions.correct
+    order = np.argsort(-confidence, kind="stable")
+    rows = (
+        ("surest right", order[correct[order]]),
+        ("surest wrong", order[~correct[order]]),
+        ("least sure", order[::-1]),
+    )
+    figure, axes = new_figure(3, SHOWN, 1.12, 1.62)
+    for line, (title, chosen) in zip(axes, rows, strict=True):
+        for axis in line:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(title, fontsize=9)
+        for axis, number in zip(line, chosen[:SHOWN], strict=False):
+            axis.imshow(flat_image(images[number]), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set_title(_answer(predictions, int(number), float(confidence[number])), fontsize=6.5, pad=2)
+        if not len(chosen):
+            line[0].text(0, 0.5, "none", transform=line[0].transAxes)
+    return figure
+
+
+def _answer(predictions: Predictions, number: int, confidence: float) -> str:
+    """The true class, and the given answer with its confidence where it is another; multi-label: how many are right."""
+    if predictions.labels.ndim == 2:
+        right = int((predictions.predicted[number] == predictions.labels[number]).sum())
+        return f"image {number}\n{right} of {predictions.labels.shape[1]} labels\n{100 * confidence:.0f} %"
+    true = short(predictions.class_names[predictions.labels[number]], 15)
+    said = short(predictions.class_names[predictions.predicted[number]], 15)
+    return f"true {true}\nsaid {said}\n{100 * confidence:.0f} %"
+
+
+def flat_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture of an image (H, W, C) or of the middle slice of a volume (D, H, W, C): grey without its channel."""
+    flat = image[len(image) // 2] if image.ndim == 4 else image
+    return flat[..., 0] if flat.shape[-1] == 1 else flat

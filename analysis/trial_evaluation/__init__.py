@@ -1,0 +1,1 @@
+"""Trials of a run, evaluated: which ones, their files, tables, and how they compare."""

@@ -1,0 +1,115 @@
+"""The files of an evaluation: `evaluation/<trial>/` in the run's folder."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from analysis import table
+from analysis.evaluation.bootstrap import as_plain
+from analysis.evaluation.gate import NOTICE, Thresholds, gate_document
+from analysis.evaluation.per_class import class_document
+from analysis.evaluation.predictions import prediction_rows, write_medmnist_csv
+from analysis.runs.run_folder import EvaluationFolder
+from analysis.trial_evaluation.terminal import print_evaluation
+from analysis.trial_evaluation.trial import TrialEvaluation
+from trainables.atomic_files import write_atomically
+from trainables.errors import InputError
+from trainables.json_values import as_json_value
+
+REPORT_WIDTH = 100
+
+
+def metrics_document(found: TrialEvaluation) -> dict[str, Any]:
+    """The content of `metrics.json`; what is undefined is null."""
+    first = found.predictions[0]
+    return {
+        "notice": NOTICE,
+        "run": f"{found.chosen.run.sweep}/{found.chosen.run.run_id}",
+        "trial": found.chosen.trial_id,
+        "status": found.chosen.status,
+        "settings": dict(found.chosen.settings),
+        "dataset": found.dataset,
+        "dataset_digest": found.digest,
+        "task": first.task,
+        "class_names": list(first.class_names),
+        "split": found.split,
+        "images": len(first),
+        "weights": [{"seed": seed, "epoch": found.epochs[seed], "file": _inside(found, path)}
+                    for seed, path in found.chosen.weights.items()],
+        "figures": as_plain(found.figures),
+        "ensemble": as_plain(found.ensemble_figures) if found.ensemble_figures else None,
+        "val": as_plain(found.val_figures),
+        "classes": class_document(found.classes),
+        "averages": found.averages,
+        "confusion": found.confusion.tolist(),
+        "operating_points": {name: list(points) for name, points in found.operating.items()},
+        "calibration": found.calibration,
+        "cost": found.cost,
+        "groups": list(found.groups),
+        "gaps": list(found.gaps),
+        "gate": found.gate.verdict if found.gate else None,
+        "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def _inside(found: TrialEvaluation, path: Path) -> str:
+    return path.relative_to(found.chosen.run.path).as_posix()
+
+
+def write_evaluation(found: TrialEvaluation, folder: EvaluationFolder, thresholds: Thresholds | None = None) -> None:
+    """Writes report.txt, metrics.json, predictions.parquet, MedMNIST's CSVs and the gate; not the pictures.
+
+    What an earlier evaluation left there, of another split or with a gate, is removed. Raises `InputError`.
+    """
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        _remove_old(folder)
+        write_predictions(found, folder.predictions)
+        for predictions in found.predictions:
+            run = f"{found.chosen.run.run_id}-{found.chosen.trial_id}-{predictions.model}"
+            write_medmnist_csv(folder.path, predictions, found.dataset, found.image_size, run)
+        if found.gate and thresholds:
+            write_json(folder.gate, gate_document(found.gate, thresholds))
+        write_atomically(folder.report, report_text(found).encode())
+        write_json(folder.metrics, metrics_document(found))
+    except OSError as error:
+        raise InputError(
+            f"{folder.path} cannot be written ({error.strerror}): free space, or mend its rights"
+        ) from None
+
+
+def _remove_old(folder: EvaluationFolder) -> None:
+    folder.gate.unlink(missing_ok=True)
+    for pattern in ("*@*.csv", "*.png"):
+        for path in folder.path.glob(pattern):
+            path.unlink()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON whole or not at all; numbers that are not finite become null."""
+    write_atomically(path, (json.dumps(as_json_value(content), indent=1, allow_nan=False) + "\n").encode())
+
+
+def write_predictions(found: TrialEvaluation, path: Path) -> None:
+    """Writes `predictions.parquet`: val and the evaluated split, of each network."""
+    parts = [*found.predictions, *(found.val_predictions if found.split != "val" else ())]
+    rows = ({"trial_id": found.chosen.trial_id, **row} for part in parts for row in prediction_rows(part))
+    about = {
+        "task": found.predictions[0].task,
+        "class_names": list(found.predictions[0].class_names),
+        "dataset": found.dataset,
+        "dataset_digest": found.digest,
+    }
+    table.write(path, "predictions", rows, about)
+
+
+def report_text(found: TrialEvaluation) -> str:
+    """The text of `report.txt`: what the terminal shows."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    print_evaluation(Console(file=text, width=REPORT_WIDTH, no_color=True), found)
+    return text.getvalue()

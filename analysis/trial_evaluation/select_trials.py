@@ -1,0 +1,112 @@
+"""Which trials of a run are evaluated, and where their weights are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from analysis.comparison.labels import distinct_texts, hashable
+from analysis.comparison.results import Results, load
+from analysis.comparison.standings import best_of, group_trials
+from analysis.runs.run_folder import RunFolder, TrialFolder
+from trainables.errors import InputError, unknown_name
+
+BEST, ALL = "best", "all"
+RECORDED = [f"{split}_{name}" for split in ("train", "val", "test") for name in ("acc", "auc")]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ChosenTrial:
+    """A trial with the best weights of its seeds. settings: what varies in the run; recorded: its figures there, mean
+    over seeds."""
+
+    run: RunFolder
+    trial_id: str
+    status: str
+    settings: Mapping[str, str]
+    weights: Mapping[int, Path]
+    lost: tuple[int, ...]  # seeds without weights
+    recorded: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """`0003 (activation gelu, lr 0.01)`."""
+        inside = ", ".join(f"{name} {value}" for name, value in self.settings.items())
+        return f"{self.trial_id} ({inside})" if inside else self.trial_id
+
+
+def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:
+    """Finds `best` (by the run's validation metric), `all`, or one trial by its id. Raises `InputError`.
+
+    A trial that kept no weights is an error if it was asked for by its id, and is left out of `all`.
+    """
+    results = load([run])
+    found = {trial.trial_id: trial for trial in _all_trials(results)}
+    if not any(trial.weights for trial in found.values()):
+        raise InputError(f"{run.path} keeps no trained weights under trials/, so that nothing can be evaluated: fetch "
+                         "the whole run, or use a run of the image classifier")  # fmt: skip
+    if which == ALL:
+        return [trial for trial in found.values() if trial.weights]
+    trial_id = (
+        _best(results) if which == BEST else next((name for name in found if name in (which, which.zfill(4))), which)
+    )
+    if trial_id not in found:
+        raise InputError(unknown_name("trial", which, [BEST, ALL, *found]))
+    if not found[trial_id].weights:
+        kept = [trial.trial_id for trial in found.values() if trial.weights]
+        raise InputError(
+            f"trial {trial_id} ({found[trial_id].status}) kept no weights: choose one of {', '.join(kept[:8])}"
+        )
+    return [found[trial_id]]
+
+
+def _best(results: Results) -> str:
+    best = best_of(group_trials(results, [results.metric]), results.metric, results.mode)
+    if best is None:
+        why = f"was trained to its end with a defined {results.metric}"
+        raise InputError(f"no trial of {results.runs[0].path} {why}: name a trial by its id, or --trial all")
+    return best.name.rpartition("/")[2]
+
+
+def _all_trials(results: Results) -> list[ChosenTrial]:
+    run = results.runs[0]
+    places = [path for path in sorted(run.trials.glob("*")) if path.is_dir()]
+    folders = {path.name.rpartition("_")[2]: TrialFolder(path) for path in places}
+    varies = dict.fromkeys((*results.context, *results.scientific, *results.nuisance))
+    texts = {name: distinct_texts([hashable(v) for v in results.table[name].to_pylist()]) for name in varies}
+    texts = {name: values for name, values in texts.items() if len(set(values)) > 1}
+    rows: dict[str, list[tuple[int, Row]]] = {}
+    for number, row in enumerate(results.table.to_pylist()):
+        rows.setdefault(str(row["trial_id"]), []).append((number, row))
+    return [
+        _chosen(
+            run, trial_id, [row for _, row in part], folders, {n: values[part[0][0]] for n, values in texts.items()}
+        )
+        for trial_id, part in rows.items()
+    ]
+
+
+def _chosen(
+    run: RunFolder,
+    trial_id: str,
+    rows: Sequence[Row],
+    folders: Mapping[str, TrialFolder],
+    settings: Mapping[str, str],
+) -> ChosenTrial:
+    places: dict[int, Path] = {}
+    for row in rows:
+        folder = folders.get(str(row["trial_key"]))
+        if folder and folder.best_model(row["seed"]).is_file():
+            places[row["seed"]] = folder.best_model(row["seed"])
+    recorded = {name: _mean([row[name] for row in rows]) for name in RECORDED}
+    lost = tuple(row["seed"] for row in rows if row["seed"] not in places)
+    return ChosenTrial(run, trial_id, str(rows[0]["ended"]), settings, places, lost, recorded)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    return fmean(math.nan if value is None else value for value in values)

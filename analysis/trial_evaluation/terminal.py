@@ -1,0 +1,146 @@
+"""An evaluation on a terminal and in `report.txt`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from analysis.evaluation.bootstrap import Figure
+from analysis.evaluation.calibration import COVERAGE, Calibration
+from analysis.evaluation.cost import Cost
+from analysis.evaluation.gate import NOTICE, Gate
+from analysis.evaluation.groups import Gap
+from analysis.grids import print_grid, visible
+from analysis.trial_evaluation.ranking import SOURCE, Ranking
+from analysis.trial_evaluation.tables import (
+    MOST_CLASSES,
+    STYLES,
+    calibration_grid,
+    classes_grid,
+    confusion_grid,
+    figures_grid,
+    gate_grid,
+    groups_grid,
+    number,
+    operating_grid,
+    pairs_grid,
+    published_grid,
+    ranks_grid,
+    reported_grid,
+    span,
+)
+from analysis.trial_evaluation.trial import TrialEvaluation
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Prints plain text, wrapped at words; control characters are made visible."""
+    console.print(Text(visible(text), style=style), highlight=False)
+
+
+def print_evaluation(console: Console, found: TrialEvaluation) -> None:
+    """Prints everything that is known of a trial, the gate last."""
+    for line in headings(found):
+        say(console, line)
+    print_grid(console, figures_grid(found))
+    print_grid(console, classes_grid(found.classes, found.averages))
+    if found.confusion.ndim == 2 and len(found.whole.class_names) <= MOST_CLASSES:
+        print_grid(console, confusion_grid(found))
+    print_grid(console, operating_grid(found.operating[found.whole.model], found.whole.model))
+    print_grid(console, calibration_grid(found.calibration))
+    for line in calibration_lines(found.calibration[found.whole.model], found.whole.model):
+        say(console, line)
+    if found.groups:
+        print_grid(console, groups_grid(found.groups))
+        for gap in found.gaps:
+            say(console, gap_line(gap))
+    if found.cost:
+        say(console, cost_line(found.cost))
+    if found.gate:
+        print_gate(console, found.gate)
+
+
+def headings(found: TrialEvaluation) -> list[str]:
+    """What was evaluated on what, and the notes."""
+    seeds = len(found.chosen.weights)
+    return [
+        f"{found.chosen.run.sweep}/{found.chosen.run.run_id}, trial {found.chosen.label}",
+        f"{found.dataset}, {found.split}: {len(found.whole)} images, {len(found.whole.class_names)} classes; "
+        f"{seeds} seed{'s' * (seeds > 1)}, the best weights of each",
+        *(f"note: {note}" for note in found.notes),
+    ]
+
+
+def calibration_lines(found: Calibration, model: str) -> list[str]:
+    """Prediction sets and selective prediction, in sentences."""
+    lines = []
+    if found.conformal:
+        sets = found.conformal
+        lines.append(
+            f"prediction sets ({model}) made on val to hold the true class in {100 * COVERAGE:.0f} %: they do in "
+            f"{100 * sets.coverage:.1f} %, with {sets.mean_size:.2f} classes on average"
+        )
+    shares = (f"{number(accuracy)} of the surest {100 * share:.0f} %" for share, accuracy in found.selective.items())
+    return [*lines, f"accuracy ({model}): {', '.join(shares)}"]
+
+
+def gap_line(gap: Gap) -> str:
+    """The gap of a column in a sentence."""
+    told = "" if gap.interval.low > 0 else "; not told apart from 0"
+    return (
+        f"gap by {gap.column}: {gap.best} {gap.difference:.3f} more accurate than {gap.worst} "
+        f"(95 % {span(gap.interval)}{told})"
+    )
+
+
+def cost_line(cost: Cost) -> str:
+    """What a prediction costs, in a line."""
+    batches = ", ".join(f"{rate:.0f} images/s in batches of {n}" for n, rate in cost.throughput.items())
+    p50, p95, low, high = (
+        f"{1e3 * seconds:.1f}"
+        for seconds in (cost.latency_p50, cost.latency_p95, cost.p95_interval.low, cost.p95_interval.high)
+    )
+    return (
+        f"cost on {cost.device}{' (one thread)' * (cost.device == 'cpu')}: one image {p50} ms (p50), {p95} ms (p95, "
+        f"95 % {low} to {high}); {batches}; {cost.memory_mb:.1f} MiB of tensors, {cost.macs / 1e6:.1f} million "
+        f"multiply-adds, {cost.parameters:,} parameters, {cost.disk_mb:.2f} MiB on disk"
+    )
+
+
+def print_gate(console: Console, gate: Gate) -> None:
+    """Prints each criterion with its verdict, the warnings, and the verdict of all."""
+    print_grid(console, gate_grid(gate))
+    for warning in gate.warnings:
+        say(console, f"warning: {warning}")
+    say(console, f"gate: {gate.verdict}", f"bold {STYLES[gate.verdict]}")
+    say(console, NOTICE)
+
+
+def figure_text(figure: Figure, digits: int = 4) -> str:
+    """A figure with its interval over images: `0.8526 (0.795 to 0.904)`."""
+    return f"{number(figure.value, digits)} ({span(figure.images)})"
+
+
+def figures_line(found: TrialEvaluation) -> str:
+    """A trial in one line."""
+    verdict = f", gate: {found.gate.verdict}" if found.gate else ""
+    return (
+        f"trial {found.chosen.label}: {found.split} accuracy {figure_text(found.figures['acc'])}, "
+        f"AUC {figure_text(found.figures['auc'])}{verdict}"
+    )
+
+
+def print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
+    """Prints ranks, tests in pairs, the published figures and the recommendation, which comes last."""
+    for ranking in rankings:
+        count = f"{ranking.dataset}, {len(ranking.trials)} trials"
+        say(console, f"{count}; val ranks, {ranking.split} ({ranking.images} images) is only reported")
+        print_grid(console, ranks_grid(ranking.trials))
+        print_grid(console, reported_grid(ranking))
+        if ranking.pairs:
+            print_grid(console, pairs_grid(ranking.pairs))
+        if ranking.published:
+            print_grid(console, published_grid(ranking.published, ranking.trials[0].name))
+            say(console, f"published: {SOURCE}")
+        say(console, f"recommended: {ranking.recommended}: {ranking.reason}")

@@ -1,0 +1,191 @@
+"""The whole evaluation of one trial: its networks run over val and one more split, and everything said of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.evaluation.bootstrap import DRAWS, Figure, Real, estimate_figures
+from analysis.evaluation.calibration import Calibration, calibrate
+from analysis.evaluation.cost import Cost, measure_cost
+from analysis.evaluation.gate import Gate, Thresholds, check_gate
+from analysis.evaluation.groups import Gap, GroupRow, gaps, group_rows, image_groups, read_groups
+from analysis.evaluation.per_class import (
+    ClassRow,
+    OperatingPoint,
+    absent_classes,
+    averages,
+    class_rows,
+    mean_confusion,
+    operating_points,
+)
+from analysis.evaluation.predictions import Predictions, ensemble, predict_split
+from analysis.trial_evaluation.select_trials import ChosenTrial
+from trainables.data.arrays import Data
+from trainables.errors import InputError
+from trainables.network.trained import TrainedModel, check_same_data, load_data_of, load_trained
+
+SAME = 1e-6  # largest difference from what training recorded that is no news
+DataSets = dict[tuple[str, int | None, int | None], Data]
+
+
+@dataclass(frozen=True)
+class TrialEvaluation:
+    """Everything that is said of a trial on a split. figures: mean over seeds; val_figures: the same on val, by which
+    trials may be chosen. models: the networks by name, `ensemble` last where there are several seeds."""
+
+    chosen: ChosenTrial
+    split: str
+    dataset: str
+    digest: str
+    image_size: int | None
+    channels: int | None
+    epochs: Mapping[int, int]
+    predictions: tuple[Predictions, ...]
+    val_predictions: tuple[Predictions, ...]
+    figures: Mapping[str, Figure]
+    val_figures: Mapping[str, Figure]
+    ensemble_figures: Mapping[str, Figure] | None
+    classes: tuple[ClassRow, ...]
+    averages: Mapping[str, Mapping[str, float]]
+    confusion: Real
+    operating: Mapping[str, tuple[OperatingPoint, ...]]
+    calibration: Mapping[str, Calibration]
+    cost: Cost | None
+    groups: tuple[GroupRow, ...]
+    gaps: tuple[Gap, ...]
+    gate: Gate | None
+    notes: tuple[str, ...]
+
+    @property
+    def seeds(self) -> tuple[Predictions, ...]:
+        """Predictions of single networks."""
+        return self.predictions[: len(self.chosen.weights)]
+
+    @property
+    def whole(self) -> Predictions:
+        """Predictions of the ensemble, or of the only network."""
+        return self.predictions[-1]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an evaluation shall hold. draws 0: no intervals over images."""
+
+    split: str = "test"
+    data_root: Path | None = None
+    thresholds: Thresholds | None = None
+    groups: Path | None = None
+    cost: bool = True
+    draws: int = DRAWS
+
+
+def evaluate_trial(chosen: ChosenTrial, asked: Asked, datasets: DataSets | None = None) -> TrialEvaluation:
+    """Evaluates a trial. datasets: those that are loaded already; new ones are added. Raises `InputError`."""
+    loaded = [load_trained(path) for path in chosen.weights.values()]
+    data = _data_for(loaded, asked.data_root, {} if datasets is None else datasets)
+    here = [predict_split(trained, data, asked.split) for trained in loaded]
+    val = here if asked.split == "val" else [predict_split(trained, data, "val") for trained in loaded]
+    everyone, everyone_val = ([*p, *([ensemble(p)] if len(p) > 1 else [])] for p in (here, val))
+    labels, task = here[0].labels, here[0].task
+    figures = estimate_figures(labels, [p.scores for p in here], task, asked.draws)
+    rows, confusion = class_rows(here), mean_confusion(here)
+    cost = measure_cost(loaded[0]) if asked.cost else None
+    grouped = _grouped(here, data, asked)
+    gate = None
+    if asked.thresholds is not None:
+        train_accuracy = chosen.recorded.get("train_acc", math.nan)
+        gate = check_gate(
+            asked.thresholds, figures, rows, len(labels), cost, train_counts(data), confusion, train_accuracy
+        )
+    return TrialEvaluation(
+        chosen=chosen,
+        split=asked.split,
+        dataset=loaded[0].config.dataset,
+        digest=data.digest,
+        image_size=loaded[0].config.image_size,
+        channels=loaded[0].config.channels,
+        epochs={trained.seed: trained.epoch for trained in loaded},
+        predictions=tuple(everyone),
+        val_predictions=tuple(everyone_val),
+        figures=figures,
+        val_figures=estimate_figures(val[0].labels, [p.scores for p in val], task, draws=0),
+        ensemble_figures=estimate_figures(labels, [everyone[-1].scores], task, asked.draws) if len(here) > 1 else None,
+        classes=tuple(rows),
+        averages=averages(here),
+        confusion=confusion,
+        operating={p.model: tuple(operating_points(v, p)) for v, p in zip(everyone_val, everyone, strict=True)},
+        calibration={p.model: calibrate(v, p) for v, p in zip(everyone_val, everyone, strict=True)},
+        cost=cost,
+        groups=tuple(grouped),
+        gaps=tuple(gaps(grouped)),
+        gate=gate,
+        notes=tuple(_notes(chosen, asked, loaded, here, val, figures)),
+    )
+
+
+def data_key(found: TrialEvaluation) -> tuple[str, int | None, int | None]:
+    """The key of an evaluation's data in `DataSets`."""
+    return found.dataset, found.image_size, found.channels
+
+
+def _data_for(loaded: Sequence[TrainedModel], data_root: Path | None, datasets: DataSets) -> Data:
+    config = loaded[0].config
+    key = (config.dataset, config.image_size, config.channels)
+    if key not in datasets:
+        datasets[key] = load_data_of(loaded[0], data_root)
+    for trained in loaded:
+        check_same_data(trained, datasets[key])
+    return datasets[key]
+
+
+def _grouped(predictions: Sequence[Predictions], data: Data, asked: Asked) -> list[GroupRow]:
+    if len(data.splits[asked.split]) != len(predictions[0]):  # data_fraction: a part of the training split was used
+        if asked.groups:
+            raise InputError("--groups with --split train: the trial was trained on a part of it; choose val or test")
+        return []
+    groups = image_groups(predictions[0], data.splits[asked.split].images)
+    groups |= read_groups(asked.groups, predictions[0]) if asked.groups else {}
+    return group_rows(predictions, groups)
+
+
+def train_counts(data: Data) -> list[int]:
+    """Training images of each class, or with each label."""
+    labels = data.splits["train"].labels
+    if labels.ndim == 2:
+        return [int(n) for n in labels.sum(axis=0)]
+    return [int(n) for n in np.bincount(labels, minlength=data.info.n_classes)]
+
+
+def _notes(
+    chosen: ChosenTrial,
+    asked: Asked,
+    loaded: Sequence[TrainedModel],
+    here: Sequence[Predictions],
+    val: Sequence[Predictions],
+    figures: Mapping[str, Figure],
+) -> list[str]:
+    notes = [
+        f"{part.split} lacks {', '.join(absent)}: figures of that class, and AUC, are undefined there"
+        for part in {p.split: p for p in (here[0], val[0])}.values()
+        if (absent := absent_classes(part))
+    ]
+    if chosen.lost:
+        notes.append(f"no weights of seed {', '.join(map(str, chosen.lost))}: left out")
+    if asked.split == "val":
+        notes.append(
+            "val chose the epoch, fitted the temperature and the thresholds: on val they look better than they are"
+        )
+    if asked.split == "train":
+        notes.append("train taught the network: its figures say nothing of other images")
+    recorded = chosen.recorded.get(f"{asked.split}_acc", math.nan)
+    if not chosen.lost and math.isfinite(recorded) and abs(recorded - figures["acc"].value) > SAME:
+        why = (
+            "random layers are sampled" if loaded[0].config.evaluation_samples else "another device or version computes"
+        )
+        notes.append(f"accuracy is {figures['acc'].value:.4f} here, {recorded:.4f} when it was trained: {why}")
+    return notes

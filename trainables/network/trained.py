@@ -1,0 +1,83 @@
+"""Trained networks from their weights files, which say how they were made. Nothing that is read can run code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from trainables.config import TrialConfig, make_config
+from trainables.data.arrays import SPLITS, Data, DataInfo
+from trainables.data.datasets import load
+from trainables.data.normalization import Normalization
+from trainables.errors import InputError
+from trainables.network.build import build_model
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network in evaluation mode with the weights of a file, and what that file says of its training."""
+
+    model: nn.Module
+    config: TrialConfig
+    info: DataInfo
+    normalization: Normalization
+    seed: int
+    epoch: int
+    dataset_digest: str
+    path: Path
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the weights file."""
+        return self.path.stat().st_size
+
+
+def load_trained(path: Path) -> TrainedModel:
+    """Builds the network of a weights file that training wrote. Needs no data. Raises `InputError`."""
+    tensors, metadata = _read(path)
+    try:
+        config = make_config(json.loads(metadata["config"]))
+        normalization = Normalization(**{k: tuple(v) for k, v in json.loads(metadata["normalization"]).items()})
+        classes, shape = (tuple(json.loads(metadata[name])) for name in ("class_names", "image_shape"))
+        info = DataInfo(config.dataset, metadata["task"], classes, shape)  # type: ignore[arg-type]
+        seed, epoch, digest = int(metadata["seed"]), int(metadata["epoch"]), metadata["dataset_digest"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} does not say how it was trained ({error}): give the weights of a run") from None
+    model = build_model(config, info)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} does not fit its model {config.model!r} as it is built today ({reason})") from None
+    return TrainedModel(model.eval(), config, info, normalization, seed, epoch, digest, path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({error})") from None
+
+
+def load_data_of(trained: TrainedModel, data_root: Path | None = None) -> Data:
+    """Loads the data that a network was trained on. Raises `InputError` where what is there today is other data."""
+    config = trained.config
+    data = load(config.dataset, config.image_size, data_root, config.channels)
+    check_same_data(trained, data)
+    return data
+
+
+def check_same_data(trained: TrainedModel, data: Data) -> None:
+    """Raises `InputError` where a dataset is not the one that a network was trained on."""
+    if data.digest != trained.dataset_digest:
+        raise InputError(
+            f"{trained.config.dataset} is not the data that {trained.path} was trained on (digest {data.digest}, then "
+            f"{trained.dataset_digest}; {', '.join(f'{len(data.splits[name])} {name}' for name in SPLITS)} images "
+            "now): give the --data-root of that data, or train again"
+        )
