@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from analysis.measures.sample_entropy import sample_entropy
     from analysis.runs.run_folder import RunFolder
     from analysis.weights.files import read_tensors
-    from analysis.weights.rows import measure_file, measure_replicate, model_means, write_complexity
+    from analysis.weights.rows import measure_file, measure_replicate, model_means
+    from analysis.weights.weights_table import write_complexity
 
 __all__ = [
     "lmc", "measure_file", "measure_replicate", "model_means", "read_tensors", "sample_entropy", "write_complexity",
@@ -29,6 +30,7 @@ HOMES = {
     "lmc": "analysis.measures.lmc",
     "sample_entropy": "analysis.measures.sample_entropy",
     "read_tensors": "analysis.weights.files",
+    "write_complexity": "analysis.weights.weights_table",
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,41 +25,100 @@ COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Scalars:
+    """A table with a row a scalar, and a line for each file that could not be read to its end.
+
+    cut_off: files that end in the middle of a record, as one that is being written does. damaged: files of which
+    something else was lost.
+    """
+
+    table: pa.Table
+    cut_off: tuple[str, ...]
+    damaged: tuple[str, ...]
+
+
 def read_scalars(folder: Path) -> pa.Table:
     """Every scalar of every event file below a folder: run, tag, step, value, wall_time, as they were written.
 
     Reads both formats, TensorFlow 1's and PyTorch's plain values and TensorFlow 2's tensors. A file that was cut off
-    while it was written is read up to there. Raises `InputError` where there is no event file.
+    while it was written is read up to there. Raises `InputError` where there is no event file, or a damaged one.
     """
+    from trainables.errors import InputError
+
+    found = read_files(folder)
+    if found.damaged:
+        raise InputError("; ".join(found.damaged))
+    return found.table
+
+
+def read_files(folder: Path) -> Scalars:
+    """The same of what can be read, and which files could not. Raises `InputError` where there is no event file."""
     import pyarrow as pa
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     from trainables.errors import InputError
 
     files = sorted(path for path in folder.rglob("*tfevents*") if path.is_file())
     if not files:
         raise InputError(f"no TensorBoard event file (*tfevents*) under {folder}: name a run or a log folder")
-    rows = [row for path in files for row in _scalars_of(path, path.parent.relative_to(folder).as_posix())]
+    rows: list[tuple[str, str, int, float, float]] = []
+    cut_off, damaged = [], []
+    for path in files:
+        try:
+            events = list(_load_events(path))
+            rows += _scalars_of(events, path.parent.relative_to(folder).as_posix())
+        except (OSError, ValueError, TypeError, DecodeError) as error:
+            damaged.append(f"{path} cannot be read ({' '.join(str(error).split())})")
+            continue
+        framed, whole = count_records(path)
+        if len(events) < framed or not framed:
+            damaged.append(f"{path} is damaged after {len(events)} of its records; what follows is left out")
+        elif not whole:
+            cut_off.append(f"{path} ends in the middle of a record; it was read up to there")
     types = (pa.string(), pa.string(), pa.int64(), pa.float64(), pa.float64())
     fields = [
         pa.field(name, type_, metadata={"meaning": meaning})
         for (name, meaning), type_ in zip(COLUMNS.items(), types, strict=True)
     ]
-    return pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows], schema=pa.schema(fields))
+    content = pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows], schema=pa.schema(fields))
+    return Scalars(content, tuple(cut_off), tuple(damaged))
 
 
-def _scalars_of(path: Path, run: str) -> Iterator[tuple[str, str, int, float, float]]:
+def count_records(path: Path) -> tuple[int, bool]:
+    """The records that a file's lengths frame, and whether the last of them is whole.
+
+    A record is a length of 8 bytes, its checksum, the data and theirs, of 4 bytes each (TFRecord).
+    """
+    size, at, count = path.stat().st_size, 0, 0
+    with path.open("rb") as file:
+        while at + 12 <= size:
+            file.seek(at)
+            at += 16 + int.from_bytes(file.read(8), "little")
+            count += at <= size
+    return count, at == size
+
+
+def _load_events(path: Path) -> Iterator[Any]:
+    """The events of a file, up to the first that is damaged or cut off."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    yield from EventFileLoader(str(path)).Load()
+
+
+def _scalars_of(events: Iterable[Any], run: str) -> Iterator[tuple[str, str, int, float, float]]:
     from tensorboard.util.tensor_util import make_ndarray
 
-    plugins: dict[str, str] = {}  # a writer names the plugin of a tag with its first value alone
-    for event in EventFileLoader(str(path)).Load():
+    # A writer names the plugin of a tag with its first value alone.
+    plugins: dict[str, str] = {}
+    for event in events:
         for value in event.summary.value:
             plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
             if plugins[value.tag] == "scalars":
                 yield run, value.tag, event.step, float(make_ndarray(value.tensor)), event.wall_time
 
 
-def write_scalars(table: pa.Table, folder: Path) -> list[Path]:
+def write_scalars(content: pa.Table, folder: Path) -> list[Path]:
     """`tensorboard_scalars.csv` and `.parquet`. Raises `InputError` where the folder cannot be written."""
     import pyarrow.csv
 
@@ -68,14 +128,14 @@ def write_scalars(table: pa.Table, folder: Path) -> list[Path]:
     files = [folder / f"{NAME}.csv", folder / f"{NAME}.parquet"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pyarrow.csv.write_csv(table, files[0], pyarrow.csv.WriteOptions(quoting_style="needed"))
+        pyarrow.csv.write_csv(content, files[0], pyarrow.csv.WriteOptions(quoting_style="needed"))
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --output") from None
-    write_arrow(files[1], table)
+    write_arrow(files[1], content)
     return files
 
 
-def place_of(target: str, storage: str | Path) -> tuple[Path, Path]:
+def folders_of(target: str, storage: str | Path) -> tuple[Path, Path]:
     """The folder of event files that a name means, and where the tables go. Raises `InputError`."""
     from analysis.runs.find import find_run
 
@@ -92,23 +152,28 @@ def scalars(
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout: a row a scalar.")] = False,
 ) -> None:
-    """Write tensorboard_scalars.csv and .parquet with columns run, tag, step, value and wall_time."""
+    """Write tensorboard_scalars.csv and .parquet with columns run, tag, step, value and wall_time.
+
+    Ends with code 1 where an event file is damaged; what could be read of it and all others are written.
+    """
     import json
+    import sys
 
-    folder, own = place_of(target, storage)
-    table = read_scalars(folder)
-    files = write_scalars(table, output or own)
+    from analysis.grids import visible
+    from trainables.json_values import as_json_value
+
+    folder, own = folders_of(target, storage)
+    found = read_files(folder)
+    files = write_scalars(found.table, output or own)
+    for text in (*found.cut_off, *found.damaged):
+        print(f"{'problem' if text in found.damaged else 'note'}: {visible(text)}", file=sys.stderr)
     if json_:
-        print(json.dumps([_plain(row) for row in table.to_pylist()]))
-        return
-    runs, tags = (len(table[name].unique()) for name in ("run", "tag"))
-    print(f"{table.num_rows} values of {tags} scalars in {runs} runs, in {files[0]} and {files[1].name}")
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity."""
-    value = row["value"]
-    return row if abs(value) < float("inf") else {**row, "value": None if value != value else str(value)}
+        print(json.dumps(as_json_value(found.table.to_pylist(), infinite_as_text=True)))
+    else:
+        runs, tags = (len(found.table[name].unique()) for name in ("run", "tag"))
+        print(f"{len(found.table)} values of {tags} scalars in {runs} runs, in {files[0]} and {files[1].name}")
+    if found.damaged:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ def model_measures() -> dict[str, Column]:
     return {
         name: Column(
             REAL,
-            f"{column.meaning}; mean over weight matrices of the best model, weighted by size",
+            f"{column.meaning}; mean over the weight matrices of the best model that multiply, weighted by size",
             column.unit,
             column.direction,
             null=not measure.default,
@@ -237,7 +237,7 @@ def write_arrow(path: Path, content: pa.Table) -> None:
     """`write` for a table that is built already."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(content, beside)
+        pq.write_table(content, beside, use_dictionary=texts(content.schema))
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -251,6 +251,11 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
     "activations": (*IDENTITY, "layer", "position"),
     "predictions": ("trial_id", "model", "split", "index", "probabilities", "correct", "uncertainty"),
 }
+
+
+def texts(schema: pa.Schema) -> list[str]:
+    """The columns of text: a dictionary of what they hold is short, one of measured numbers costs time alone."""
+    return [field.name for field in schema if field.type == TEXT]
 
 
 def read_arrow(path: Path | str, kind: Kind = "trials") -> pa.Table:
@@ -273,10 +278,12 @@ def _read_file(file: Path, kind: Kind) -> pa.Table:
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read ({str(error).strip()}): restore it, or move it away") from None
     names = content.column_names
-    lacking = [name for name in NEEDED[kind] if name not in names or content[name].null_count]
-    if lacking or len(set(names)) < len(names):
-        why = f"no {', '.join(lacking)} in every row" if lacking else "two columns have one name"
-        raise InputError(f"{file} is not a table of {kind} ({why}): restore it, or move it away")
+    if len(set(names)) < len(names):
+        raise InputError(f"{file} is not a table of {kind} (two columns have one name): restore it, or move it away")
+    if lacking := [name for name in NEEDED[kind] if name not in names or content[name].null_count]:
+        raise InputError(
+            f"{file} is not a table of {kind} (rows lack {', '.join(lacking)}): restore it, or move it away"
+        )
     return _cast(content, file, kind)
 
 

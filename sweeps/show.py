@@ -92,15 +92,16 @@ def _print(console: Console, folder: RunFolder) -> None:
     from analysis.runs.sync import where
     from sweeps.messages import print_summary
     from sweeps.record.ledger import read_ledger
-    from sweeps.record.progress import measure_progress
+    from sweeps.record.progress import Tally
     from sweeps.record.state import fold
     from sweeps.screen.live import describe
 
     about = folder.read_description()
     events = list(read_ledger(folder.ledger))
     gone = datetime.fromisoformat(events[-1]["time"]) - datetime.fromisoformat(events[0]["time"])
+    progress = Tally(fold(events), about["metric"], about["mode"]).progress(gone.total_seconds(), since_start=True)
     console.print(f"[bold]{about['sweep']}[/bold]: {escape(about['question'])}", highlight=False)
-    console.print(describe(measure_progress(fold(events), gone.total_seconds())), highlight=False)
+    console.print(describe(progress), highlight=False)
     if folder.trials_table.exists():
         print_summary(console, folder)
     console.print(f"in {where(folder)}", highlight=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from analysis.behaviour.activation_statistics import activation_statistics
 from analysis.behaviour.layers import load_trained
 from trainables.data.arrays import Data
-from trainables.data.batches import DeviceSplit
+from trainables.data.batches import part
 from trainables.layers.stochastic_matrices import column_sums
 
 IMAGES = 512  # of the validation split at most: enough for means and sums, and quick for large networks on a CPU
@@ -20,21 +19,19 @@ IMAGES = 512  # of the validation split at most: enough for means and sums, and 
 def layer_statistics(
     path: Path, data_root: Path | None = None, images: int = IMAGES, data: Data | None = None
 ) -> dict[str, Any]:
-    """Of a weights file of a run: activations by layer, before and after, on validation images; sums of columns.
+    """Measure activations by layer, before and after, on validation images, and the sums of stochastic columns.
+
+    path: a weights file of a run. images: how many at most; the same share of each class, always the same ones.
 
     data: that of the file's config, where it is loaded already. Ready for JSON, where what is undefined is None. Raises
     `InputError` where the file does not say how it was trained, or where the data is another.
     """
     torch.set_num_threads(1)  # one process a processor
     model, split, _ = load_trained(path, data_root, data)
-    chosen = _first(split, images)
+    # By class and seeded: the first images of a folder are all of one class.
+    chosen = part(split, images / len(split)) if len(split) > images else split
     return {
         "images": len(chosen),
         "activations": activation_statistics(model, chosen),
         "column_sums": {layer: list(sums) for layer, sums in column_sums(model).items()},
     }
-
-
-def _first(split: DeviceSplit, images: int) -> DeviceSplit:
-    rows = torch.arange(len(split)) if split.rows is None else split.rows
-    return replace(split, labels=split.labels[:images], rows=rows[:images])

@@ -10,7 +10,8 @@ from typing import Any
 from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.measure_run import IDENTITY, Measured
-from analysis.weights.rows import Row, stage_files, write_behaviour
+from analysis.weights.model_columns import refill_trials
+from analysis.weights.rows import Row, stage_files
 from analysis.workers import spread
 from trainables.errors import InputError
 
@@ -56,7 +57,9 @@ def measure_run_on_data(
     finally:
         if rows:
             rows.sort(key=lambda row: (row["trial_id"], row["replicate"], row["position"]))
-            write_behaviour(run, rows, {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id})
+            about = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
+            table.write(run.activations_table, "activations", rows, about)
+            refill_trials(run)
     return Measured(len(rows), len(jobs) - len(problems), problems)
 
 

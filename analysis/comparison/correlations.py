@@ -14,6 +14,7 @@ from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import GAPS, Results
 from analysis.comparison.statistics import benjamini_hochberg
 from analysis.table import OF_MODELS, model_measures
+from analysis.weights.matrices import is_matrix
 from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
@@ -105,7 +106,7 @@ def parts(weights: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """The rows of each module type, and those of weight matrices in each third of the depth."""
     for kind, rows in weights.groupby("module_type", sort=False):
         yield str(kind), rows
-    matrices = weights[weights["shape"].map(len) >= 2]
+    matrices = weights[matrix_rows(weights)]
     if matrices.empty:
         return
     place = matrices.groupby(["trial", "seed"])["position"].rank(method="dense")
@@ -114,6 +115,12 @@ def parts(weights: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     for number, name in enumerate(DEPTHS):
         if (third == number).any():
             yield name, matrices[third == number]
+
+
+def matrix_rows(weights: pd.DataFrame) -> pd.Series:
+    """Which rows of `weights.parquet` are of weight matrices that multiply."""
+    names = zip(weights["tensor"], weights["shape"], weights["module_type"], strict=True)
+    return pd.Series([is_matrix(*name) for name in names], weights.index, dtype=bool)
 
 
 def part_means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:

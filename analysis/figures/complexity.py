@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.correlations import Association, part_means, trial_means
+from analysis.comparison.correlations import Association, matrix_rows, part_means, trial_means
 from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
@@ -36,7 +36,7 @@ def complexity_by_layer(weights: pd.DataFrame, measures: Sequence[str] = MEASURE
     """
     rows = weights[weights["stage"].isin(STAGES)]
     if rows["tensor"].nunique() > MANY:
-        rows = rows[rows["shape"].map(len) >= 2]
+        rows = rows[matrix_rows(rows)]
     places = rows.drop_duplicates("tensor").sort_values("position")
     tensors = list(places["tensor"])
     types = dict(zip(places["tensor"], places["module_type"], strict=True))
@@ -81,7 +81,7 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
 
     weights = results.frame("weights")
     finished = results.trials.loc[results.trials["finished"], "trial"].unique()
-    rows = weights[weights["trial"].isin(finished) & (weights["shape"].map(len) >= 2)]
+    rows = weights[weights["trial"].isin(finished) & matrix_rows(weights)]
     along = rows["stage"].str.startswith("epoch_")
     rows = rows[along | (rows["stage"] == "initial")] if along.any() else rows
     means = _by_stage(rows, measures)

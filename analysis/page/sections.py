@@ -125,7 +125,7 @@ def hyperparameters(material: Material, draw: Drawer) -> Section:
 
 def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
     """Histograms of the best trial of each block, before and after training, where its weights are at hand."""
-    from analysis.weights.files import read_tensors
+    from analysis.weights.rows import read_weights
 
     folders = {path.name.rpartition("_")[2]: path for run in material.results.runs for path in run.trials.glob("*")}
     for number, block in enumerate(material.results.blocks[:4]):
@@ -136,8 +136,8 @@ def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
         place = folders.get(row["trial_key"], Path("none")) / f"seed_{row['seed']}"
         before, after = place / "initial_model.safetensors", place / "best_model.safetensors"
         if after.is_file():
-            start = read_tensors(before)[0] if before.is_file() else {}
-            drawn = figure_style.styled(plots.weight_distributions)(start, read_tensors(after)[0], "")
+            start = read_weights(before)[0] if before.is_file() else {}
+            drawn = figure_style.styled(plots.weight_distributions)(start, read_weights(after)[0], "")
             where = f" on {block}" if block else ""
             caption = f"Weights of the best trial{where} ({best.value}), seed {row['seed']}. Outline: before training."
             yield draw.put(f"weight_distributions_{number}", drawn, caption)

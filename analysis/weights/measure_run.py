@@ -12,12 +12,13 @@ from analysis import table
 from analysis.measures import MEASURES
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
-from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files, write_complexity
+from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
+from analysis.weights.weights_table import write_complexity
 from analysis.workers import spread
 from trainables.errors import InputError, unknown_name
 
 SAVE_SECONDS = 30.0  # between two savings of what has been measured
-IDENTITY = ("sweep", "run_id", "trial_id", "trial_key", "replicate", "seed")
+IDENTITY = tuple(table.IDENTITY)
 Key = tuple[str, int, str, str]  # trial, seed, stage, tensor
 
 
@@ -150,7 +151,12 @@ def measure(job: Replicate) -> list[Row]:
 
 
 def merge(rows: dict[Key, Row], job: Replicate, found: Sequence[Row]) -> None:
-    """Put new columns beside those that are known."""
+    """Put new columns beside those that are known; rows of tensors that a file no longer has are dropped."""
+    stages = {(row["stage"], row["tensor"]) for row in found}
+    measured = {stage for stage, _ in stages}
+    name = (job.identity["trial_id"], job.identity["seed"])
+    for key in [key for key in rows if key[:2] == name and key[2] in measured and key[2:] not in stages]:
+        del rows[key]
     for row in found:
         full = {**job.identity, **row}
         rows[key_of(full)] = {**rows.get(key_of(full), {}), **full}

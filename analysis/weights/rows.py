@@ -1,22 +1,20 @@
-"""Rows of `weights.parquet`, one for each tensor, and the means over a model that stand in `trials.parquet`."""
+"""Rows of `weights.parquet`, one for each tensor, and their means over a model."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis import table
 from analysis.measures import MEASURES, measure_tensor
-from analysis.runs.run_folder import RunFolder
-from analysis.weights.files import Tensors, read_learned, read_tensors
+from analysis.weights.files import Tensors, read_learned
+from analysis.weights.matrices import is_matrix, with_multiplied
 
 Row = dict[str, Any]
 STAGES = ("initial", "best", "final")
@@ -42,7 +40,7 @@ def measure_file(
     path: Path, measures: Sequence[str] | None = None, initial: Mapping[str, np.ndarray] | None = None
 ) -> Iterator[Row]:
     """One row per learned tensor of a weights file: where it stands and all its measures. Raises `InputError`."""
-    tensors, types, epoch = read_learned(path)
+    tensors, types, epoch = read_weights(path)
     for position, (name, weights) in enumerate(tensors.items()):
         yield {
             "epoch": epoch,
@@ -52,6 +50,12 @@ def measure_file(
             "shape": list(weights.shape),
             **_measured(weights, measures, (initial or {}).get(name)),
         }
+
+
+def read_weights(path: Path) -> tuple[Tensors, dict[str, str], int | None]:
+    """The learned tensors of a file as the model multiplies by them, their types, the epoch. Raises `InputError`."""
+    tensors, types, epoch = read_learned(path)
+    return *with_multiplied(path, tensors, types), epoch
 
 
 def _measured(weights: np.ndarray, measures: Sequence[str] | None, initial: np.ndarray | None) -> dict[str, float]:
@@ -75,7 +79,7 @@ def measure_replicate(
 ) -> list[Row]:
     """The rows of one replicate's weights at each stage, of the default measures or of those named."""
     found = stage_files(folder)
-    initial: Tensors = read_tensors(found["initial"])[0] if "initial" in found else {}
+    initial: Tensors = read_weights(found["initial"])[0] if "initial" in found else {}
     return [
         {"stage": stage, **row}
         for stage, path in (found if files is None else files).items()
@@ -84,11 +88,11 @@ def measure_replicate(
 
 
 def model_means(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Model-level measures: means over weight matrices (2 axes or more), weighted by size.
+    """Model-level measures: means over the weight matrices that multiply, weighted by size.
 
     Tensors of which a measure is undefined are left out; NaN where it is undefined of all, None where it was not taken.
     """
-    matrices = [row for row in rows if len(row["shape"]) >= 2]
+    matrices = [row for row in rows if is_matrix(row["tensor"], row["shape"], row["module_type"])]
     return {
         name: _weighted_mean([(row.get(name), math.prod(row["shape"])) for row in matrices])
         for name in table.model_measures()
@@ -102,68 +106,3 @@ def _weighted_mean(pairs: Sequence[tuple[float | None, int]]) -> float | None:
     if not total:
         return math.nan if taken or not pairs else None
     return sum(value * weight for value, weight in defined) / total
-
-
-def write_complexity(run: RunFolder, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
-    """Write `weights.parquet`, then the model-level columns of `trials.parquet`."""
-    table.write(run.weights_table, "weights", rows, about)
-    trials = _with_behaviour(run, pq.read_table(run.trials_table))
-    means = {key: model_means(part) for key, part in _by_replicate(rows).items()}
-    keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
-    for name, field in zip(table.model_measures(), _model_fields(), strict=True):
-        missing = None if field.nullable else math.nan
-        values = [missing if (found := means.get(key, {}).get(name)) is None else found for key in keys]
-        trials = _set_column(trials, field, pa.array(values, pa.float64()))
-    table.write_arrow(run.trials_table, trials)
-
-
-def write_behaviour(run: RunFolder, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
-    """Write `activations.parquet`, then its columns of `trials.parquet`."""
-    table.write(run.activations_table, "activations", rows, about)
-    table.write_arrow(run.trials_table, _with_behaviour(run, pq.read_table(run.trials_table)))
-
-
-def _with_behaviour(run: RunFolder, trials: pa.Table) -> pa.Table:
-    """The trials with what `activations.parquet` says of whole models, where there is one."""
-    if not run.activations_table.exists():
-        return trials
-    rows = table.read_arrow(run.activations_table, "activations").to_pylist()
-    models = {(row["trial_id"], row["seed"]): row for row in rows if row["layer"] == ""}
-    keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
-    for name in table.OF_MODELS:
-        values = [models.get(key, {}).get(name) for key in keys]
-        trials = _set_column(trials, table.schema("trials", {}).field(name), pa.array(values, pa.float64()))
-    return trials
-
-
-def _model_fields() -> list[pa.Field]:
-    schema = table.schema("trials", {})
-    return [schema.field(name) for name in table.model_measures()]
-
-
-def _set_column(trials: pa.Table, field: pa.Field, values: pa.Array) -> pa.Table:
-    """A table of an earlier version may lack the column."""
-    index = trials.schema.get_field_index(field.name)
-    return trials.append_column(field, values) if index < 0 else trials.set_column(index, field, values)
-
-
-def _by_replicate(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
-    """The rows of the best weights of each replicate; of the final ones where none were best (a diverged trial)."""
-    stages: dict[tuple[str, int], dict[str, list[Row]]] = {}
-    for row in rows:
-        stages.setdefault((row["trial_id"], row["seed"]), {}).setdefault(row["stage"], []).append(row)
-    return {key: parts.get("best") or parts.get("final") or [] for key, parts in stages.items()}
-
-
-def known_rows(run: RunFolder) -> list[Row]:
-    rows: list[Row] = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
-    return rows
-
-
-def forget(run: RunFolder, keys: Collection[str]) -> None:
-    """Take the rows of trials that will be trained on out of `weights.parquet`, so that they are measured again."""
-    rows = known_rows(run)
-    kept = [row for row in rows if row["trial_key"] not in keys]
-    if len(kept) < len(rows):
-        about = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
-        table.write(run.weights_table, "weights", kept, about)

@@ -19,9 +19,8 @@ from rich.table import Table
 from analysis import table
 from analysis.measures import MEASURES
 from analysis.runs.run_folder import RunFolder
-from analysis.weights.files import read_learned
 from analysis.weights.measure_run import Measured
-from analysis.weights.rows import Row, measure_file, model_means
+from analysis.weights.rows import Row, measure_file, model_means, read_weights
 from trainables.errors import InputError
 
 SHOWN = (
@@ -92,7 +91,7 @@ def print_rows(console: Console, rows: Sequence[Row], measures: Sequence[str]) -
     for path in dict.fromkeys(row["file"] for row in rows):
         part = [row for row in rows if row["file"] == path]
         console.print(weights_table(part, shown, Path(path).name))
-        known = read_learned(Path(path))[2] is not None
+        known = read_weights(Path(path))[2] is not None
         guessed = "" if known else "; module types are guessed from names and shapes"
         console.print(f"[dim]{sum(row['size'] for row in part):,} weights in {len(part)} tensors{guessed}[/dim]")
     if any(MEASURES[name].ordered for name in measures):

@@ -10,7 +10,7 @@ from typing import Any
 from analysis.runs.find import new_run
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import begun, where
-from analysis.weights.rows import forget
+from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
 from sweeps.planning.names import new_run_id
 from sweeps.planning.plan import match_known_trials

@@ -6,9 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import NamedTuple
 
 from analysis.comparison.labels import show_value
-from sweeps.record.state import RunState, TrialState
+from sweeps.record.state import ENDED, RunState, TrialState
 
 STATUSES = ("running", "waiting", "completed", "stopped", "diverged", "failed", "interrupted", "planned")
 
@@ -25,29 +27,6 @@ class Progress:
     seconds_left: float | None
 
 
-def measure_progress(state: RunState, seconds_gone: float) -> Progress:
-    """The time left: epochs still to come at the pace so far, with stops as frequent as they have been."""
-    trials = list(state.trials.values())
-    counts = {status: state.count(status) for status in STATUSES}
-    ended = [trial for trial in trials if trial.ended]
-    done = sum(trial.epoch for trial in trials)
-    typical = sum(trial.epoch for trial in ended) / len(ended) if ended else None
-    left = sum(_epochs_left(trial, typical) for trial in trials if not trial.ended)
-    left += (state.total - len(trials)) * _epochs_of_a_new_trial(trials, typical)
-    share = done / (done + left) if done else 0.0
-    seconds_left = seconds_gone * left / done if done and ended else None  # 0 where all have ended
-    return Progress(state.total, len(ended), counts, share, seconds_gone, seconds_left)
-
-
-def _epochs_of_a_new_trial(trials: Sequence[TrialState], typical: float | None) -> float:
-    return typical or max((trial.config["epochs"] for trial in trials), default=1)
-
-
-def _epochs_left(trial: TrialState, typical: float | None) -> float:
-    planned = trial.config["epochs"] if typical is None else typical
-    return max(planned - trial.epoch, 0.5)
-
-
 @dataclass(frozen=True)
 class Best:
     """The best value that a group has reached so far, and how many of its trials have ended."""
@@ -59,54 +38,149 @@ class Best:
     trials: int = 0
 
 
-def best_by_group(state: RunState, metric: str, mode: str, scientific: Sequence[str]) -> list[Best]:
-    """For each combination of scientific values that has a value: the best mean so far, best first."""
-    found: dict[str, Best] = {}
-    sign = 1 if mode == "max" else -1
-    counts: dict[str, list[bool]] = {}
-    for trial in state.trials.values():
-        name = " ".join(f"{field}={show_value(trial.config[field])}" for field in scientific) or "all trials"
-        counts.setdefault(name, []).append(trial.ended)
-        for epoch, mean in enumerate(trial.means, start=1):
-            value = mean[metric]
-            if value is not None and (name not in found or sign * value > sign * found[name].value):
-                found[name] = Best(name, value, epoch)
-    complete = [replace(best, ended=sum(counts[name]), trials=len(counts[name])) for name, best in found.items()]
-    return sorted(complete, key=lambda best: -sign * best.value)
-
-
-@dataclass(frozen=True)
+@dataclass
 class Stratum:
     """How far the trials are that compete with each other."""
 
     name: str
-    ended: int
-    trials: int
-    stopped: int
-    epochs: int
+    ended: int = 0
+    trials: int = 0
+    stopped: int = 0
+    epochs: int = 0
 
 
-def strata(state: RunState) -> list[Stratum]:
-    """The groups within which trials compete, in the order of their planning; none where all compete with all."""
-    groups: dict[str, list[TrialState]] = {}
-    for trial in state.trials.values():
-        groups.setdefault(trial.stratum, []).append(trial)
-    return [
-        Stratum(
-            name,
-            sum(trial.ended for trial in trials),
-            len(trials),
-            sum(trial.pruned for trial in trials),
-            sum(trial.epoch for trial in trials),
-        )
-        for name, trials in groups.items()
-        if name
-    ]
+class _Counted(NamedTuple):
+    """What a tally counts of a trial."""
+
+    group: str
+    stratum: str
+    status: str
+    epoch: int
+    planned_epochs: int
+    pruned: bool
+    cause: str
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def untouched(self) -> bool:
+        return not self.epoch and not self.ended
 
 
-def failures(state: RunState) -> list[tuple[str, int]]:
-    """Causes of failed trials and how many there are of each, the most frequent first."""
-    return Counter(trial.stop_reason for trial in state.trials.values() if trial.status == "failed").most_common()
+class Tally:
+    """Totals and best values of a run. A look takes the time of the events since the last one, not that of the run.
+
+    fields: those whose values are groups, each with its best. What was trained when the tally was made counts as done
+    by an earlier driver, which says nothing of this one's pace.
+    """
+
+    def __init__(self, state: RunState, metric: str, mode: str, fields: Sequence[str] = ()) -> None:
+        self.state, self.metric, self.sign, self.fields = state, metric, 1 if mode == "max" else -1, fields
+        self._read = 0  # entries of `state.changed`
+        self._known: dict[str, _Counted] = {}
+        self._best: dict[str, Best] = {}
+        self._groups: dict[str, Stratum] = {}
+        self._strata: dict[str, Stratum] = {}
+        self._causes: Counter[str] = Counter()
+        self._running: dict[str, None] = {}
+        self._begun: dict[str, None] = {}  # neither untouched nor ended
+        self.epochs = self._ended_epochs = self._untouched = self._untouched_epochs = 0
+        self.update()
+        self.earlier = self.epochs
+
+    def update(self) -> None:
+        """Take in what has changed since the last look."""
+        changed = self.state.changed
+        for trial_id in dict.fromkeys(changed[self._read :]):
+            trial = self.state.trials[trial_id]
+            known = self._known.get(trial_id)
+            now = self._known[trial_id] = self._counted(trial, known)
+            if known:
+                self._count(known, -1)
+            self._count(now, 1)
+            _keep(self._running, trial_id, now.status == "running")
+            _keep(self._begun, trial_id, not now.untouched and not now.ended)
+            self._take_best(trial, now.group, known.epoch if known else 0)
+        self._read = len(changed)
+
+    def _counted(self, trial: TrialState, known: _Counted | None) -> _Counted:
+        config = trial.config
+        group = known.group if known else " ".join(f"{name}={show_value(config[name])}" for name in self.fields)
+        cause = trial.stop_reason if trial.status == "failed" else ""
+        planned = config["epochs"]
+        return _Counted(group, trial.stratum, trial.status, trial.epoch, planned, trial.pruned, cause)
+
+    def _count(self, one: _Counted, sign: int) -> None:
+        for name, totals in ((one.group, self._groups), (one.stratum, self._strata)):
+            total = totals.setdefault(name, Stratum(name))
+            total.trials += sign
+            total.ended += sign * one.ended
+            total.stopped += sign * one.pruned
+            total.epochs += sign * one.epoch
+        self.epochs += sign * one.epoch
+        self._ended_epochs += sign * one.epoch * one.ended
+        self._untouched += sign * one.untouched
+        self._untouched_epochs += sign * one.untouched * one.planned_epochs
+        if one.cause:
+            self._causes[one.cause] += sign
+
+    def _take_best(self, trial: TrialState, group: str, after: int) -> None:
+        for epoch, mean in enumerate(trial.means[after:], start=after + 1):
+            value, best = mean[self.metric], self._best.get(group)
+            if value is not None and (best is None or self.sign * value > self.sign * best.value):
+                self._best[group] = Best(group or "all trials", value, epoch)
+
+    def progress(self, seconds_gone: float, *, since_start: bool = False) -> Progress:
+        """The time left: epochs still to come at the pace so far, with stops as frequent as they have been.
+
+        seconds_gone: since the tally was made, or (since_start) since the run began.
+        """
+        state = self.state
+        counts = {status: state.count(status) for status in STATUSES}
+        ended = state.count(*ENDED)
+        typical = self._ended_epochs / ended if ended else None
+        left = sum(self._epochs_left(state.trials[trial_id], typical) for trial_id in self._begun)
+        left += self._untouched * max(typical, 0.5) if typical is not None else self._untouched_epochs
+        left += (state.total - len(state.trials)) * (typical or self._longest())
+        share = self.epochs / (self.epochs + left) if self.epochs else 0.0
+        done = self.epochs - (0 if since_start else self.earlier)
+        seconds_left = seconds_gone * left / done if done and ended else None  # 0 where all have ended
+        return Progress(state.total, ended, counts, share, seconds_gone, seconds_left)
+
+    def _longest(self) -> int:
+        return max((known.planned_epochs for known in self._known.values()), default=1)
+
+    @staticmethod
+    def _epochs_left(trial: TrialState, typical: float | None) -> float:
+        planned = trial.config["epochs"] if typical is None else typical
+        return float(max(planned - trial.epoch, 0.5))
+
+    def best(self) -> list[Best]:
+        """For each group that has a value: the best mean over replicates so far, best first."""
+        groups = ((best, self._groups[name]) for name, best in self._best.items())
+        found = [replace(best, ended=group.ended, trials=group.trials) for best, group in groups]
+        return sorted(found, key=lambda best: -self.sign * best.value)
+
+    def running(self, most: int) -> list[TrialState]:
+        """Some of the trials that run, those that began first."""
+        return [self.state.trials[trial_id] for trial_id in islice(self._running, most)]
+
+    def strata(self) -> list[Stratum]:
+        """The groups within which trials compete, in the order of their planning; none where all compete with all."""
+        return [group for name, group in self._strata.items() if name and group.trials]
+
+    def failures(self) -> list[tuple[str, int]]:
+        """Causes of failed trials and how many there are of each, the most frequent first."""
+        return [(cause, count) for cause, count in self._causes.most_common() if count]
+
+
+def _keep(trials: dict[str, None], trial_id: str, belongs: bool) -> None:
+    if belongs:
+        trials.setdefault(trial_id)
+    else:
+        trials.pop(trial_id, None)
 
 
 BLOCKS = "▁▂▃▄▅▆▇█"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from sweeps.record.history import History
 from sweeps.record.ledger import Event
 
 PLANNED = ("trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal")
@@ -32,8 +34,8 @@ class TrialState:
     stop_reason: str = ""
     attempts: int = 0
     attempt: int = 0  # the worker's own count, which names the folder of its files
-    epochs: list[list[dict[str, Any]]] = field(default_factory=list)  # [epoch][replicate]
-    means: list[dict[str, float | None]] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    means: list[dict[str, float | None]] = field(default_factory=list)  # over replicates, of each epoch
     memory_mb: float = 0.0
     gpu_percents: list[float] = field(default_factory=list)  # how busy its GPU was, at the end of each epoch
     started: datetime | None = None
@@ -44,7 +46,7 @@ class TrialState:
 
     @property
     def epoch(self) -> int:
-        return len(self.epochs)
+        return len(self.means)
 
     @property
     def config_now(self) -> dict[str, Any]:
@@ -54,12 +56,21 @@ class TrialState:
 
 @dataclass
 class RunState:
-    """All trials of a run, in the order of their planning. expected: how many there will be, where that is known."""
+    """All trials of a run, in the order of their planning. expected: how many there will be, where that is known.
+
+    changed: the id of a trial for each event that was about it, so that who looks again looks at these alone.
+    """
 
     trials: dict[str, TrialState] = field(default_factory=dict)
     expected: int = 0
     generations: dict[str, int] = field(default_factory=dict)  # epoch at which each population was last compared
     foreign: frozenset[str] = frozenset()  # trials that the last command does not plan: nobody's peers
+    changed: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)  # trials by status
+
+    def __post_init__(self) -> None:
+        self.changed = list(self.trials)
+        self.counts = Counter(trial.status for trial in self.trials.values())
 
     @property
     def total(self) -> int:
@@ -68,31 +79,41 @@ class RunState:
     @property
     def ended(self) -> bool:
         """Return whether nothing is left to do."""
-        return (
-            bool(self.trials)
-            and len(self.trials) >= self.expected
-            and all(trial.ended for trial in self.trials.values())
-        )
+        ended = self.count(*ENDED) == len(self.trials)
+        return bool(self.trials) and len(self.trials) >= self.expected and ended
 
     def count(self, *statuses: str) -> int:
-        return sum(trial.status in statuses for trial in self.trials.values())
+        return sum(self.counts[status] for status in statuses)
 
     def apply(self, event: Event) -> None:
         """Take one event in. Events of kinds that say nothing of trials are passed over."""
         kind = event["event"]
         if kind == "planned":
             known = {name: event[name] for name in PLANNED if name in event}
-            self.trials[event["trial_id"]] = TrialState(**known)
+            self._add(TrialState(**known))
         elif kind == "expected":
             self.expected = event["trials"]
         elif kind == "generation":
             self.generations[event["stratum"]] = event["epoch"]
             for change in event["replaced"]:
                 self.trials[change["trial_id"]].changes.append({"epoch": event["epoch"], **change})
+                self.changed.append(change["trial_id"])
         elif kind == "resumed":
             self.foreign = frozenset(event.get("foreign", ()))
         elif "trial_id" in event:
-            _apply_to_trial(self.trials[event["trial_id"]], kind, event)
+            trial = self.trials[event["trial_id"]]
+            before = trial.status
+            _apply_to_trial(trial, kind, event)
+            self.counts[before] -= 1
+            self.counts[trial.status] += 1
+            self.changed.append(trial.trial_id)
+
+    def _add(self, trial: TrialState) -> None:
+        if known := self.trials.get(trial.trial_id):
+            self.counts[known.status] -= 1
+        self.trials[trial.trial_id] = trial
+        self.counts[trial.status] += 1
+        self.changed.append(trial.trial_id)
 
 
 def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
@@ -106,7 +127,7 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
         if "gpu_percent" in event:
             trial.gpu_percents.append(event["gpu_percent"])
         if event["epoch"] == trial.epoch + 1:  # an epoch trained again after a resume is the same epoch
-            trial.epochs.append(event["replicates"])
+            trial.history.append(event["epoch"], event["replicates"])
             trial.means.append(event["mean"])
     elif kind in (*ENDED, "interrupted"):
         trial.status, trial.stop_reason = kind, event["reason"]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from analysis import table
 from analysis.behaviour.layer_statistics import layer_statistics
 from analysis.comparison.statistics import mean_interval
 from analysis.figures import trial as plots
 from analysis.runs.run_folder import RunFolder, TrialFolder
-from analysis.weights.files import read_tensors
-from analysis.weights.rows import known_rows, measure_replicate, write_complexity
-from search_spaces.definition import Sweep
-from sweeps.record.rows import QUALITIES, epoch_rows, identity, trial_rows
+from analysis.weights.rows import measure_replicate, read_weights
+from analysis.weights.weights_table import add_weights, known_trials
+from sweeps.record.epoch_events import EpochEvents
+from sweeps.record.history import QUALITIES
 from sweeps.record.state import RunState, TrialState
+from sweeps.record.table_rows import epochs_table, identity, trials_table
 from sweeps.running.run_home import RunHome, lent
 from trainables.config import make_config
 from trainables.data.arrays import Data
@@ -29,9 +34,15 @@ from trainables.training.replicates import by_layer
 Row = dict[str, Any]
 
 
+SAVE_SECONDS = 30.0  # between two savings of what has been measured
+SAVE_SHARE = 0.05  # of the time at most goes into saving
+ROWS_HELD = 50_000  # of weights that are not saved yet, or a tenth of those that are
+AHEAD = 2  # trials for each processor that are handed out at a time
+
+
 @dataclass(frozen=True)
-class Spread:
-    """What Ray's workers need to measure a trial. home: where they may not see the run's folder, nor the data's."""
+class WorkerContext:
+    """What a worker needs to measure a trial. home: set where workers may not share the driver's file system."""
 
     data_root: Path | None = None
     home: RunHome | None = None
@@ -44,43 +55,78 @@ class Spread:
         return {key: ray.put(data) for key, (data, _) in self.datasets.items()} if self.home else {}
 
 
-def finish(
+@dataclass
+class _Unsaved:
+    """Rows of `weights.parquet` that are not on the disk yet; few enough for the memory, often enough for a crash."""
+
+    run: RunFolder
+    parts: list[pa.Table] = field(default_factory=list)
+    saved_rows: int = 0
+    due: float = field(default_factory=lambda: time.monotonic() + SAVE_SECONDS)
+
+    def add(self, rows: pa.Table) -> None:
+        self.parts.append(rows)
+        if time.monotonic() >= self.due or sum(map(len, self.parts)) > max(ROWS_HELD, self.saved_rows // 10):
+            self.save()
+
+    def save(self) -> None:
+        if self.parts:
+            began = time.monotonic()
+            rows = pa.concat_tables(self.parts)
+            add_weights(self.run, rows)
+            self.saved_rows, self.parts = self.saved_rows + len(rows), []
+            ended = time.monotonic()
+            self.due = ended + max(SAVE_SECONDS, (ended - began) / SAVE_SHARE)
+
+
+def measure_trials(
     run: RunFolder,
     state: RunState,
-    sweep: Sweep,
-    about: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     progress: Callable[[int, int], None],
-    spread: Spread,
+    context: WorkerContext,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """Measure and draw what has not been measured and drawn yet, then write `weights.parquet` and its means.
+    """Measure and draw the trials that have ended and were not measured yet, into `weights.parquet` and their folders.
 
-    Returns a line for each trial that could not be measured.
-
-    A measured trial is one with rows in `weights.parquet`; deleting that file measures everything again.
+    Returns a line for each trial that could not be measured. What was measured is saved now and then, and when a stop
+    is requested. A measured trial is one with rows in `weights.parquet`; deleting that file measures everything again.
     """
     import ray
 
-    rows = known_rows(run)
-    known = {row["trial_key"] for row in rows}
+    known = known_trials(run)
     todo = [trial for trial in state.trials.values() if trial.ended and trial.epoch and trial.key not in known]
-    task = ray.remote(num_cpus=1)(finish_trial)
-    data = spread.datasets_in_store() if todo else {}
-    waiting = {
-        task.remote(run, trial, sweep, about, spread.data_root, spread.home, data.get(_data_key(trial))): trial
-        for trial in todo
-    }
+    epochs = EpochEvents(run.ledger, [trial.trial_id for trial in todo])
+    task = ray.remote(num_cpus=1)(measure_trial)
+    data = context.datasets_in_store() if todo else {}
+    shared = ray.put((run, {**metadata, "sweep": run.sweep, "run_id": run.run_id})) if todo else None
+    most, coming = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))), iter(todo)
+    waiting: dict[Any, TrialState] = {}
     problems: list[str] = []
-    while waiting:
-        ready, _ = ray.wait(list(waiting), num_returns=1)
-        trial = waiting.pop(ready[0])
-        try:
-            rows += ray.get(ready[0])
-        except ray.exceptions.RayError as error:  # one trial's figures must not cost the others theirs
-            problems.append(f"trial {trial.trial_id} could not be measured: {str(error).strip().splitlines()[-1]}")
-        progress(len(todo) - len(waiting), len(todo))
-    if run.trials_table.exists():
-        rows.sort(key=lambda row: (row["trial_id"], row["replicate"]))
-        write_complexity(run, rows, {**about, "sweep": run.sweep, "run_id": run.run_id})
+    unsaved, done = _Unsaved(run), 0
+    try:
+        while not stop_requested():
+            for trial in islice(coming, most - len(waiting)):
+                own = data.get(_data_key(trial)) if data else None
+                waiting[task.remote(shared, trial, epochs.of(trial.trial_id), context.data_root, context.home, own)] = (
+                    trial
+                )
+            if not waiting:
+                break
+            ready, _ = ray.wait(list(waiting), num_returns=1, timeout=1.0)
+            for reference in ready:
+                trial = waiting.pop(reference)
+                try:
+                    unsaved.add(ray.get(reference))
+                except ray.exceptions.RayError as error:  # one trial's figures must not cost the others theirs
+                    cause = str(error).strip().splitlines()[-1]
+                    problems.append(f"trial {trial.trial_id} could not be measured: {cause}")
+                done += 1
+                progress(done, len(todo))
+    finally:
+        unsaved.save()
+    if done < len(todo):
+        problems.append(f"interrupted: measured the weights of {done} of {len(todo)} trials; --resume does the rest")
     return problems
 
 
@@ -88,32 +134,42 @@ def _data_key(trial: TrialState) -> DataKey:
     return data_key(make_config(trial.config))
 
 
-def finish_trial(
-    run: RunFolder,
+def measure_trial(
+    shared: tuple[RunFolder, Mapping[str, Any]],
     trial: TrialState,
-    sweep: Sweep,
-    about: Mapping[str, Any],
+    epochs: list[list[Row]],
     data_root: Path | None,
     home: RunHome | None = None,
     data: Data | None = None,
-) -> list[Row]:
-    """One trial's figures, statistics and rows of `weights.parquet`. data: loaded where None."""
+) -> pa.Table:
+    """Draw a trial's figures, write its `run_stats.json` and return its rows of `weights.parquet`.
+
+    shared: the run, and what its tables say of themselves. epochs: the ledger's, [epoch][replicate]. data: loaded where
+    None.
+    """
+    run, metadata = shared
     with lent(run, run.trial(trial.folder).path, home) as seen:
-        return _finish_trial(seen, trial, sweep, about, data_root, data)
+        rows = _measure_trial(seen, trial, epochs, metadata, data_root, data)
+    return pa.Table.from_pylist(rows, schema=table.schema("weights", metadata))
 
 
-def _finish_trial(
-    run: RunFolder, trial: TrialState, sweep: Sweep, about: Mapping[str, Any], data_root: Path | None, data: Data | None
+def _measure_trial(
+    run: RunFolder,
+    trial: TrialState,
+    epochs: list[list[Row]],
+    metadata: Mapping[str, Any],
+    data_root: Path | None,
+    data: Data | None,
 ) -> list[Row]:
     folder = run.trial(trial.folder)
     rows: list[Row] = []
     for number, seed in enumerate(trial.config["seeds"]):
         measured = measure_replicate(folder.replicate(seed))
         rows += [{**identity(run, trial, number, seed), **row} for row in measured]
-    results = list(trial_rows(run, trial, sweep))
+    results = trials_table(run, [trial], {}).to_pylist()
     kept = _kept_weights(folder, trial.config["seeds"][0])
     layers = layer_statistics(kept, data_root, data=data) if kept else {}
-    write_run_stats(folder, trial, results, rows, layers, about)
+    write_run_stats(folder, trial, epochs, results, rows, layers, metadata)
     draw(run, trial, results)
     return rows
 
@@ -121,10 +177,11 @@ def _finish_trial(
 def write_run_stats(
     folder: TrialFolder,
     trial: TrialState,
+    epochs: Sequence[Sequence[Row]],
     results: Sequence[Row],
     rows: Sequence[Row],
     layers: Mapping[str, Any],
-    about: Mapping[str, Any],
+    metadata: Mapping[str, Any],
 ) -> None:
     """`run_stats.json`: what the trial was, how it went by epoch, what came of it, and what its weights are like."""
     stats = {
@@ -136,10 +193,10 @@ def write_run_stats(
         "parameters": trial.parameters,
         "macs": trial.macs,
         "results": {name: _spread([row[name] for row in results]) for name in QUALITIES},
-        "replicates": [_replicate(trial, number, row) for number, row in enumerate(results)],
+        "replicates": [_replicate([epoch[n] for epoch in epochs], row) for n, row in enumerate(results)],
         "weight_statistics": [_statistics(row) for row in rows if row["stage"] in ("best", "final")],
         "layers": layers,
-        "provenance": about.get("provenance", {}),
+        "provenance": metadata.get("provenance", {}),
     }
     folder.run_stats.write_text(json.dumps(_finite(stats), indent=1))
 
@@ -149,8 +206,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"mean": found.mean, "interval_95": found.half_width, "n": found.n}
 
 
-def _replicate(trial: TrialState, number: int, row: Row) -> Row:
-    history = [epoch[number] for epoch in trial.epochs]
+def _replicate(history: Sequence[Row], row: Row) -> Row:
     names = ("epoch", "lr_used", *QUALITIES)
     return {
         "seed": row["seed"],
@@ -184,12 +240,12 @@ def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
         f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, lr {trial.config['lr']:g}"
     )
     bests = [row["best_epoch"] for row in results if row["best_epoch"]]
-    plots.save(plots.training_curves(list(epoch_rows(run, trial)), title, bests), folder.training_curves)
+    plots.save(plots.training_curves(epochs_table(run, [trial], {}).to_pylist(), title, bests), folder.training_curves)
     seed = trial.config["seeds"][0]
     before, after = folder.initial_model(seed), _kept_weights(folder, seed)
     if after is not None:
-        tensors = read_tensors(before)[0] if before.exists() else {}
-        plots.save(plots.weight_distributions(tensors, read_tensors(after)[0], title), folder.weight_distributions)
+        tensors = read_weights(before)[0] if before.exists() else {}
+        plots.save(plots.weight_distributions(tensors, read_weights(after)[0], title), folder.weight_distributions)
 
 
 def _kept_weights(folder: TrialFolder, seed: int) -> Path | None:

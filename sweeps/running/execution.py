@@ -87,7 +87,7 @@ def _execute(
     sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console,
     start: Callable[[], None] | None,
 ) -> Outcome:  # fmt: skip
-    from sweeps.running.after_training import Spread, finish
+    from sweeps.running.after_training import WorkerContext, measure_trials
     from sweeps.running.estimate import pack
     from sweeps.running.ray_session import check_bundle, fits, ray_session, wait_for_nodes
     from sweeps.running.run_home import home_for
@@ -124,8 +124,8 @@ def _execute(
         problems: list[str] = []
         if interrupt.signal is None and settings.measure:
             with Measuring(console, settings.quiet) as measuring:
-                spread = Spread(settings.data_root, home, plan.datasets)
-                problems = finish(folder, state, sweep, about, measuring.update, spread)
+                context = WorkerContext(settings.data_root, home, plan.datasets)
+                problems = measure_trials(folder, state, about, measuring.update, context, interrupt.requested)
         halted = "" if state.ended else brake.reason
         return Outcome(folder, state, interrupt.signal, time.monotonic() - began, tuple(problems), halted)
 

@@ -31,6 +31,10 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def requested(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             os._exit(128 + number)  # the ledger is on disk line by line: nothing is lost

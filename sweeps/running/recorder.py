@@ -10,11 +10,12 @@ from typing import Any
 
 from analysis import table
 from analysis.runs.run_folder import RunFolder
+from analysis.weights.model_columns import write_trials
 from search_spaces.definition import Pbt, Sweep
 from sweeps.record.attempts import collect_attempts
 from sweeps.record.ledger import Event, Ledger
-from sweeps.record.rows import epoch_rows, trial_rows
 from sweeps.record.state import RunState, TrialState
+from sweeps.record.table_rows import epochs_table, trials_table
 from sweeps.schedulers.decision import Decision, competes
 from sweeps.schedulers.pbt import compare, waits
 from sweeps.schedulers.table import make_judge
@@ -164,10 +165,9 @@ class Recorder:
 
     def write_tables(self) -> None:
         about = {**self.about, "sweep": self.run.sweep, "run_id": self.run.run_id}
-        trials = [row for trial in self.state.trials.values() for row in trial_rows(self.run, trial, self.sweep)]
-        epochs = [row for trial in self.state.trials.values() for row in epoch_rows(self.run, trial)]
-        table.write(self.run.trials_table, "trials", trials, about)
-        table.write(self.run.epochs_table, "epochs", epochs, about)
+        trials = self.state.trials.values()
+        write_trials(self.run, trials_table(self.run, trials, about))
+        table.write_arrow(self.run.epochs_table, epochs_table(self.run, trials, about))
 
     def close(self) -> None:
         self.ledger.close()

@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.comparison.tables import STYLES
-from sweeps.record.progress import Best, Progress, Stratum, best_by_group, failures, measure_progress, sparkline, strata
+from sweeps.record.progress import Best, Progress, Stratum, Tally, sparkline
 from sweeps.record.state import RunState
 from sweeps.screen.machine import Machine
 
 REFRESH_SECONDS = 0.25
+REFRESH_SHARE = 0.05  # of the driver's time at most goes into drawing
 LINE_SECONDS = 10.0
 
 
@@ -61,7 +62,8 @@ class _Lines:
     """One line every ten seconds."""
 
     def __init__(self, state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console) -> None:
-        self.state, self.metric, self.mode, self.scientific, self.console = state, metric, mode, scientific, console
+        self.state, self.metric, self.console = state, metric, console
+        self.tally = Tally(state, metric, mode, scientific)
         self.began = time.monotonic()
         self.due = self.began + 2
 
@@ -75,8 +77,8 @@ class _Lines:
         now = time.monotonic()
         if final or now >= self.due:
             self.due = now + LINE_SECONDS
-            progress = measure_progress(self.state, now - self.began)
-            best = best_by_group(self.state, self.metric, self.mode, self.scientific)[:1]
+            self.tally.update()
+            progress, best = self.tally.progress(now - self.began), self.tally.best()[:1]
             tail = f", best {self.metric} {best[0].value:.4f} ({best[0].name})" if best else ""
             self.console.print(f"{describe(progress)}{tail}", highlight=False, soft_wrap=True)
 
@@ -95,7 +97,7 @@ def clock(seconds: float) -> str:
 
 
 class _Screen(_Lines):
-    """The whole view, drawn anew four times a second by whoever calls `update`."""
+    """The whole view, drawn four times a second by whoever calls `update`; less often where that takes long."""
 
     def __enter__(self) -> _Screen:
         self.machine = Machine()
@@ -106,23 +108,25 @@ class _Screen(_Lines):
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.live.__exit__(kind, error, trace)
-        self.console.print(describe(measure_progress(self.state, time.monotonic() - self.began)), highlight=False)
+        self.tally.update()
+        self.console.print(describe(self.tally.progress(time.monotonic() - self.began)), highlight=False)
 
     def update(self, *, final: bool = False) -> None:
         now = time.monotonic()
         if now >= self.due:
-            self.due = now + REFRESH_SECONDS
             self.live.update(self._render(), refresh=True)
+            ended = time.monotonic()
+            self.due = ended + max(REFRESH_SECONDS, (ended - now) / REFRESH_SHARE)
 
     def _render(self) -> Group:
-        progress = measure_progress(self.state, time.monotonic() - self.began)
-        best = best_by_group(self.state, self.metric, self.mode, self.scientific)
-        groups = [group for group in strata(self.state) if group.name not in {row.name for row in best}]
+        self.tally.update()
+        progress, best = self.tally.progress(time.monotonic() - self.began), self.tally.best()
+        groups = [group for group in self.tally.strata() if group.name not in {row.name for row in best}]
         height = max(3, (self.console.height - 9) // (3 if len(groups) > 1 else 2))  # rows of each table
         parts: list[RenderableType] = [self._bar(progress), self._best(best[:height]), self._running(height)]
         if len(groups) > 1:
             parts.insert(2, _strata(groups[:height]))
-        if failed := failures(self.state):
+        if failed := self.tally.failures():
             parts.append(Text(f"failed: {failed[0][1]} trials, {failed[0][0]}", STYLES["failed"], no_wrap=True))
         return Group(*parts, Text(self.machine.describe(), "dim", no_wrap=True))
 
@@ -153,8 +157,7 @@ class _Screen(_Lines):
         table.add_column("epoch", justify="right")
         table.add_column(self.metric, justify="right")
         table.add_column("", no_wrap=True, style="cyan")
-        running = [trial for trial in self.state.trials.values() if trial.status == "running"]
-        for trial in running[:rows]:
+        for trial in self.tally.running(rows):
             values = [mean[self.metric] for mean in trial.means]
             last = values[-1] if values else None
             table.add_row(

@@ -8,8 +8,8 @@ from pathlib import Path
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import size_there
 from sweeps.record.ledger import read_ledger
-from sweeps.record.progress import best_by_group
-from sweeps.record.state import RunState, fold
+from sweeps.record.progress import Tally
+from sweeps.record.state import ENDED, RunState, fold
 
 QUIET_SECONDS = 120  # a run whose ledger has been silent for longer is taken to be dead
 
@@ -19,8 +19,8 @@ def describe_run(run: RunFolder) -> dict[str, str]:
     about = run.read_description()
     events = list(read_ledger(run.ledger))
     state = fold(events)
-    ended = sum(trial.ended for trial in state.trials.values())
-    best = best_by_group(state, about["metric"], about["mode"], list(about["roles"]["scientific"]))
+    ended = state.count(*ENDED)
+    best = Tally(state, about["metric"], about["mode"]).best()
     last = datetime.fromisoformat(events[-1]["time"]) if events else datetime.now(UTC)
     return {
         "sweep": run.sweep,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from sweeps.record.progress import STATUSES, best_by_group
-from sweeps.record.state import RunState, TrialState
+from sweeps.record.progress import STATUSES, Tally
+from sweeps.record.state import RunState
 
 if TYPE_CHECKING:
     from analysis.runs.run_folder import RunFolder
@@ -44,13 +44,18 @@ class Gauges:
     publish: Set
     now: Callable[[], float] = time.monotonic
     running_seconds: float = 0.0  # of all trials together, since this driver began
-    spent: dict[str, tuple[int, float]] = field(default_factory=dict)  # by trial: epochs counted, their seconds
+    busy_seconds: float = 0.0  # of these, in training and evaluating
+    epochs: int = 0  # of all replicates
     before: tuple[float, int] = (0.0, 0)  # time and epochs at the last publishing
+    counted: dict[str, int] = field(default_factory=dict)  # epochs of each trial
 
     def __post_init__(self) -> None:
         self.looked = self.now()
-        self.before = self.looked, self._epochs()
-        self.spent = {name: (trial.epoch, 0.0) for name, trial in self.state.trials.items()}
+        self.tally = Tally(self.state, self.metric, self.mode)
+        self._read = 0  # entries of `state.changed`
+        self._count_epochs()
+        self.busy_seconds = 0.0
+        self.before = self.looked, self.epochs
 
     def update(self, *, final: bool = False) -> None:
         """To be called often; does something at most once a second."""
@@ -62,14 +67,25 @@ class Gauges:
         if final or now - self.before[0] >= PUBLISH_SECONDS:
             self._publish_all(now)
 
+    def _count_epochs(self) -> None:
+        """Take in the epochs since the last look."""
+        changed = self.state.changed
+        for trial_id in dict.fromkeys(changed[self._read :]):
+            trial, known = self.state.trials[trial_id], self.counted.get(trial_id, 0)
+            self.epochs += (trial.epoch - known) * len(trial.config["seeds"])
+            self.busy_seconds += trial.history.seconds(known)
+            self.counted[trial_id] = trial.epoch
+        self._read = len(changed)
+
     def _publish_all(self, now: float) -> None:
+        self.tally.update()
+        self._count_epochs()
         for status in STATUSES:
             unproposed = self.state.total - len(self.state.trials) if status == "planned" else 0
             self.publish("sweeps_trials", self.state.count(status) + unproposed, {"status": status})
-        best = best_by_group(self.state, self.metric, self.mode, ())
-        if best:
+        if best := self.tally.best():
             self.publish("sweeps_best_metric", best[0].value, {"metric": self.metric})
-        epochs, (then, had) = self._epochs(), self.before
+        epochs, (then, had) = self.epochs, self.before
         self.publish("sweeps_epochs_total", epochs, {})
         if now > then:
             self.publish("sweeps_epochs_per_second", max(0, epochs - had) / (now - then), {})
@@ -78,24 +94,11 @@ class Gauges:
         if share is not None:
             self.publish("sweeps_overhead_share", share, {})
 
-    def _epochs(self) -> int:
-        return sum(trial.epoch * len(trial.config["seeds"]) for trial in self.state.trials.values())
-
     def overhead_share(self) -> float | None:
         """Of the time in which trials ran; None before any has."""
         if self.running_seconds <= 0:
             return None
-        for name, trial in self.state.trials.items():
-            known, seconds = self.spent.get(name, (0, 0.0))
-            if trial.epoch > known:
-                self.spent[name] = trial.epoch, seconds + _seconds(trial, known)
-        busy = sum(seconds for _, seconds in self.spent.values())
-        return min(1.0, max(0.0, 1 - busy / self.running_seconds))
-
-
-def _seconds(trial: TrialState, after: int) -> float:
-    """Spent in training and evaluating in the epochs after one."""
-    return sum(row["train_seconds"] + row["eval_seconds"] for epoch in trial.epochs[after:] for row in epoch)
+        return min(1.0, max(0.0, 1 - self.busy_seconds / self.running_seconds))
 
 
 @contextmanager

@@ -110,3 +110,34 @@ def test_nothing_to_read_is_said(tmp_path: Path, target: str) -> None:
     done = CliRunner().invoke(app, [str(tmp_path / target), "--storage", str(tmp_path)])
     assert isinstance(done.exception, InputError)
     assert "no TensorBoard event file" in str(done.exception) or "no run" in str(done.exception)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def garble(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xff" * (len(content) - len(content) // 2))
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "words"),
+    [
+        (cut, 0, "ends in the middle of a record"),
+        (garble, 1, "is damaged after"),
+        (lambda path: path.write_bytes(b"no event file at all, but words" * 9), 1, "is damaged after 0"),
+        (lambda path: path.write_bytes(b""), 1, "is damaged after 0"),
+    ],
+)
+def test_what_is_lost_of_a_file_is_said(logs: Path, damage: Any, code: int, words: str) -> None:
+    (path,) = (logs / "a").glob("*tfevents*")
+    damage(path)
+    done = CliRunner().invoke(app, [str(logs)])
+    assert done.exit_code == code
+    assert words in done.stderr
+    assert str(path) in done.stderr
+    assert len(pd.read_parquet(logs / "tensorboard_scalars.parquet").query("run == 'b/deep'")) == 10
+    if code:
+        with pytest.raises(InputError, match="damaged"):
+            read_scalars(logs)

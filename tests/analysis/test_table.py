@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import table
+from analysis.comparison.results import load
+from analysis.report import write_report
+from tests.support.made_results import make_run
 from trainables.config import TrialConfig
 from trainables.errors import InputError
 
@@ -78,3 +83,54 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path) -> None:
 def test_a_missing_table_is_an_error_that_says_where(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no trials\.parquet under"):
         table.read(tmp_path)
+
+
+# Tables that are damaged or not ours ----------------------------------------------------------------------------------
+
+
+def _replaced(content: pa.Table, name: str, values: list[Any]) -> pa.Table:
+    return content.set_column(content.schema.get_field_index(name), name, [values])
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "no parquet": lambda path: path.write_bytes(b"PAR1 and then nothing of the kind PAR1"),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "empty": lambda path: path.write_bytes(b""),
+    "another table": lambda path: pq.write_table(pa.table({"x": [1, 2]}), path),
+    "text for numbers": lambda path: pq.write_table(_worded(path), path),
+    "nulls": lambda path: pq.write_table(_replaced(pq.read_table(path), "trial_id", [None] * _length(path)), path),
+    "a column twice": lambda path: pq.write_table(_doubled(path), path),
+}  # fmt: skip
+
+
+def _length(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)
+
+
+def _worded(path: Path) -> pa.Table:
+    return _replaced(pq.read_table(path), "seed", ["seven"] * _length(path))
+
+
+def _doubled(path: Path) -> pa.Table:
+    content = pq.read_table(path)
+    return content.append_column("trial_id", content["trial_id"])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", ["trials", "epochs", "weights"])
+def test_a_damaged_table_is_one_line(tmp_path: Path, damage: str, kind: str) -> None:
+    run = make_run(tmp_path / "s" / "a", {"activation": ["relu", "gelu"]}, {}, lambda c, s, e: 0.8 + 0.01 * s)
+    DAMAGES[damage](getattr(run, f"{kind}_table"))
+    with pytest.raises(InputError, match=f"{kind}.parquet"):
+        write_report([run], tmp_path / "report.html", None)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("metadata", [None, {b"roles": b"[]"}, {b"roles": b'{"scientific": 3}'}, {b"metric": b"3"}])
+def test_a_table_that_does_not_say_what_was_compared_is_one_line(tmp_path: Path, metadata: Any) -> None:
+    run = make_run(tmp_path / "s" / "a", {"activation": ["relu", "gelu"]}, {}, lambda c, s, e: 0.8)
+    content = table.read_arrow(run.trials_table)
+    known = {} if metadata is None else {**(content.schema.metadata or {}), **metadata}
+    pq.write_table(content.replace_schema_metadata(known), run.trials_table)
+    with pytest.raises(InputError, match="does not say"):
+        load([run])

@@ -11,7 +11,7 @@ from ray import tune
 
 from analysis import table
 from analysis.runs.run_folder import RunFolder
-from analysis.weights.rows import forget
+from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
 from sweeps.planning.begin import create_run, resume_run
 from sweeps.planning.plan import make_plan

@@ -24,8 +24,8 @@ from sweeps.planning.plan import make_plan
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan
 from sweeps.record.ledger import read_ledger
-from sweeps.record.rows import trial_rows
 from sweeps.record.state import RunState, fold
+from sweeps.record.table_rows import trials_table
 from sweeps.running.execution import in_populations
 from sweeps.running.recorder import Recorder
 from sweeps.schedulers.pb2 import highest_ucb, history
@@ -150,7 +150,7 @@ def test_the_worst_of_each_population_go_on_from_its_best(tmp_path: Path) -> Non
         assert change["value"] == values[change["trial_id"]]
         assert change["donor_value"] == values[change["donor"]]
         assert 1e-4 <= change["values"]["lr"] <= 1e-1
-    rows = [row for trial in state.trials.values() for row in trial_rows(folder, trial, SWEEP)]
+    rows = trials_table(folder, state.trials.values(), {}).to_pylist()
     assert sum(bool(row["changes"]) for row in rows) >= 2 * 4
     for trial in state.trials.values():
         assert not (folder.trial(trial.folder).path / "donor.pt").exists()

@@ -13,7 +13,7 @@ from analysis.runs.find import find_run, runs_in
 from analysis.runs.run_folder import RunFolder
 from sweeps.clean import checkpoints
 from sweeps.record.ledger import Ledger, read_ledger
-from sweeps.record.progress import best_by_group, measure_progress, sparkline
+from sweeps.record.progress import Tally, sparkline
 from sweeps.record.state import fold
 from sweeps.screen.live import clock, describe
 from sweeps.screen.runs import describe_run, size_of
@@ -48,13 +48,13 @@ def make_run(storage: Path, run_id: str, ended: int, planned: int = 4) -> RunFol
 
 def test_progress_counts_epochs(tmp_path: Path) -> None:
     state = fold(read_ledger(make_run(tmp_path, "a", ended=2).ledger))
-    progress = measure_progress(state, 100.0)
+    tally = Tally(state, "val_auc", "max", ["activation"])
+    progress = tally.progress(100.0, since_start=True)
     assert (progress.planned, progress.ended) == (4, 2)
     assert progress.share == pytest.approx(10 / 16)
     assert progress.seconds_left == pytest.approx(60.0)  # 6 epochs to come at the pace of 10 in 100 seconds
     assert describe(progress) == "2/4 trials ended (1 running, 2 completed, 1 planned), 1:40 gone, about 1:00 left"
-    best = best_by_group(state, "val_auc", "max", ["activation"])
-    assert [(b.name, b.epoch) for b in best] == [("activation=relu", 2), ("activation=tanh", 4)]
+    assert [(b.name, b.epoch) for b in tally.best()] == [("activation=relu", 2), ("activation=tanh", 4)]
 
 
 def test_runs_are_found_by_name_and_newest_first(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def trial(number: int, status: str, epochs: int = 0, val: float = 0.5) -> TrialS
 
 
 def add_epoch(found: TrialState, val: float, seconds: float = 1.0) -> None:
-    found.epochs.append([{"train_seconds": seconds * 0.75, "eval_seconds": seconds * 0.25} for _ in range(2)])
+    rows = [{"train_seconds": seconds * 0.75, "eval_seconds": seconds * 0.25} for _ in range(2)]
+    found.history.append(found.epoch + 1, rows)
     found.means.append({"val_auc": val})
 
 
@@ -63,6 +64,7 @@ def test_values_are_those_of_the_state() -> None:
         if clock.time == 104:
             add_epoch(trials[1], 0.8, seconds=2.0)
             add_epoch(trials[2], 0.6, seconds=4.0)
+            state.changed += ["0002", "0003"]
     assert {status: values["sweeps_trials", status] for status in STATUSES if values["sweeps_trials", status]} == {
         "completed": 1, "running": 2, "planned": 3,
     }  # fmt: skip
@@ -75,10 +77,12 @@ def test_values_are_those_of_the_state() -> None:
 
 def test_the_rate_is_that_since_the_last_value() -> None:
     only = trial(1, "running", 1)
-    found, clock, values = gauges(RunState({"0001": only}))
+    state = RunState({"0001": only})
+    found, clock, values = gauges(state)
     for _ in range(5):
         clock.time += 1.0
         add_epoch(only, 0.5)
+        state.changed.append("0001")
         found.update()
     assert values["sweeps_epochs_per_second",] == pytest.approx(2 * 5 / 5)
 

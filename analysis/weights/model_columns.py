@@ -1,0 +1,132 @@
+"""The one writer of `trials.parquet`: puts what was measured of each model after training beside its results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analysis import table
+from analysis.runs.run_folder import RunFolder
+from analysis.weights.matrices import is_matrix
+
+KEPT = ("best", "final")  # stages that a model's means are of: the final weights where none were best
+Keys = list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class ModelColumns:
+    """Columns that hold one value for each model. rows: the place of each (trial_id, seed) in them."""
+
+    rows: dict[tuple[str, int], int]
+    columns: dict[str, pa.Array]
+
+
+def write_trials(run: RunFolder, trials: pa.Table) -> None:
+    """Write the table of a run's trials; `weights.parquet` and `activations.parquet` say what was measured of them."""
+    table.write_arrow(run.trials_table, with_measured(run, trials))
+
+
+def refill_trials(run: RunFolder) -> None:
+    """Write `trials.parquet` again, after more was measured."""
+    write_trials(run, pq.ParquetFile(run.trials_table).read())
+
+
+def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
+    """The trials with the model-level columns that the run's other tables know of."""
+    keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
+    schema = table.schema("trials", {})
+    for path, names, read in (
+        (run.weights_table, tuple(table.model_measures()), _means),
+        (run.activations_table, table.OF_MODELS, _behaviour),
+    ):
+        found = read(path, _stamp(path)) if path.exists() else ModelColumns({}, {})
+        places = np.array([found.rows.get(key, -1) for key in keys], np.int64)
+        for name in names:
+            trials = _set_column(trials, schema.field(name), _at(found.columns.get(name), places))
+    return trials
+
+
+def _at(column: pa.Array | None, places: np.ndarray) -> pa.Array:
+    if column is None:
+        return pa.nulls(len(places), pa.float64())
+    return column.take(pa.array(places, mask=places < 0))
+
+
+def _set_column(trials: pa.Table, field: pa.Field, values: pa.Array) -> pa.Table:
+    """Put a column in its place; a table of an earlier version may lack it. Null is NaN where it may not be null."""
+    content = values if field.nullable else values.fill_null(np.nan)
+    index = trials.schema.get_field_index(field.name)
+    return trials.append_column(field, content) if index < 0 else trials.set_column(index, field, content)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size
+
+
+@lru_cache(maxsize=2)
+def _means(path: Path, stamp: tuple[int, int]) -> ModelColumns:
+    """The means of each model in `weights.parquet`. stamp: of the file that was read, so that a newer one is read."""
+    return model_means_of(_weights(path))
+
+
+def _weights(path: Path) -> pa.Table:
+    """What the means are made of, one row group after another: a table of all tensors may not fit in memory."""
+    file = pq.ParquetFile(path)
+    measures = [name for name in table.model_measures() if name in file.schema_arrow.names]
+    names = ["trial_id", "seed", "stage", "tensor", "shape", "module_type", *measures]
+    parts = (file.read_row_group(number, names) for number in range(file.num_row_groups))
+    kept = [part.filter(pc.is_in(part["stage"], pa.array(KEPT))) for part in parts]
+    return pa.concat_tables(kept) if kept else file.schema_arrow.empty_table()
+
+
+def model_means_of(weights: pa.Table) -> ModelColumns:
+    """`model_means` of every model at once: of the best weights of each replicate, else of the final ones."""
+    keys = list(zip(weights["trial_id"].to_pylist(), weights["seed"].to_pylist(), strict=True))
+    rows = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    model = np.array([rows[key] for key in keys], np.int64)
+    best = pc.equal(weights["stage"], "best").to_numpy()
+    chosen = best | ~(np.bincount(model, best, len(rows)) > 0)[model]
+    names, kinds = weights["tensor"].to_pylist(), weights["module_type"].to_pylist()
+    shapes = map(tuple, weights["shape"].to_pylist())
+    sizes = np.array(list(map(_size, names, shapes, kinds)), np.float64)
+    chosen &= sizes > 0
+    measures = [name for name in table.model_measures() if name in weights.schema.names]
+    return ModelColumns(
+        rows, {name: _mean(weights[name], model[chosen], sizes[chosen], chosen, len(rows)) for name in measures}
+    )
+
+
+@lru_cache(maxsize=65536)
+def _size(name: str, shape: tuple[int, ...], kind: str) -> int:
+    """The weight of a tensor in the means: its size where it is a matrix, else 0."""
+    return math.prod(shape) if is_matrix(name, shape, kind) else 0
+
+
+def _mean(column: pa.ChunkedArray, model: np.ndarray, sizes: np.ndarray, chosen: np.ndarray, models: int) -> pa.Array:
+    taken = ~column.is_null().to_numpy()[chosen]
+    values = column.to_numpy()[chosen]
+    defined = taken & np.isfinite(values)
+    total = np.bincount(model[defined], sizes[defined], models)
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(model[defined], (values * sizes)[defined], models) / total
+    # undefined of all matrices is NaN, as of a model without one; not taken is null
+    missing = (np.bincount(model[taken], minlength=models) == 0) & (np.bincount(model, minlength=models) > 0)
+    return pa.array(means, pa.float64(), mask=missing)
+
+
+@lru_cache(maxsize=2)
+def _behaviour(path: Path, stamp: tuple[int, int]) -> ModelColumns:
+    """What `activations.parquet` says of whole models."""
+    names = ["trial_id", "seed", "layer", *table.OF_MODELS]
+    models = pq.ParquetFile(path).read(names).filter(pc.field("layer") == "").combine_chunks()
+    keys: Keys = list(zip(models["trial_id"].to_pylist(), models["seed"].to_pylist(), strict=True))
+    columns = {name: models[name].combine_chunks() for name in table.OF_MODELS}
+    return ModelColumns({key: number for number, key in enumerate(keys)}, columns)

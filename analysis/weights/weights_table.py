@@ -1,0 +1,135 @@
+"""The one writer of `weights.parquet`: rows are put in a row group at a time, so that no run is too large for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analysis import table
+from analysis.runs.run_folder import RunFolder
+from analysis.weights.model_columns import refill_trials
+from analysis.weights.rows import STAGES, Row
+from trainables.errors import InputError
+
+GROUP = 16_384  # rows of a row group, at least
+ORDER = ("trial_id", "replicate", "stage", "position", "tensor")
+Key = tuple[Any, ...]
+
+
+def write_complexity(run: RunFolder, rows: Sequence[Row], metadata: Mapping[str, Any]) -> None:
+    """Put rows into `weights.parquet`, then the means of each model into `trials.parquet`.
+
+    A row that is there already keeps the measures that the new one does not have. Raises `InputError` where the disk
+    refuses.
+    """
+    add_weights(run, pa.Table.from_pylist(list(rows), schema=table.schema("weights", metadata)))
+
+
+def add_weights(run: RunFolder, rows: pa.Table) -> None:
+    """`write_complexity` of rows that are a table already."""
+    _rewrite(run, rows.schema, _merged(_groups(run, rows.schema), rows))
+    refill_trials(run)
+
+
+def forget(run: RunFolder, keys: Collection[str]) -> None:
+    """Take the rows of trials that will be trained on out of `weights.parquet`, so that they are measured again."""
+    if not set(keys) & known_trials(run):
+        return
+    schema = pq.read_schema(run.weights_table)
+    wanted = pa.array(list(keys), pa.string())
+    _rewrite(run, schema, (part.filter(~pc.field("trial_key").isin(wanted)) for part in _groups(run, schema)))
+
+
+def known_trials(run: RunFolder) -> set[str]:
+    """The keys of the trials that have rows in `weights.parquet`."""
+    if not run.weights_table.exists():
+        return set()
+    return set(pc.unique(pq.ParquetFile(run.weights_table).read(["trial_key"])["trial_key"]).to_pylist())
+
+
+def _groups(run: RunFolder, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The row groups that are there, with all columns of the schema."""
+    if not run.weights_table.exists():
+        return
+    with pq.ParquetFile(run.weights_table) as file:
+        for number in range(file.num_row_groups):
+            part = file.read_row_group(number)
+            columns = [
+                part[field.name] if field.name in part.column_names else pa.nulls(part.num_rows, field.type)
+                for field in schema
+            ]
+            yield pa.Table.from_arrays(columns, schema=schema)
+
+
+def _rewrite(run: RunFolder, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
+    """Write the parts beside the table and rename: a reader never sees half of it."""
+    path = run.weights_table
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with pq.ParquetWriter(beside, schema, use_dictionary=table.texts(schema)) as writer:
+            for part in _of_size(parts):
+                writer.write_table(part)
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error}): free space or choose another --storage") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _of_size(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The parts, small ones put together."""
+    held: list[pa.Table] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= GROUP:
+            yield pa.concat_tables(held).combine_chunks()
+            held = []
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _merged(groups: Iterable[pa.Table], new: pa.Table) -> Iterator[pa.Table]:
+    """Groups of rows in order with the new rows in their places. Groups that no new row belongs to stay as they are."""
+    keys = _keys(new)
+    places = sorted(range(len(keys)), key=keys.__getitem__)
+    new, keys = new.take(pa.array(places, pa.int64())), [keys[place] for place in places]
+    done = 0
+    for group in groups:
+        last = _keys(group.slice(len(group) - 1))[0] if len(group) else ()
+        end = next((number for number in range(done, len(keys)) if keys[number] > last), len(keys))
+        yield _upsert(group, new.slice(done, end - done), keys[done:end]) if end > done else group
+        done = end
+    yield new.slice(done)
+
+
+def _keys(rows: pa.Table) -> list[Key]:
+    """What names a row, in the order of the table: trial, replicate, stage (initial, best, final, others), position."""
+    stages = {stage: number for number, stage in enumerate(STAGES)}
+    columns = [rows[name].to_pylist() for name in ORDER]
+    return [
+        (trial, number, stages.get(stage, len(STAGES)), stage, position, tensor)
+        for trial, number, stage, position, tensor in zip(*columns, strict=True)
+    ]
+
+
+def _upsert(group: pa.Table, new: pa.Table, keys: Sequence[Key]) -> pa.Table:
+    known = {key: number for number, key in enumerate(_keys(group))}
+    places = {known[key]: number for number, key in enumerate(keys) if key in known}
+    if places:
+        taken = pa.array([places.get(number) for number in range(len(group))], pa.int64())
+        beside = new.take(taken)
+        columns = [pc.coalesce(beside[name], group[name]) for name in group.column_names if name != "shape"]
+        columns.insert(group.column_names.index("shape"), group["shape"])
+        group = pa.Table.from_arrays(columns, schema=group.schema)
+    added = pa.array([number for number, key in enumerate(keys) if key not in known], pa.int64())
+    joined = pa.concat_tables([group, new.take(added)])
+    if not len(added):
+        return joined
+    all_keys = [*known, *(key for key in keys if key not in known)]
+    return joined.take(pa.array(np.array(sorted(range(len(all_keys)), key=all_keys.__getitem__), np.int64)))

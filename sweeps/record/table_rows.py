@@ -1,0 +1,195 @@
+"""The results tables of trials, made column by column from their states: what grows with epochs is left to numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from analysis import table
+from analysis.runs.run_folder import RunFolder
+from sweeps.record.history import NUMBERS, QUALITIES
+from sweeps.record.state import TrialState
+from trainables.config import TrialConfig
+
+Row = dict[str, Any]
+TEXT, WHOLE, REAL = table.TEXT, table.WHOLE, table.REAL
+
+
+def trials_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
+    """One row for each replicate of the trials that have ended or were interrupted; what is measured later is empty."""
+    shown = [trial for trial in trials if trial.ended or trial.status == "interrupted"]
+    counts = np.array([len(trial.config["seeds"]) for trial in shown], np.int64)
+    owner, number = _numbered(counts)
+    lines, first = Lines.of(shown, counts), np.cumsum(counts) - counts
+    columns = {name: column.take(owner) for name, column in _columns_of_trials(run, shown).items()}
+    columns |= _replicates(shown, owner, number)
+    columns |= _results(lines, first[lines.trial] + lines.replicate, len(owner))
+    return _in_schema("trials", columns, len(owner), metadata)
+
+
+def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
+    """One row for each replicate and epoch of the trials."""
+    shown = [trial for trial in trials if trial.epoch]
+    lines = Lines.of(shown, np.array([len(trial.config["seeds"]) for trial in shown], np.int64))
+    columns = {name: column.take(pa.array(lines.trial)) for name, column in _identity(run, shown).items()}
+    columns |= _replicates(shown, lines.trial, lines.replicate)
+    columns |= {name: pa.array(lines.column(name), REAL) for name in NUMBERS}
+    columns["is_best"] = pa.array(lines.is_best)
+    columns["images_trained"] = pa.array(lines.column("images_trained"), REAL).cast(WHOLE, safe=False)
+    columns["epoch"] = pa.array(lines.epoch)
+    columns["notes"] = _notes(shown, lines)
+    return _in_schema("epochs", columns, len(lines.epoch), metadata)
+
+
+def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
+    """The columns that name a replicate. Replicates that ran apart are `0007.0`, `0007.1`, ...: of trial 0007."""
+    trial_id, _, part = trial.trial_id.partition(".")
+    names = {"sweep": run.sweep, "run_id": run.run_id, "trial_id": trial_id, "trial_key": trial.key}
+    return {**names, "replicate": int(part) if part else number, "seed": seed}
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The histories of trials under one another: the number of the trial, epoch, replicate and values of each line."""
+
+    trial: np.ndarray
+    epoch: np.ndarray
+    replicate: np.ndarray
+    values: np.ndarray  # (lines, NUMBERS)
+
+    @classmethod
+    def of(cls, trials: Sequence[TrialState], replicates: np.ndarray) -> Lines:
+        """replicates: how many each trial has, by its config."""
+        widths = np.array([trial.history.replicates for trial in trials], np.int64)
+        parts = [np.frombuffer(trial.history.values, np.float64) for trial in trials if trial.history.values]
+        values = np.concatenate(parts) if parts else np.empty(0)
+        trial, within = _numbered(np.array([trial.epoch for trial in trials], np.int64) * widths)
+        found = cls(trial, within // widths[trial] + 1, within % widths[trial], values.reshape(-1, len(NUMBERS)))
+        known = found.replicate < replicates[trial]
+        return found if known.all() else cls(*(part[known] for part in vars(found).values()))
+
+    def column(self, name: str) -> np.ndarray:
+        return self.values[:, NUMBERS.index(name)]
+
+    @property
+    def is_best(self) -> np.ndarray:
+        best: np.ndarray = self.column("is_best") == 1
+        return best
+
+
+def _numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For `counts` items of each owner: the owner of each item, and its number among its owner's."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _in_schema(kind: table.Kind, columns: Mapping[str, pa.Array], rows: int, metadata: Mapping[str, Any]) -> pa.Table:
+    """The columns in the table's order; those that are not there yet are NaN, or null where they may be."""
+    schema = table.schema(kind, metadata)
+    later = {True: pa.nulls(rows, REAL), False: pa.array(np.full(rows, np.nan))}
+    return pa.Table.from_arrays([columns.get(f.name, later[f.nullable]) for f in schema], schema=schema)
+
+
+def _columns_of_trials(run: RunFolder, trials: Sequence[TrialState]) -> dict[str, pa.Array]:
+    """What is the same for all replicates of a trial."""
+    columns = table.columns("trials")
+    # a ledger of an earlier version lacks fields that came later
+    config = {name: [trial.config.get(name, default) for trial in trials] for name, default in _defaults().items()}
+    values = {
+        "status": [trial.status for trial in trials],
+        "stop_reason": [trial.stop_reason for trial in trials],
+        "folder": [f"trials/{trial.folder}" if trial.folder else None for trial in trials],
+        "changes": ["; ".join(map(_change, trial.changes)) or None for trial in trials],
+        **config,
+        "parameters": [trial.parameters for trial in trials],
+        "macs": [trial.macs for trial in trials],
+        "peak_memory_mb": [trial.memory_mb or np.nan for trial in trials],
+        "gpu_percent": [fmean(trial.gpu_percents) if trial.gpu_percents else None for trial in trials],
+        "attempts": [trial.attempts for trial in trials],
+    }
+    return _identity(run, trials) | {name: pa.array(part, columns[name].type) for name, part in values.items()}
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return {name: field.get_default(call_default_factory=True) for name, field in TrialConfig.model_fields.items()}
+
+
+def _change(change: Row) -> str:
+    """`after epoch 4: weights of 0003, lr=0.012`."""
+    values = ", ".join(f"{name}={value:g}" for name, value in change["values"].items())
+    return f"after epoch {change['epoch']}: weights of {change['donor']}, {values}"
+
+
+def _identity(run: RunFolder, trials: Sequence[TrialState]) -> dict[str, pa.Array]:
+    return {
+        "sweep": pa.array([run.sweep] * len(trials), TEXT),
+        "run_id": pa.array([run.run_id] * len(trials), TEXT),
+        "trial_id": pa.array([trial.trial_id.partition(".")[0] for trial in trials], TEXT),
+        "trial_key": pa.array([trial.key for trial in trials], TEXT),
+    }
+
+
+def _replicates(trials: Sequence[TrialState], owner: np.ndarray, number: np.ndarray) -> dict[str, pa.Array]:
+    """The numbers and seeds of replicates. One that ran apart has its number in its trial's id."""
+    parts = [trial.trial_id.partition(".")[2] for trial in trials]
+    apart = np.array([int(part) if part else -1 for part in parts], np.int64)[owner]
+    seeds = [trial.config["seeds"] for trial in trials]
+    return {
+        "replicate": pa.array(np.where(apart >= 0, apart, number), WHOLE),
+        "seed": pa.array([seeds[i][n] for i, n in zip(owner.tolist(), number.tolist(), strict=True)], WHOLE),
+    }
+
+
+def _results(lines: Lines, row: np.ndarray, rows: int) -> dict[str, pa.Array]:
+    """What each replicate came to. row: of the table of trials, for each line."""
+    best, last = np.full((2, rows), -1)
+    # of equal indices the last one counts: the last epoch that was the best so far
+    best[row[lines.is_best]] = np.flatnonzero(lines.is_best)
+    last[row] = np.arange(len(row))
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(row, values, rows)
+
+    images, seconds = total(lines.column("images_trained")), total(lines.column("train_seconds"))
+    # early stopping leaves idle epochs
+    trained = total(lines.column("images_trained") > 0).astype(np.int64)
+    columns = {"epochs_trained": pa.array(trained), "best_epoch": _taken(lines.epoch, best)}
+    for name in QUALITIES:
+        columns[name] = pa.array(_reached(lines.column(name), best))
+        columns[f"final_{name}"] = pa.array(_reached(lines.column(name), last))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rate = np.where(seconds > 0, images / seconds, np.nan)
+    return columns | {
+        "train_seconds": pa.array(seconds),
+        "eval_seconds": pa.array(total(lines.column("eval_seconds"))),
+        "images_per_second": pa.array(rate),
+    }
+
+
+def _taken(values: np.ndarray, where: np.ndarray) -> pa.Array:
+    """Values at indices; null where there is none (-1)."""
+    return pa.array(values).take(pa.array(where, mask=where < 0))
+
+
+def _reached(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Values at indices; NaN where there is none (-1)."""
+    found: np.ndarray = np.append(values, np.nan)[where]
+    return found
+
+
+def _notes(trials: Sequence[TrialState], lines: Lines) -> pa.Array:
+    """The notes of each line, as a rule empty."""
+    texts = np.full(len(lines.epoch), "", object)
+    for owner in (number for number, trial in enumerate(trials) if trial.history.notes):
+        start, end = np.searchsorted(lines.trial, [owner, owner + 1])
+        for line in range(start, end):
+            where = int(lines.epoch[line]), int(lines.replicate[line])
+            texts[line] = trials[owner].history.notes.get(where, "")
+    return pa.array(texts, TEXT)

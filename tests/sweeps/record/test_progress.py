@@ -1,0 +1,94 @@
+"""A tally that looks now and then says what one says that looks at everything at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeps.record.progress import STATUSES, Tally
+from sweeps.record.state import ENDED, RunState
+
+KINDS = ("started", "epoch", "epoch", "epoch", "waiting", "completed", "stopped", "failed", "interrupted", "requeued")
+
+
+def event(kind: str, number: int, epoch: int, value: float | None) -> dict[str, Any]:
+    common = {
+        "event": kind,
+        "time": "2026-01-01T00:00:00+00:00",
+        "trial_id": f"{number:04d}",
+        "reason": f"cause {epoch % 2}",
+    }
+    if kind == "epoch":
+        common |= {"attempt": 1, "epoch": epoch, "memory_mb": 1.0, "replicates": [{}], "mean": {"val_auc": value}}
+    return common | ({"rung": 1} if kind == "stopped" and epoch % 2 else {})
+
+
+def planned(number: int) -> dict[str, Any]:
+    config = {"epochs": 3 + number % 2, "seeds": [0], "activation": ["relu", "tanh"][number % 2]}
+    return {
+        "event": "planned", "trial_id": f"{number:04d}", "key": f"k{number}", "folder": f"f{number}", "config": config,
+        "parameters": 1, "macs": 1, "stratum": f"s{number % 3}",
+    }  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KINDS), st.integers(0, 5), st.none() | st.floats(0, 1), st.booleans()), max_size=60
+    )
+)
+def test_looking_often_is_looking_once(steps: list[tuple[str, int, float | None, bool]]) -> None:
+    state = RunState(expected=7)
+    for number in range(4):
+        state.apply(planned(number))
+    often = Tally(state, "val_auc", "max", ["activation"])
+    for number in (4, 5):
+        state.apply(planned(number))
+    for kind, number, value, look in steps:
+        state.apply(event(kind, number, state.trials[f"{number:04d}"].epoch + 1, value))
+        if look:
+            often.update()
+    often.update()
+    once = Tally(state, "val_auc", "max", ["activation"])
+    assert often.progress(10.0, since_start=True) == once.progress(10.0, since_start=True)
+    assert [best.value for best in often.best()] == [best.value for best in once.best()]
+    assert {(best.name, best.ended, best.trials) for best in often.best()} == {
+        (best.name, best.ended, best.trials) for best in once.best()
+    }
+    assert sorted(often.strata(), key=str) == sorted(once.strata(), key=str)
+    assert dict(often.failures()) == dict(once.failures())
+    assert {trial.trial_id for trial in often.running(9)} == {
+        trial.trial_id for trial in state.trials.values() if trial.status == "running"
+    }
+    counts = {status: sum(trial.status == status for trial in state.trials.values()) for status in STATUSES}
+    assert {status: state.count(status) for status in STATUSES} == counts
+    assert state.ended == (counts["planned"] == 0 and sum(counts[status] for status in ENDED) == 7)
+
+
+def test_time_left_after_a_resume_is_at_this_drivers_pace() -> None:
+    state = RunState()
+    for number in range(4):
+        state.apply(planned(2 * number))
+    for number in (0, 2):
+        for epoch in (1, 2, 3):
+            state.apply(event("epoch", number, epoch, 0.5))
+        state.apply(event("completed", number, 3, None))
+    tally = Tally(state, "val_auc", "max")
+    state.apply(event("epoch", 4, 1, 0.5))
+    tally.update()
+    # one epoch in 10 seconds, and five of three-epoch trials to come
+    assert tally.progress(10.0).seconds_left == 50.0
+    assert tally.progress(70.0, since_start=True).seconds_left == 50.0
+
+
+def test_rows_of_running_trials_keep_their_places() -> None:
+    state = RunState()
+    for number in range(3):
+        state.apply(planned(number))
+        state.apply(event("started", number, 0, None))
+    tally = Tally(state, "val_auc", "max")
+    state.apply(event("epoch", 0, 1, 0.5))
+    tally.update()
+    assert [trial.trial_id for trial in tally.running(2)] == ["0000", "0001"]
