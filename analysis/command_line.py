@@ -8,22 +8,27 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
+from analysis.plain_text import visible
 from trainables.errors import InputError
+
+BAD_INPUT = 2  # the exit code
 
 
 def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a Typer app as a program, and end the process."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    code: Any = 0
     try:
-        guard(lambda: app(args=list(sys.argv[1:] if arguments is None else arguments)))
+        code = guard(lambda: app(args=words, standalone_mode=False))
     except SystemExit as end:
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-        _leave(end.code if isinstance(end.code, int) else int(end.code is not None))
-    _leave(0)
+        code = end.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    _leave(code if isinstance(code, int) else int(code is not None))
 
 
 def _leave(code: int) -> NoReturn:
@@ -36,16 +41,30 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def guard(action: Callable[[], None]) -> None:
-    """Run an action; an `InputError` is printed as one line on stderr and ends the program with code 2."""
+def guard(action: Callable[[], Any]) -> Any:
+    """Run an action; an `InputError` or a wrong word is printed as one line on stderr and ends the program with 2."""
     try:
-        action()
+        return action()
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        print_error(error)
+        sys.exit(BAD_INPUT)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone (`| head`): nothing is wrong
         sys.exit(0)
+    except typer.Abort:
+        print("not done: it was not confirmed", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        # Typer raises its own copy of click's exceptions, which has no public name
+        if not hasattr(error, "format_message"):
+            raise
+        print_error(f"{str(error.format_message()).rstrip('.')}; --help lists all options")
+        sys.exit(BAD_INPUT)
+
+
+def print_error(error: object) -> None:
+    """One line on stderr."""
+    print(visible(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
 
 
 def new_app() -> typer.Typer:

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 
-from trainables.errors import InputError, unknown_name
+from trainables.errors import InputError, shorten, unknown_name
 
 METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
 Whole = Annotated[int, Field(ge=1, le=10**6)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+MOST_SEEDS = 10_000
 Mode = Literal["max", "min"]
 
 
@@ -30,7 +31,7 @@ class Checked:
             except ValidationError as error:
                 wrong = " or ".join(dict.fromkeys(item["msg"] for item in error.errors(include_url=False)))
                 wrong = wrong.replace("Input should be", "should be")
-                raise InputError(f"{kind.__name__}: {name}={value!r}: {wrong}") from None
+                raise InputError(f"{kind.__name__}: {name}={shorten(value)}: {wrong}") from None
 
 
 @cache
@@ -172,12 +173,12 @@ class Sweep(Checked):
     other domain of `ray.tune` (drawn `samples` times), or a constant. mode follows from the metric; another is refused.
     """
 
-    question: str
+    question: Annotated[str, Field(min_length=1)]
     scientific: Mapping[str, Any]  # what is compared: grids only
     nuisance: Mapping[str, Any] = field(default_factory=dict)  # tuned so that the comparison is fair
     fixed: Mapping[str, Any] = field(default_factory=dict)  # held still
     cases: tuple[Mapping[str, Any], ...] = ()  # compared as they are: fields that go together, such as model and rate
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS)] = (0, 1, 2)
     samples: Whole = 1  # draws of the random nuisance domains; every scientific value meets the same ones
     metric: str = "val_auc"
     mode: Mode = field(default=None)  # type: ignore[arg-type]
@@ -191,13 +192,16 @@ class Sweep(Checked):
             raise InputError(f"Sweep: scheduler={self.scheduler!r} should be 'fifo', or a rule such as Asha(grace=2)")
         if isinstance(self.seeds, list | range):
             object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not isinstance(self.metric, str):
+            raise InputError(f"Sweep: metric={shorten(self.metric)} should be one of {', '.join(METRICS)}")
         if self.mode is None:
             object.__setattr__(self, "mode", mode_of(self.metric))
         if self.mode != mode_of(self.metric):
             raise InputError(f"{self.metric} has mode={mode_of(self.metric)!r}: leave mode={self.mode!r} out")
         super().__post_init__()
+        check_metric(self.metric)
         if len(set(self.seeds)) != len(self.seeds):
-            raise InputError(f"Sweep: seeds={self.seeds} should hold each seed once")
+            raise InputError(f"Sweep: seeds={shorten(self.seeds)} should hold each seed once")
 
     @property
     def compared(self) -> tuple[str, ...]:

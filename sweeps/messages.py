@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,11 @@ from sweeps.screen.live import clock
 from trainables.config import TrialConfig
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from search_spaces.definition import Sweep
     from sweeps.planning.begin import Resumed
+    from sweeps.planning.command import Command
     from sweeps.planning.reuse import Reused
     from sweeps.planning.settings import Settings
     from sweeps.planning.trials import Plan
@@ -112,6 +115,42 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
             console.print(reason, markup=False, highlight=False)
 
 
+COUNTED = 1000  # trials from which on planning says how many
+
+
+def plan_with_progress(console: Console, sweep: Sweep, settings: Settings, now: datetime) -> Plan:
+    """The plan; a terminal shows that it is being made. Raises `InputError`."""
+    from sweeps.planning.plan import make_plan
+
+    count = configurations(sweep)
+    text = f"planning {count:,} settings" if count >= COUNTED else "planning"
+    if console.is_terminal:
+        with console.status(text):
+            return make_plan(sweep, settings.data_root, now)
+    if count >= COUNTED:
+        console.print(f"{text} ...", highlight=False)
+    return make_plan(sweep, settings.data_root, now)
+
+
+def configurations(sweep: Sweep) -> int:
+    """How many configurations a sweep's grids make, before any is looked at."""
+    count = max(len(sweep.cases), 1) * sweep.samples
+    for domain in (*sweep.scientific.values(), *sweep.nuisance.values()):
+        values = show_domain(domain)
+        count *= len(values) if isinstance(values, list) else 1
+    return count
+
+
+def wants_start(console: Console) -> bool:
+    """Ask after an estimate whether the sweep is to start; where nobody can answer, it is not."""
+    import typer
+
+    if not (console.is_terminal and sys.stdin.isatty()):
+        console.print("nothing was started (--estimate); the same command without it starts", highlight=False)
+        return False
+    return typer.confirm("start it now?")
+
+
 def print_reused(console: Console, reused: Reused) -> None:
     """How many trials were taken from where, and why others were not."""
     if not reused.count:
@@ -183,7 +222,7 @@ def print_resumed(console: Console, resumed: Resumed) -> None:
     console.print(text, highlight=False)
 
 
-def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], guess: Estimate | None = None) -> int:
+def print_outcome(console: Console, outcome: Outcome, command: Command, guess: Estimate | None = None) -> int:
     """The summary of a run that has ended, or how to resume it. Returns the exit code."""
     if outcome.signal is not None:
         console.print(f"interrupted; everything is in {where(outcome.run)}. To go on:", highlight=False, soft_wrap=True)
@@ -196,7 +235,7 @@ def print_outcome(console: Console, outcome: Outcome, command: Sequence[str], gu
         console.print(f"[yellow]ended early:[/yellow] {outcome.halted}. To go on:", highlight=False)
         console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
     if outcome.state.count("failed"):
-        again = _resuming(command, outcome.run, "--retry-failed")
+        again = _resuming(command, outcome.run, retry_failed=True)
         console.print(f"log of the failures: {outcome.run.log}; to run them again:", highlight=False, soft_wrap=True)
         console.print(f"  {again}", markup=False, highlight=False, soft_wrap=True)
     if outcome.report:
@@ -212,19 +251,9 @@ def _print_problems(console: Console, outcome: Outcome) -> None:
         console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
 
 
-def _resuming(command: Sequence[str], run: RunFolder, *more: str) -> str:
-    """The command that goes on with a run, without what only its start needed."""
-    words, skip = [], False
-    for word in command[1:]:
-        if skip or word in ("--retry-failed", "--estimate"):
-            skip = False
-            continue
-        if word.split("=")[0] in ("--resume", "--time-budget", "--max-errors"):
-            skip = "=" not in word
-            continue
-        words.append(word)
-    name = run.run_id if remote_of(run) else str(run.path)
-    return shlex.join(["python", "-m", "sweeps.run", *words, *more, "--resume", name])
+def _resuming(command: Command, run: RunFolder, **changes: Any) -> str:
+    """The command that goes on with a run."""
+    return command.resuming(run.run_id if remote_of(run) else str(run.path), **changes)
 
 
 def print_summary(console: Console, run: RunFolder) -> None:

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainables.errors import InputError, unknown_name
-from trainables.registries import REGISTRIES, registry
+from trainables.errors import unknown_name, validated
+from trainables.registries import ALSO_KNOWN_AS, REGISTRIES, registry
 
 
 def _field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"unit": unit} if unit else None, **limits)
 
 
+MOST = 1_000_000  # of whole numbers that have no limit of their own
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -28,7 +29,7 @@ class TrialConfig(BaseModel):
     that name the field, the value, what is allowed and the closest match.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, allow_inf_nan=False)
 
     dataset: str = _field("digits", "dataset name, or folder:PATH")
     image_size: int | None = _field(None, "side of the images; None: the dataset's own", "px", ge=4, le=1024)
@@ -42,7 +43,7 @@ class TrialConfig(BaseModel):
 
     model: str = _field("cnn", "network architecture")
     activation: str = _field("relu", "activation function at every hidden layer; left out: the model's own")
-    hidden_dims: tuple[Annotated[int, Field(ge=1)], ...] | None = _field(
+    hidden_dims: tuple[Annotated[int, Field(ge=1, le=MOST)], ...] | None = _field(
         None, "widths of an mlp's hidden layers, or of those in the head of a pretrained network", "units"
     )
     width: int | None = _field(None, "channels of a cnn's first stage", "channels", ge=1, le=4096)
@@ -85,13 +86,15 @@ class TrialConfig(BaseModel):
         "none", "weights of the classes in the training loss; balanced: inverse to their frequency, 1 on average"
     )
     label_smoothing: float = _field(0.0, "share of a target that is spread over all classes", ge=0, lt=1)
-    batch_size: int = _field(128, "training images per optimiser step", "images", ge=1)
-    epochs: int = _field(20, "passes over the training split at most", "epochs", ge=1)
-    accumulate: int = _field(1, "parts that a batch is cut into to save memory; their gradients add up", "parts", ge=1)
+    batch_size: int = _field(128, "training images per optimiser step", "images", ge=1, le=MOST)
+    epochs: int = _field(20, "passes over the training split at most", "epochs", ge=1, le=MOST)
+    accumulate: int = _field(
+        1, "parts that a batch is cut into to save memory; their gradients add up", "parts", ge=1, le=MOST
+    )
     clip_norm: float | None = _field(None, "largest norm of all gradients together; None: not clipped", gt=0)
     ema: float | None = _field(None, "decay a step of the averaged weights that are evaluated; None: off", gt=0, lt=1)
     patience: int | None = _field(
-        None, "early stopping: epochs in a row without an improvement on val; None: off", "epochs", ge=1
+        None, "early stopping: epochs in a row without an improvement on val; None: off", "epochs", ge=1, le=MOST
     )
     min_delta: float = _field(0.0, "early stopping: the least change of the metric that is an improvement", ge=0)
     early_stopping_metric: Literal["val_auc", "val_acc", "val_loss"] = _field("val_auc", "what early stopping watches")
@@ -104,7 +107,7 @@ class TrialConfig(BaseModel):
         "none", "medical: gradients clipped at 1, and nothing that trades exactness for speed"
     )
     save_every: int = _field(
-        0, "epochs from one set of weights that is kept along training to the next; 0: none is", "epochs", ge=0
+        0, "epochs from one set of weights that is kept along training to the next; 0: none is", "epochs", ge=0, le=MOST
     )
     seeds: tuple[Seed, ...] = _field((0,), "one replicate is trained per seed", min_length=1)
 
@@ -152,7 +155,7 @@ class TrialConfig(BaseModel):
     def _known_fields(cls, values: Any) -> Any:
         for name in values if isinstance(values, dict) else ():
             if name not in cls.model_fields:
-                raise ValueError(unknown_name("field", name, cls.model_fields))
+                raise ValueError(unknown_name("field", name, cls.model_fields, ALSO_KNOWN_AS))
         return values
 
     @model_validator(mode="before")
@@ -281,16 +284,4 @@ def options_of(model: str) -> tuple[str, ...]:
 
 def make_config(values: Mapping[str, Any]) -> TrialConfig:
     """A validated config, or an `InputError` of one line."""
-    try:
-        return TrialConfig(**values)
-    except ValidationError as error:
-        raise InputError(_one_line(error)) from None
-
-
-def _one_line(error: ValidationError) -> str:
-    parts = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"][:1])
-        text = item["msg"].removeprefix("Value error, ")
-        parts.append(f"{where}={item['input']!r}: {text}" if where and not text.startswith("unknown") else text)
-    return "; ".join(dict.fromkeys(parts))
+    return validated(TrialConfig, values)

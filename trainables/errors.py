@@ -1,19 +1,63 @@
-"""The one error that bad input raises, and the closest-match text that every registry shares."""
+"""The one error that bad input raises, and the texts that all checks share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+LONGEST = 200  # characters of a value that a message shows
 
 
 class InputError(ValueError):
     """Bad input. Its text is one line that says what is wrong and what to do; commands print it and exit with 2."""
 
 
-def unknown_name(what: str, name: object, allowed: Iterable[str]) -> str:
-    """One line for a name that is not in a registry: the name, the closest match, and what is allowed."""
+def unknown_name(what: str, name: object, allowed: Iterable[str], also: Mapping[str, str] | None = None) -> str:
+    """One line for a name that is not in a registry: the name, the closest match, and what is allowed.
+
+    also: names that other programs use, and ours for them.
+    """
     names = [str(a) for a in allowed]
-    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    other = (also or {}).get(str(name).lower())
+    close = [other] if other in names else get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     shown = ", ".join(names if len(names) <= 60 else [*names[:60], "..."])
-    return f"unknown {what} {name!r}: {hint}known: {shown}"
+    return f"unknown {what} {shorten(name)}: {hint}known: {shown}"
+
+
+def shorten(value: object) -> str:
+    """A value's `repr`, cut where it is long: a message stays one line."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def one_line(error: ValidationError, label: str = "{}=") -> str:
+    """What pydantic found wrong, in one line: `epochs=0: must be greater than or equal to 1`.
+
+    label: how a field's name is written before its value, as `--{} ` on the command line.
+    """
+    parts = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"][:1])
+        text = item["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        text = text.replace("a valid integer, unable to parse string as an integer", "a whole number")
+        text = text.replace("a valid number, unable to parse string as a number", "a number")
+        shown = item["input"] if isinstance(item["input"], str) else shorten(item["input"])
+        parts.append(f"{_label(label, where)}{shown}: {text}" if where and not text.startswith("unknown") else text)
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _label(label: str, field: str) -> str:
+    return label.format(field.replace("_", "-") if label.startswith("--") else field)
+
+
+def validated(model: type[Model], values: Mapping[str, Any], label: str = "{}=") -> Model:
+    """A model of these values, or an `InputError` of one line; label: as `one_line` has it."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise InputError(one_line(error, label)) from None

@@ -1,13 +1,15 @@
-"""Options of the command line and of override files: how a sweep is searched, stopped and spread."""
+"""What a command or an override file asks of a sweep: how it is searched, stopped and spread."""
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import replace
+from typing import Annotated, Any, Literal, cast
 
+from pydantic import BeforeValidator, model_validator
+
+from analysis.option_models import OptionModel, option
 from search_spaces.definition import (
+    MOST_SEEDS,
     Optuna,
     Resources,
     Scheduler,
@@ -15,118 +17,153 @@ from search_spaces.definition import (
     Sweep,
     check_metric,
     mode_of,
-)  # fmt: skip
+)
 from sweeps.planning.overrides import override
 from sweeps.schedulers.table import change_scheduler
-from trainables.errors import InputError, unknown_name
+from trainables.errors import InputError, unknown_name, validated
 
 SEARCHERS = ("grid", "random", "optuna", "optuna:tpe", "optuna:gp", "optuna:nsga2")
+MOST_SAMPLES = 1_000_000
 RULE_OPTIONS = ("grace", "reduction", "brackets", "stratify", "interval", "quantile")
+SPACE, STOPPING, SEARCH, PLACES = (
+    "What is compared",
+    "What stops a trial",
+    "What chooses settings",
+    "What a trial takes",
+)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What was asked for; None and empty: not given. The names are those of the command line and of override files."""
-
-    set: tuple[str, ...] = ()  # FIELD=V[,V...]
-    fix: tuple[str, ...] = ()
-    dataset: str | None = None
-    epochs: int | None = None
-    seeds: int | None = None
-    samples: int | None = None
-    scheduler: str | None = None
-    grace: int | None = None
-    reduction: float | None = None
-    brackets: int | None = None
-    stratify: str | None = None
-    interval: int | None = None
-    quantile: float | None = None
-    searcher: str | None = None
-    replicates: str | None = None
-    metric: str | None = None
-    cpus_per_trial: float | None = None
-    gpus_per_trial: str | None = None
-
-
-def read_options(path: Path) -> Options:
-    """Options from a YAML or TOML file; `set` and `fix` are tables there: `set: {lr: [1e-3, 1e-2]}`."""
-    content = _parsed(path)
-    known = {item.name for item in fields(Options)}
-    for name in content:
-        if name not in known:
-            raise InputError(f"{path}: " + unknown_name("option", name, sorted(known)))
-    for name in ("set", "fix"):
-        if not isinstance(content.get(name, {}), dict):
-            raise InputError(f"{path}: {name} must be a table of fields and values")
-        content[name] = tuple(f"{field}={_text(value)}" for field, value in content.get(name, {}).items())
-    for name in ("epochs", "seeds", "samples", "grace", "brackets", "interval"):
-        _check_number(path, name, content.get(name), int)
-    for name in ("reduction", "quantile", "cpus_per_trial"):
-        _check_number(path, name, content.get(name), int | float)
-    for name in ("dataset", "scheduler", "stratify", "searcher", "replicates", "metric", "gpus_per_trial"):
-        if content.get(name) is not None:
-            content[name] = _text(content[name])
-    return Options(**content)
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    import yaml
-
+def _gpus(value: Any) -> Any:
+    """A share of a GPU, a whole number of them, or "auto". Raises `ValueError`."""
     try:
-        text = path.read_text()
-        content = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): name a YAML or TOML file of overrides") from None
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        where = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid {'TOML' if path.suffix == '.toml' else 'YAML'}: {where}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must be a table of options, such as set, fix, epochs and seeds")
-    return {name.replace("-", "_"): value for name, value in content.items()}
+        return value if value in (None, "auto") else float(value)
+    except (TypeError, ValueError):
+        raise ValueError("write a number, or auto") from None
 
 
-def _check_number(path: Path, name: str, value: Any, kind: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or value <= 0):
-        raise InputError(f"{path}: {name}={value!r} must be a number above 0")
+class Options(OptionModel):
+    """What is asked of a sweep; None and empty: as the sweep has it. The names are those of the command line."""
 
+    set: tuple[str, ...] = option(
+        (),
+        "Set or vary a field; a field that the sweep does not vary is then compared.",
+        SPACE,
+        metavar="FIELD=V[,V...]",
+    )
+    tune: tuple[str, ...] = option(
+        (), "Tune a field: each compared value is judged at its best of these.", SPACE, metavar="FIELD=V,V[,V...]"
+    )
+    fix: tuple[str, ...] = option((), "Hold a field still that the sweep varies.", SPACE, metavar="FIELD=V")
+    dataset: str | None = option(None, "Dataset; the same as --set dataset=...", SPACE)
+    epochs: int | None = option(None, "Epochs a trial is trained at most.", SPACE, ge=1, le=1_000_000)
+    seeds: int | None = option(None, "Replicates: seeds 0 to N-1.", SPACE, ge=1, le=MOST_SEEDS)
 
-def _text(value: Any) -> str:
-    """As on the command line: a list's values with commas, a list within it with dashes. YAML reads 1e-3 as text."""
-    if isinstance(value, list):
-        return ",".join("-".join(map(str, item)) if isinstance(item, list) else str(item) for item in value)
-    return str(value)
+    scheduler: str | None = option(
+        None, "asha, hyperband (asha with every bracket), median, fifo (none is stopped), pbt or pb2.", STOPPING
+    )
+    grace: int | None = option(None, "asha, median: epochs before the first stop.", STOPPING, ge=1, le=1_000_000)
+    reduction: float | None = option(None, "asha: one of so many goes on at each rung.", STOPPING, ge=1.1, le=1e6)
+    brackets: int | None = option(None, "asha: grace periods tried side by side.", STOPPING, ge=1, le=1000)
+    stratify: str | None = option(
+        None, "asha, median: whose values compete apart; none: all together.", STOPPING, metavar="FIELD[,FIELD...]"
+    )
+    interval: int | None = option(None, "pbt, pb2: epochs between two comparisons.", STOPPING, ge=1, le=1_000_000)
+    quantile: float | None = option(None, "pbt, pb2: share of a population that is replaced.", STOPPING, gt=0, le=0.5)
+
+    searcher: str | None = option(
+        None, "grid, random, or optuna[:tpe|gp|nsga2]: how nuisance settings are chosen.", SEARCH
+    )
+    samples: int | None = option(
+        None, "Draws of random domains; optuna: trials of each compared value.", SEARCH, ge=1, le=MOST_SAMPLES
+    )
+    metric: str | None = option(
+        None, "val_auc, val_acc or val_loss: what stops and ranks; optuna: several, with commas.", SEARCH
+    )
+
+    replicates: Literal["together", "apart", "auto"] | None = option(
+        None, "together in a trial, apart, or auto: apart where workers would be idle.", PLACES
+    )
+    cpus_per_trial: float | None = option(None, "CPUs, and so threads, of one trial.", PLACES, gt=0, le=1e6)
+    gpus_per_trial: Annotated[float | Literal["auto"] | None, BeforeValidator(_gpus)] = option(
+        None, "GPUs of one trial, also a share; auto: as its measured memory allows.", PLACES
+    )
+
+    @model_validator(mode="after")
+    def _each_field_once(self) -> Options:
+        """Refuse a field that is given twice: one of the two would be ignored."""
+        named = [text.partition("=")[0].strip() for text in (*self.set, *self.tune, *self.fix)]
+        named += [name for name in ("dataset", "epochs", "seeds") if getattr(self, name) is not None]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(f"{name} is given twice: leave one out")
+        if self.scheduler == "hyperband" and self.brackets is not None:
+            raise ValueError("--brackets has no effect with hyperband, which tries all: choose asha, or leave it out")
+        return self
 
 
 def merge(first: Options, then: Options) -> Options:
-    """Both, the second's where both say something; its --set and --fix come after the first's."""
-    given = {item.name: getattr(then, item.name) for item in fields(Options) if getattr(then, item.name) is not None}
-    return replace(first, **{**given, "set": (*first.set, *then.set), "fix": (*first.fix, *then.fix)})
+    """Both, the second's where both say something; fields that it names take its role and values."""
+    mine = {text.partition("=")[0].strip() for text in (*then.set, *then.tune, *then.fix)}
+    mine |= {name for name in ("dataset", "epochs", "seeds") if getattr(then, name) is not None}
+    values: dict[str, Any] = {}
+    for name in Options.model_fields:
+        old, new = getattr(first, name), getattr(then, name)
+        if name in ("set", "tune", "fix"):
+            values[name] = (*(text for text in old if text.partition("=")[0].strip() not in mine), *new)
+        else:
+            values[name] = new if new is not None else None if name in mine else old
+    return validated(Options, values, "--{} ")
 
 
 def apply(sweep: Sweep, options: Options) -> Sweep:
-    """The sweep with the options put in. Raises `InputError`."""
-    sweep = override(sweep, options.set, options.fix, {"dataset": options.dataset, "epochs": options.epochs})
+    """The sweep with the options put in. Raises `InputError`, also for an option that would have no effect."""
+    same = {"dataset": options.dataset, "epochs": options.epochs}
+    sweep = override(sweep, options.set, options.fix, same, options.tune)
     metrics = tuple((options.metric or sweep.metric).split(","))
     for metric in metrics:
         check_metric(metric)
-    searcher = _searcher(sweep.searcher, options.searcher, metrics)
-    if options.replicates not in (None, "together", "apart", "auto"):
-        raise InputError(unknown_name("way to run replicates", options.replicates, ["together", "apart", "auto"]))
-    return replace(
+    changed = replace(
         sweep,
         seeds=tuple(range(options.seeds)) if options.seeds else sweep.seeds,
         samples=options.samples or sweep.samples,
         metric=metrics[0],
         mode=mode_of(metrics[0]),
         scheduler=_scheduler(sweep.scheduler, options),
-        searcher=searcher,
-        replicates=cast(Any, options.replicates or sweep.replicates),
+        searcher=_searcher(sweep.searcher, options.searcher, metrics),
+        replicates=options.replicates or sweep.replicates,
         resources=_resources(sweep.resources, options),
     )
+    if options.samples is not None and not draws(changed):
+        raise InputError(
+            f"--samples {options.samples} has no effect on grids, which are tried whole: leave it out, or add "
+            "--searcher random or optuna"
+        )
+    return changed
+
+
+def draws(sweep: Sweep) -> bool:
+    """True where `samples` has an effect: settings are drawn or proposed, not listed."""
+    return sweep.searcher != "grid" or any(hasattr(domain, "sample") for domain in sweep.nuisance.values())
+
+
+def newly_compared(before: Sweep, after: Sweep) -> list[str]:
+    """The fields with several values that the options made compared ones, as `--tune` would write them."""
+    from search_spaces.domains import show_domain
+
+    found = []
+    for name in set(after.scientific) - set(before.compared):
+        values = show_domain(after.scientific[name])
+        if isinstance(values, list) and len(values) > 1:
+            found.append(f"{name}={','.join(_text(value) for value in values)}")
+    return sorted(found)
+
+
+def _text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
-    given = {option: getattr(options, option) for option in RULE_OPTIONS if getattr(options, option) is not None}
+    given = {name: getattr(options, name) for name in RULE_OPTIONS if getattr(options, name) is not None}
     if "stratify" in given:
         given["stratify"] = () if given["stratify"] == "none" else tuple(given["stratify"].split(","))
     return change_scheduler(scheduler, options.scheduler, given)
@@ -146,24 +183,6 @@ def _searcher(searcher: Searcher, name: str | None, metrics: tuple[str, ...]) ->
 
 
 def _resources(resources: Resources, options: Options) -> Resources:
-    given = options.gpus_per_trial
-    try:
-        gpus = resources.gpus if given in (None, "auto") else float(str(given))
-    except ValueError:
-        raise InputError(f"--gpus-per-trial {given}: a number, or auto") from None
+    asked = options.gpus_per_trial
+    gpus = resources.gpus if asked is None else None if asked == "auto" else asked
     return Resources(options.cpus_per_trial or resources.cpus, gpus)
-
-
-def seconds(text: str | None) -> float | None:
-    """`90`, `90s`, `30m`, `2h`, `1.5h` or `1d` in seconds."""
-    if text is None:
-        return None
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
-    try:
-        value = float(number) * units[unit]
-    except ValueError:
-        value = -1.0
-    if not value > 0:
-        raise InputError(f"--time-budget {text}: write 90s, 30m, 2h or 1d")
-    return value

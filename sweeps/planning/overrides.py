@@ -1,86 +1,125 @@
-"""`--set FIELD=V[,V...]`: values typed by the config field they are for, put into a sweep's roles."""
+"""`--set`, `--tune` and `--fix`: values typed by the config field they are for, put into a sweep's roles."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.definition import Sweep
 from trainables.config import TrialConfig
-from trainables.errors import InputError, unknown_name
+from trainables.data.datasets import find as find_dataset
+from trainables.errors import InputError, one_line, shorten, unknown_name
+from trainables.registries import ALSO_KNOWN_AS
+
+# one value, in double quotes where it has a comma
+VALUE = re.compile(r'\s*+(?:"((?:[^"]|"")*)"\s*|([^",][^,]*|))(?:,|$)')
+MOST_SEEDS = 10_000
 
 
-def parse_assignment(text: str) -> tuple[str, list[Any]]:
+def quote(text: str) -> str:
+    """A value as `split_values` reads it: in double quotes where it holds a comma, a quote, or a space at an end."""
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text or text != text.strip() else text
+
+
+def split_values(text: str) -> list[str]:
+    """`1,2` is two values; `"folder:/a, b",digits` is two, of which the first has a comma. Raises `InputError`."""
+    values, position = [], 0
+    while position <= len(text):
+        found = VALUE.match(text, position)
+        if found is None:
+            raise InputError(f"{shorten(text)}: a value in double quotes ends at its quote; a quote within is doubled")
+        quoted, plain = found.groups()
+        values.append(plain.strip() if quoted is None else quoted.replace('""', '"'))
+        position = found.end() + (found.end() == len(text) and text[found.end() - 1 :] != ",")
+        if position == len(text) and text[-1:] == ",":
+            values.append("")
+            break
+    return values
+
+
+def parse_assignment(text: str, option: str = "--set") -> tuple[str, list[Any]]:
     """`"lr=1e-4,1e-3"` to `("lr", [0.0001, 0.001])`. `seeds=0:5` and `seeds=0,1,2` are one value, a tuple."""
     name, equals, values = text.partition("=")
     name = name.strip()
     if not equals or not values.strip():
-        raise InputError(f"--set {text!r}: write FIELD=VALUE or FIELD=VALUE,VALUE")
+        raise InputError(f"{option} {shorten(text)}: write FIELD=VALUE or FIELD=VALUE,VALUE")
     if name not in TrialConfig.model_fields:
-        raise InputError(unknown_name("field", name, TrialConfig.model_fields))
-    annotation = TrialConfig.model_fields[name].annotation
+        raise InputError(unknown_name("field", name, TrialConfig.model_fields, ALSO_KNOWN_AS))
     if name == "seeds":
         return name, [parse_seeds(values)]
-    return name, [_parse(name, value.strip(), annotation) for value in values.split(",")]
+    found = [_parse(name, value) for value in split_values(values)]
+    if name == "dataset":
+        for value in found:
+            find_dataset(value)  # before Ray is started, and torch imported
+    return name, found
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`"0:5"` is 0, 1, 2, 3, 4; `"3,7"` is 3 and 7."""
+    """`"0:5"` is 0, 1, 2, 3, 4; `"3,7"` is 3 and 7. Raises `InputError`."""
     try:
-        if ":" in text:
-            first, last = text.split(":")
-            return tuple(range(int(first), int(last)))
-        return tuple(int(part) for part in text.split(","))
+        first, colon, last = text.partition(":")
+        found = range(int(first), int(last)) if colon else [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"seeds={text}: write 0:5 or 0,1,2") from None
+    if not 0 < len(found) <= MOST_SEEDS:
+        raise InputError(f"seeds={text}: name 1 to {MOST_SEEDS} seeds, such as 0:5 or 0,1,2")
+    return tuple(found)
 
 
-def _parse(field: str, text: str, annotation: Any) -> Any:
-    """One value as the type its field has; the config checks the range."""
-    origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        if text.lower() == "none" and NoneType in get_args(annotation):
-            return None
-        return _parse(field, text, next(arg for arg in get_args(annotation) if arg is not NoneType))
-    if hasattr(annotation, "__metadata__"):
-        return _parse(field, text, annotation.__origin__)
-    if origin is tuple:
-        return tuple(_parse(field, part, get_args(annotation)[0]) for part in text.split("-"))
-    if origin is Literal:
-        return text
-    if annotation is bool:
-        return _parse_flag(field, text)
+def _parse(field: str, text: str) -> Any:
+    """One value as its field's type; a list's parts are written with dashes. Raises `InputError`."""
+    annotation = TrialConfig.model_fields[field].annotation
+    members = (annotation, *get_args(annotation))
+    if text.lower() == "none" and NoneType in members:
+        return None
+    listed = any(get_origin(member) is tuple for member in members)
     try:
-        return annotation(text)
-    except ValueError:
-        kind = {int: "a whole number", float: "a number"}.get(annotation, annotation.__name__)
-        raise InputError(f"{field}={text}: must be {kind}") from None
+        return _adapter(field).validate_python(tuple(text.split("-")) if listed else text)
+    except ValidationError as error:
+        raise InputError(f"{field}={text}: {one_line(error, '').split(': ', 1)[-1]}") from None
 
 
-def _parse_flag(field: str, text: str) -> bool:
-    flags = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in flags:
-        raise InputError(f"{field}={text}: must be true or false")
-    return flags[text.lower()]
+@cache
+def _adapter(field: str) -> TypeAdapter[Any]:
+    """Reads a field's type and limits out of text."""
+    info = TrialConfig.model_fields[field]
+    limited: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+    return TypeAdapter(limited, config=TrialConfig.model_config)
 
 
-def override(sweep: Sweep, assignments: Sequence[str], fixed: Sequence[str], options: Mapping[str, Any]) -> Sweep:
-    """A sweep with `--set` and `--fix` assignments and the options of the same meaning (None: not given) put in.
+def override(
+    sweep: Sweep,
+    assigned: Sequence[str],
+    fixed: Sequence[str],
+    options: Mapping[str, Any],
+    tuned: Sequence[str] = (),
+) -> Sweep:
+    """A sweep with `--set`, `--tune`, `--fix` and the options of the same meaning (None: not given) put in.
 
     With --set, a field that the sweep varies keeps its role; several values of another field make it a scientific one;
-    values of a field of the cases choose among the cases, and another value replaces the field in all of them.
+    values of a field of the cases choose among the cases, and another value replaces the field in all of them. With
+    --tune a field becomes a nuisance one, with --fix it is held still. Raises `InputError`.
     """
-    given = [parse_assignment(text) for text in assignments]
+    given = [parse_assignment(text) for text in assigned]
     given += [(name, [value]) for name, value in options.items() if value is not None]
     for name, values in given:
         sweep = _set(sweep, name, values)
+    for text in tuned:
+        name, values = parse_assignment(text, "--tune")
+        if len(values) < 2 or name == "seeds":
+            raise InputError(f"--tune {text}: two or more values of one field, other than seeds; --fix holds one still")
+        sweep = _in_role(sweep, "nuisance", name, {"grid_search": values})
     for text in fixed:
-        name, values = parse_assignment(text)
+        name, values = parse_assignment(text, "--fix")
         if len(values) != 1 or name == "seeds":
             raise InputError(f"--fix {text}: one value of one field, other than seeds")
-        sweep = _fix(sweep, name, values[0])
+        sweep = _in_role(sweep, "fixed", name, values[0])
     return sweep
 
 
@@ -90,9 +129,14 @@ def _without(sweep: Sweep, name: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(case for case in rest if case)
 
 
-def _fix(sweep: Sweep, name: str, value: Any) -> Sweep:
-    varied = {role: {k: v for k, v in getattr(sweep, role).items() if k != name} for role in ("scientific", "nuisance")}
-    return replace(sweep, **varied, cases=_without(sweep, name), fixed={**sweep.fixed, name: value})  # type: ignore[arg-type]
+def _in_role(sweep: Sweep, role: str, name: str, value: Any) -> Sweep:
+    """The sweep with a field in one role and in no other."""
+    roles: dict[str, Any] = {
+        other: {k: v for k, v in getattr(sweep, other).items() if k != name or other == role}
+        for other in ("scientific", "nuisance", "fixed")
+    }
+    roles[role] = {**roles[role], name: value}
+    return replace(sweep, **roles, cases=_without(sweep, name))
 
 
 def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
@@ -109,6 +153,5 @@ def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
     if name in sweep.nuisance:
         return replace(sweep, nuisance={**sweep.nuisance, name: grid})
     if len(values) > 1:
-        fixed = {key: value for key, value in sweep.fixed.items() if key != name}
-        return replace(sweep, scientific={**sweep.scientific, name: grid}, fixed=fixed)
+        return _in_role(sweep, "scientific", name, grid)
     return replace(sweep, fixed={**sweep.fixed, name: values[0]})

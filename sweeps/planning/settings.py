@@ -2,36 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, field_validator
+
+from analysis.option_models import OptionModel, option
 from analysis.runs.find import new_run
 from analysis.runs.run_folder import DEFAULT_STORAGE
 from analysis.runs.sync import folder_of
 
+DATA, RESUMING, LIMITS, ENDING = "Data and results", "Going on", "How much at a time, and until when", "What is printed"
+MOST, YEARS = 1_000_000, 10 * 365 * 86400.0
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-@dataclass(frozen=True)
-class Settings:
+
+def seconds(value: Any) -> Any:
+    """`90`, `90s`, `30m`, `2h`, `1.5h` or `1d` in seconds. Raises `ValueError`."""
+    if not isinstance(value, str):
+        return value
+    number, unit = (value[:-1], value[-1]) if value[-1:] in UNITS else (value, "s")
+    try:
+        return float(number) * UNITS[unit]
+    except ValueError:
+        raise ValueError("write 90s, 30m, 2h or 1d") from None
+
+
+class Settings(OptionModel):
     """How and where a sweep is run; what it asks stands in the `Sweep`."""
 
-    data_root: Path | None = None
-    storage: Path | str = DEFAULT_STORAGE  # a folder, or a URI
-    name: str | None = None  # the run's id; None: made from the time
-    max_concurrent: int | None = None
-    max_failures: int = 1  # times a failed trial is tried again
-    address: str | None = None  # of a Ray cluster; None: this machine
-    reuse: bool = False  # take finished trials with the same key from earlier runs in the storage
-    retry_failed: bool = False  # on a resume, trials that failed are tried again
-    time_budget: float | None = None  # seconds after which the run ends, to be resumed
-    max_errors: int | None = None  # failed trials at which the run ends
-    quiet: bool = False
-    measure: bool = True  # the trained weights, and draw each trial's curves
-    report: bool = True  # write report.html and figures/ at the end
+    data_root: Path | None = option(None, "Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).", DATA)
+    storage: Path | str = option(DEFAULT_STORAGE, "Folder of the results, or a URI: s3://bucket/folder ...", DATA)
+    name: str | None = option(None, "Name of the run (default: time and two words).", DATA)
 
-    def __post_init__(self) -> None:
-        """Raises `InputError` for a run's name that no folder may have."""
-        if self.name is not None:
-            new_run(Path(), "sweep", self.name)
+    retry_failed: bool = option(False, "With --resume: failed trials, too.", RESUMING)
+    reuse: bool = option(False, "Take equal finished trials from earlier runs.", RESUMING)
+
+    max_concurrent: int | None = option(None, "Trials at a time at most.", LIMITS, ge=1, le=MOST)
+    max_failures: int = option(1, "Times a failed trial is tried again.", LIMITS, ge=0, le=1000)
+    max_errors: int | None = option(None, "End the run at so many failed trials.", LIMITS, ge=1, le=MOST)
+    time_budget: Annotated[float | None, BeforeValidator(seconds)] = option(
+        None, "End the run, to be resumed, after 90s, 30m, 2h, ...", LIMITS, metavar="TIME", gt=0, le=YEARS
+    )
+    address: str | None = option(None, "Address of a Ray cluster (default: this machine).", LIMITS)
+
+    measure: bool = option(
+        True, "Measure trained weights and draw each trial's curves.", ENDING, "--measure", "--no-measure"
+    )
+    report: bool = option(True, "End with report.html and figures/.", ENDING, "--report", "--no-report")
+    quiet: bool = option(False, "Print the summary alone.", ENDING)
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str | None) -> str | None:
+        """Refuse a run's name that no folder may have."""
+        if value is not None:
+            new_run(Path(), "sweep", value)
+        return value
 
     @property
     def results(self) -> Path:

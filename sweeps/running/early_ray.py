@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from types import FrameType, TracebackType
@@ -47,6 +48,14 @@ class EarlyRay:
         if self._error is not None:
             raise self._error
 
+    def leave(self, code: int) -> None:
+        """End the process with a Ray that is still starting, which nobody needs any more; else return."""
+        if not self.started.is_set():
+            _end_children()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
     def _give_back_signals(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -65,7 +74,11 @@ class EarlyRay:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     os.write(2, b"\ninterrupted before the first trial: nothing is lost, start it again\n")
+    _end_children()
+    os._exit(128 + number)
+
+
+def _end_children() -> None:
     for process in psutil.Process().children(recursive=True):  # Ray's agents outlive a raylet that dies of our death
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    os._exit(128 + number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,7 @@ from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.ledger import read_ledger
 from sweeps.record.outcome import Outcome
 from sweeps.record.state import RunState, fold
+from sweeps.running.early_ray import EarlyRay
 from sweeps.running.interrupt import Brake, Interrupt
 from sweeps.running.recorder import Recorder
 from sweeps.running.report import with_report
@@ -46,11 +48,14 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
         check_reuse(sweep)
     check_address(settings.address)
     now = datetime.now()
-    plan = make_plan(sweep, settings.data_root, now)
-    folder = create_run(sweep, name, plan, settings, now)
-    if settings.reuse:
-        take_finished(folder, plan.trials, settings.storage)
-    return execute(sweep, plan, folder, settings, console or Console())
+    with EarlyRay() if settings.address is None else nullcontext() as early:
+        plan = make_plan(sweep, settings.data_root, now)
+        start = early.wait if early else None
+        check_fit(sweep, settings.address, start)
+        folder = create_run(sweep, name, plan, settings, now)
+        if settings.reuse:
+            take_finished(folder, plan.trials, settings.storage)
+        return execute(sweep, plan, folder, settings, console or Console(), start)
 
 
 def check_address(address: str | None) -> None:
@@ -62,6 +67,18 @@ def check_address(address: str | None) -> None:
             raise InputError(f"{address}: a sweep cannot be run over Ray's client: run it on the head, --address auto")
         join(address)
         ray.shutdown()
+
+
+def check_fit(sweep: Sweep, address: str | None, start: Callable[[], None] | None) -> None:
+    """Raises `InputError` where a trial can never fit on this machine, before anything is written.
+
+    start: waits for the Ray of this machine; None: it is started later. A cluster may still grow.
+    """
+    from sweeps.running.ray_session import check_bundle, cluster_now
+
+    if address is None and start is not None:
+        start()
+        check_bundle(sweep.resources, cluster_now())
 
 
 def execute(

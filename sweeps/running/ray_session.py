@@ -59,14 +59,15 @@ def ray_session(address: str | None, log: Path, start: Callable[[], None] | None
     _keep_token_private()
     handler = _log_to(log)
     try:
-        yield _cluster_now()
+        yield cluster_now()
     finally:
         ray.shutdown()
         logging.getLogger("ray").removeHandler(handler)
         handler.close()
 
 
-def _cluster_now() -> Cluster:
+def cluster_now() -> Cluster:
+    """What Ray has to give at this moment."""
     total = ray.cluster_resources()
     return Cluster(total.get("CPU", 0), total.get("GPU", 0))
 
@@ -150,7 +151,7 @@ def wait_for_nodes(
             pass
     finally:
         remove_placement_group(asked)
-    return _cluster_now()
+    return cluster_now()
 
 
 def slots(resources: Resources) -> int:

@@ -12,9 +12,11 @@ from ray import tune
 from search_spaces.definition import Asha, Median, Optuna, Sweep
 from search_spaces.find import find_sweep, sweep_names
 from search_spaces.sweep_json import from_data, to_data
-from sweeps.planning.options import Options, apply, merge, read_options, seconds
+from sweeps.planning.options import Options, apply, merge
+from sweeps.planning.override_files import read_options
+from sweeps.planning.settings import Settings
 from sweeps.searchers.grid import expand
-from trainables.errors import InputError
+from trainables.errors import InputError, validated
 
 _, ACTIVATIONS = find_sweep("activations")
 YAML = """
@@ -50,9 +52,13 @@ def test_schedulers(options: Options, expected: object) -> None:
         (Options(searcher="optunaa"), "optuna"),
         (Options(metric="test_auc"), "test"),
         (Options(metric="val_auc,val_loss"), "several metrics need --searcher optuna"),
-        (Options(replicates="alone"), "together"),
-        (Options(gpus_per_trial="1.5"), "a share of one GPU"),
-        (Options(gpus_per_trial="many"), "a number, or auto"),
+        (Options(gpus_per_trial=1.5), "a share of one GPU"),
+        (Options(samples=3), "--samples 3 has no effect on grids"),
+        (Options(tune=("lr=0.1",)), "two or more values"),
+        (Options(set=("learning_rate=0.1",)), "did you mean 'lr'"),
+        (Options(set=("lr=inf",)), "finite"),
+        (Options(set=('weights="a',)), "double quotes"),
+        (Options(set=("seeds=0:1000000000",)), "1 to 10000 seeds"),
     ],
 )
 def test_bad_values_get_one_line(options: Options, message: str) -> None:
@@ -76,8 +82,8 @@ def test_a_file_of_overrides_says_what_the_command_line_says(tmp_path: Path) -> 
         '[fix]\noptimizer = "adam"\n'
     )
     by_hand = Options(
-        ("lr=0.001,0.01", "hidden_dims=512-256,64"), ("optimizer=adam",), epochs=4, scheduler="fifo"
-    )  # fmt: skip
+        set=("lr=0.001,0.01", "hidden_dims=512-256,64"), fix=("optimizer=adam",), epochs=4, scheduler="fifo"
+    )
     base = apply(ACTIVATIONS, Options(set=("model=mlp",)))
     expected = apply(base, by_hand)
     assert apply(base, read_options(file)) == expected
@@ -98,13 +104,13 @@ def test_a_bad_file_of_overrides_is_refused(tmp_path: Path, text: str, message: 
 
 @pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1d", 86400)])
 def test_time_budgets(text: str, expected: float) -> None:
-    assert seconds(text) == expected
+    assert Settings(time_budget=text).time_budget == expected  # type: ignore[arg-type]  # as the command line has it
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-3m", "h"])
 def test_bad_time_budgets(text: str) -> None:
-    with pytest.raises(InputError, match="2h"):
-        seconds(text)
+    with pytest.raises(InputError, match="--time-budget"):
+        validated(Settings, {"time_budget": text}, "--{} ")
 
 
 @pytest.mark.parametrize("name", sweep_names())

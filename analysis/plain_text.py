@@ -1,0 +1,23 @@
+"""Text that is not ours (names, paths, classes, questions, errors) as a terminal may print it."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from rich.markup import escape
+
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction of text, halves of characters, line ends
+
+
+def visible(text: object) -> str:
+    """The text in one line, with characters that steer a terminal written out: `\\x1b[31m`, `\\n`."""
+    return "".join(_written(c) if unicodedata.category(c) in HIDDEN else c for c in str(text))
+
+
+def _written(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def plain(text: object) -> str:
+    """`visible`, for Rich: brackets are brackets, and no markup."""
+    return escape(visible(text))
