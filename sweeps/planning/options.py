@@ -19,7 +19,6 @@ from search_spaces.definition import (
     mode_of,
 )
 from sweeps.planning.overrides import override
-from sweeps.schedulers.table import change_scheduler
 from trainables.errors import InputError, unknown_name, validated
 
 SEARCHERS = ("grid", "random", "optuna", "optuna:tpe", "optuna:gp", "optuna:nsga2")
@@ -163,6 +162,8 @@ def _text(value: Any) -> str:
 
 
 def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
+    from sweeps.schedulers.table import change_scheduler  # it needs numpy, which --help does not
+
     given = {name: getattr(options, name) for name in RULE_OPTIONS if getattr(options, name) is not None}
     if "stratify" in given:
         given["stratify"] = () if given["stratify"] == "none" else tuple(given["stratify"].split(","))

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.definition import Sweep
 from trainables.config import TrialConfig
-from trainables.data.datasets import find as find_dataset
 from trainables.errors import InputError, one_line, shorten, unknown_name
 from trainables.registries import ALSO_KNOWN_AS
 
@@ -55,8 +54,10 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[str, list[Any]]:
         return name, [parse_seeds(values)]
     found = [_parse(name, value) for value in split_values(values)]
     if name == "dataset":
+        from trainables.data.datasets import find  # it needs numpy, which --help does not
+
         for value in found:
-            find_dataset(value)  # before Ray is started, and torch imported
+            find(value)  # before Ray is started, and torch imported
     return name, found
 
 

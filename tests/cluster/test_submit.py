@@ -139,7 +139,7 @@ REFUSED = [
     (["smoke", "--storage", "/x", "--data-root=data"], "give the whole path"),
     (["smok", "--storage", "/x"], "did you mean 'smoke'"),
     (["smoke", "--storage", "/x", "--epoch", "2"], "--epochs"),
-    (["smoke", "--storage", "/x", "--epochs", "two"], "Invalid value for '--epochs'"),
+    (["smoke", "--storage", "/x", "--epochs", "two"], "--epochs two: must be a whole number"),
     (["smoke", "--storage", "/x", "--set", "activaton=relu"], "did you mean 'activation'"),
     (["smoke", "--storage", "/x", "--scheduler", "ashaa"], "did you mean 'asha'"),
     (["smoke", "--storage", "/x", "--time-budget", "soon"], "write 90s"),

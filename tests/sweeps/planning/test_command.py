@@ -96,7 +96,7 @@ def test_a_sweep_is_checked_where_it_is_made(values: dict[str, Any]) -> None:
     refused(lambda: Sweep(**{"question": "?", "scientific": {}, **values}))
 
 
-@pytest.mark.parametrize("cpus", [0, -1, math.inf, math.nan, None, "2", 1e9])
+@pytest.mark.parametrize("cpus", [0, -1, math.inf, math.nan, None, "2"])
 def test_resources_are_checked_where_they_are_made(cpus: Any) -> None:
     assert "cpus=" in refused(lambda: Resources(cpus))
     if cpus not in (0, None):

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from analysis import report
 from analysis.runs.run_folder import RunFolder
+from sweeps.check_command import parse
 from sweeps.messages import print_failures, print_outcome
+from sweeps.planning.command import Command
 from sweeps.record.state import RunState
-from sweeps.run import allow_bare_resume, app
 from sweeps.running.execution import Outcome
 from sweeps.running.report import with_report
 from tests.support.made_results import make_run
@@ -29,7 +30,7 @@ def outcome(tmp_path: Path) -> Outcome:
 def told(outcome: Outcome) -> tuple[int, str]:
     """Exit code and text of the end of a run."""
     text = StringIO()
-    code = print_outcome(Console(file=text, width=100), outcome, ["sweeps/run.py", "made"])
+    code = print_outcome(Console(file=text, width=100), outcome, Command(sweep="made"))
     return code, text.getvalue()
 
 
@@ -73,10 +74,7 @@ def test_a_run_without_any_trial_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "expected"), [([], True), (["--no-report"], False)])
 def test_it_is_written_unless_asked_not_to(words: list[str], expected: bool) -> None:
-    from typer.main import get_command
-
-    context = get_command(app).make_context("run", allow_bare_resume(["smoke", *words]))
-    assert context.params["report"] is expected
+    assert parse(["smoke", *words]).report is expected
 
 
 def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
