@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from analysis.plain_text import visible
+from analysis.terminal.plain_text import visible
 from trainables.errors import InputError
 
 BAD_INPUT = 2  # the exit code

@@ -36,7 +36,7 @@ def run(command: Command) -> None:
     """Run a sweep and end in one table: plan, train with early stopping, measure, summarise."""
     from rich.console import Console
 
-    from analysis.plain_text import plain
+    from analysis.terminal.plain_text import plain
     from sweeps.planning.options import newly_compared
     from sweeps.running.early_ray import EarlyRay
 

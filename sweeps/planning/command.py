@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import model_validator
 
-from analysis.option_models import given, option, parameters_of, words_of
+from analysis.terminal.option_models import given, option, parameters_of, words_of
 from search_spaces.definition import Sweep
 from search_spaces.find import find_sweep
 from sweeps.planning.options import SPACE, Options, apply, merge

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, model_validator
 
-from analysis.option_models import OptionModel, option
+from analysis.terminal.option_models import OptionModel, option
 from search_spaces.definition import (
     MOST_SEEDS,
     Optuna,

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, field_validator
 
-from analysis.option_models import OptionModel, option
 from analysis.runs.find import new_run
 from analysis.runs.run_folder import DEFAULT_STORAGE
 from analysis.runs.sync import folder_of
+from analysis.terminal.option_models import OptionModel, option
 
 DATA, RESUMING, LIMITS, ENDING = "Data and results", "Going on", "How much at a time, and until when", "What is printed"
 MOST, YEARS = 1_000_000, 10 * 365 * 86400.0

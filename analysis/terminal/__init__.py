@@ -1,0 +1,1 @@
+"""Options and text of all commands."""
