@@ -78,8 +78,9 @@ class RunState:
 
     @property
     def ended(self) -> bool:
-        """Return whether nothing is left to do."""
-        ended = self.count(*ENDED) == len(self.trials)
+        """Return whether nothing is left to do of what the last command plans."""
+        left = sum(not self.trials[name].ended for name in self.foreign)
+        ended = self.count(*ENDED) + left == len(self.trials)
         return bool(self.trials) and len(self.trials) >= self.expected and ended
 
     def count(self, *statuses: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +25,37 @@ class ModelSize:
     macs: int
 
 
+# fields that only the training reads: trials that differ in nothing else have one network
+TRAINING_FIELDS = frozenset(
+    {
+        "dataset", "normalization", "data_fraction", "augmentation", "sampling", "backbone_lr_scale", "kl_weight",
+        "optimizer", "lr", "lr_scale", "momentum", "weight_decay", "schedule", "loss",
+        "focal_gamma", "class_weights", "label_smoothing", "batch_size", "epochs", "accumulate", "clip_norm", "ema",
+        "patience", "min_delta", "early_stopping_metric", "precision", "channels_last", "compile", "profile",
+        "save_every", "seeds", "dropout",
+    }
+)  # fmt: skip
+NETWORK_FIELDS = tuple(name for name in TrialConfig.model_fields if name not in TRAINING_FIELDS)
+
+
 def model_size(config: TrialConfig, info: DataInfo) -> ModelSize:
-    """Counted on the meta device: nothing is allocated, nothing is computed, no weights are read."""
+    """Return the size of a config's network for images of a dataset, counted once for each network.
+
+    Raises `InputError` where the network cannot be built.
+    """
+    # of a dropout only matters that there is some: rates drawn at random have one network
+    values = tuple(getattr(config, name) for name in NETWORK_FIELDS)
+    key = values, config.dropout and 0.5, info.shape, info.n_classes, info.task
+    if key not in _SIZES:
+        _SIZES[key] = _count(config, info)
+    return _SIZES[key]
+
+
+_SIZES: dict[Hashable, ModelSize] = {}
+
+
+def _count(config: TrialConfig, info: DataInfo) -> ModelSize:
+    """Count on the meta device: nothing is allocated, nothing is computed, no weights are read."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
