@@ -100,7 +100,7 @@ class RunState:
                 self.trials[change["trial_id"]].changes.append({"epoch": event["epoch"], **change})
                 self.changed.append(change["trial_id"])
         elif kind == "resumed":
-            self.foreign = frozenset(event.get("foreign", ()))
+            self.foreign = frozenset(self.trials.keys() & set(event.get("foreign", ())))
         elif "trial_id" in event:
             trial = self.trials[event["trial_id"]]
             before = trial.status
