@@ -41,6 +41,7 @@ def write_report(
     """
     from analysis.page import behaviour as report_behaviour
     from analysis.page import complexity as report_complexity
+    from analysis.page import evaluation as report_evaluation
     from analysis.page import html as report_page
     from analysis.page import records as report_records
     from analysis.page import sections as report_sections
@@ -58,6 +59,7 @@ def write_report(
             report_complexity.performance(material, draw),
             report_complexity.weights(material, draw),
             report_behaviour.behaviour(material, draw),
+            report_evaluation.evaluation(material, draw),
             report_records.failures(material),
             report_records.all_trials(material),
             report_records.provenance(material, command or ["python", "-m", "analysis.report", title]),

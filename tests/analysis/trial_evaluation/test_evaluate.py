@@ -23,7 +23,6 @@ from trainables.errors import InputError
 FILES = {"report.txt", "metrics.json", "predictions.parquet", "confusion_matrix.png", "per_class.png", "roc.png",
          "pr.png", "calibration.png", "correct_incorrect.png"}  # fmt: skip
 CONFIG = {"dataset": "digits", "model": "mlp", "hidden_dims": (16,), "epochs": 2, "lr": 0.01, "seeds": (0, 1, 2)}
-DIGITS = 270  # images of its test split
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def test_bad_input_gets_one_line_and_leaves_no_file(run: RunFolder, tmp_path: Pa
     for words, said in (
         (("--trial", "0009"), "unknown trial '0009'"),
         (("--split", "tset"), "did you mean 'test'"),
-        (("--groups", str(csv)), "269 of the split's 270 images are missing"),
+        (("--groups", str(csv)), "268 of the split's 269 images are missing"),
         (("--gate", "nosuch.yaml"), "nosuch.yaml"),
         (("--compare", "--trial", "0001"), "leave out --trial"),
     ):
@@ -143,7 +142,7 @@ def test_a_weights_file_that_is_damaged_or_of_another_model(run: RunFolder) -> N
     content = best.read_bytes()
     best.write_bytes(content[:100])
     assert command(str(run.path))[0] == 2
-    best.write_bytes(content.replace(b"[16]", b"[17]"))
+    best.write_bytes(content.replace(b"[8, 8, 1]", b"[8, 9, 1]"))
     assert "does not fit its model" in command(str(run.path))[1]
 
 
@@ -152,3 +151,24 @@ def test_another_split_can_be_evaluated_and_says_what_it_means(run: RunFolder) -
     assert code == 0
     assert "val chose the epoch" in text
     assert {one.split for one in read_predictions(next(run.path.glob("evaluation/*/predictions.parquet")))} == {"val"}
+
+
+def test_the_report_has_a_section_of_what_was_evaluated(run: RunFolder, tmp_path: Path) -> None:
+    from analysis.report import write_report
+
+    page = tmp_path / "page.html"
+    write_report([run], page, None)
+    assert 'id="evaluation"' not in page.read_text()
+    assert command(str(run.path), "--no-figures")[0] == 0
+    (path,) = run.evaluation.glob("*/metrics.json")
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "settings": {"activation": "<script>"}}))
+    write_report([run], page, None)
+    html = page.read_text()
+    section = html[html.index('id="evaluation"') :]
+    assert f"{document['figures']['acc']['value']:.4f}" in section
+    assert section.count("<svg") >= 5
+    assert "activation &lt;script&gt;" in section
+    path.write_text("[" * 100_000)
+    write_report([run], page, None)
+    assert 'id="evaluation"' not in page.read_text()

@@ -1,0 +1,110 @@
+"""The report's section on what trained networks are worth, where `analysis.evaluate` has evaluated some."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis.evaluation.calibration import calibrate
+from analysis.evaluation.gate import NOTICE
+from analysis.evaluation.per_class import averages, class_rows, mean_confusion
+from analysis.evaluation.predictions import ENSEMBLE, Predictions, read_predictions
+from analysis.figures import evaluation as figures
+from analysis.grids import Cell, Column, Grid, number_cell
+from analysis.page.html import Section, paragraph, table
+from analysis.page.sections import Drawer, Material
+from analysis.runs.run_folder import EvaluationFolder, RunFolder
+from analysis.trial_evaluation.tables import classes_grid
+from trainables.errors import InputError
+
+Document = Mapping[str, Any]
+HEADLINE = ("acc", "auc", "f1_macro", "ece")
+
+
+def evaluation(material: Material, draw: Drawer) -> Section | None:
+    """Tables of all evaluated trials, and the figures of the best of them by val; None where none was evaluated."""
+    found = [pair for run in material.everything.runs for pair in _documents(run)]
+    if not found:
+        return None
+    html = paragraph(NOTICE, "note") + table(_trials_grid([document for _, document in found]))
+    folder, best = max(found, key=lambda pair: _value(pair[1], "val", "auc"))
+    try:
+        html += "".join(_best(folder, best, draw))
+    except InputError as error:
+        html += paragraph(str(error), "note")
+    return Section("evaluation", "What the trained networks are worth", html)
+
+
+def _documents(run: RunFolder) -> Iterator[tuple[EvaluationFolder, Document]]:
+    """Every `metrics.json` of a run that can be read; one that cannot is left out."""
+    for path in sorted(run.evaluation.glob("*/metrics.json")):
+        try:
+            document = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(document, dict) and isinstance(document.get("figures"), dict):
+            yield EvaluationFolder(path.parent), document
+
+
+def _value(document: Document, part: str, name: str) -> float:
+    value = (document.get(part) or {}).get(name) or {}
+    known = value.get("value") if isinstance(value, dict) else None
+    return float(known) if isinstance(known, int | float) else -math.inf
+
+
+def _trials_grid(documents: Sequence[Document]) -> Grid:
+    """One row a trial: what it is, and headline figures with their intervals over images."""
+    heads = ["trial", "settings", "split", "images", *(f"{name.replace('_', ' ')}" for name in HEADLINE), "gate"]
+    words = ("trial", "settings", "split", "gate")
+    rows = []
+    for one in documents:
+        settings = ", ".join(f"{name} {value}" for name, value in (one.get("settings") or {}).items())
+        names = [Cell(f"{one.get('run')}/{one.get('trial')}"), Cell(settings), Cell(str(one.get("split")))]
+        cells = [_figure_cell(one["figures"].get(name) or {}) for name in HEADLINE]
+        images = Cell(str(one.get("images")), sort=float(one.get("images") or 0))
+        rows.append((*names, images, *cells, Cell(str(one.get("gate") or "-"))))
+    return Grid("", tuple(Column(head, head in words) for head in heads), tuple(rows))
+
+
+def _figure_cell(figure: Document) -> Cell:
+    value = figure.get("value")
+    low, high = figure.get("images_95") or (None, None)
+    below = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
+    return number_cell(math.nan if value is None else float(value), 4, below)
+
+
+def _best(folder: EvaluationFolder, document: Document, draw: Drawer) -> Iterator[str]:
+    parts = read_predictions(folder.predictions)
+    here = [one for one in parts if one.split == document.get("split")]
+    seeds = [one for one in here if one.model != ENSEMBLE]
+    val = {one.model: one for one in parts if one.split == "val"}
+    if not seeds or here[-1].model not in val:
+        raise InputError(f"{folder.predictions} lacks the split {document.get('split')}: evaluate the trial again")
+    name, split = f"{document.get('run')}/{document.get('trial')}", seeds[0].split
+    rows = class_rows(seeds)
+    yield f"<h3>{_escaped(name)}, the best of them by val AUC: {_escaped(split)}</h3>"
+    yield table(classes_grid(rows, averages(seeds)))
+    for drawn in _drawings(seeds, here[-1], val[here[-1].model], rows):
+        yield draw.put(f"evaluation_{drawn[0]}", drawn[1], drawn[2])
+
+
+def _drawings(
+    seeds: Sequence[Predictions], whole: Predictions, val: Predictions, rows: Sequence[Any]
+) -> Iterator[tuple[str, Any, str]]:
+    over = f"mean over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    confusion = figures.confusion(mean_confusion(seeds), whole.class_names)
+    yield "confusion_matrix", confusion, f"Confusion matrix, {over}. Colour: per cent of the true class."
+    yield "per_class", figures.per_class(rows), f"Each class against the rest, {over}. Lines: 95 % over images."
+    yield "roc", figures.roc(seeds), "ROC curves. Thin lines: further seeds."
+    yield "pr", figures.precision_recall(seeds), "Precision by recall. Thin lines: further seeds."
+    drawn = figures.calibration(whole, calibrate(val, whole))
+    what = "the ensemble of the seeds" if len(seeds) > 1 else "the network"
+    yield "calibration", drawn, f"Calibration of {what}, and its accuracy where only the surest images are answered."
+
+
+def _escaped(text: str) -> str:
+    from html import escape
+
+    return escape(text)
