@@ -67,6 +67,13 @@ def print_error(error: object) -> None:
     print(visible(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
 
 
+def refuse_unused(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Raises `InputError` where one of these options was given: it would have no effect. why: what it would need."""
+    for option in context.command.params:
+        if option.name in names and str(context.get_parameter_source(str(option.name))).endswith("COMMANDLINE"):
+            raise InputError(f"{max(option.opts, key=len)} has no effect here ({why}): leave it out")
+
+
 def new_app() -> typer.Typer:
     """A Typer app with readable tracebacks off (they hide the cause) and no shell completion options."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")

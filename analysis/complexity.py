@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.command_line import new_app, start
+from analysis.command_line import new_app, refuse_unused, start
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +44,7 @@ def __getattr__(name: str) -> Any:
 
 
 app = new_app()
+OF_RUNS = ("every", "again", "workers", "address", "on_data", "data_root", "storage")
 EXAMPLES = """Examples:
 
   python -m analysis.complexity latest --measures all
@@ -56,6 +57,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def complexity(
+    context: typer.Context,
     targets: Annotated[
         list[str],
         typer.Argument(metavar="RUN|FILE...", help="Runs (latest, a sweep, a run id, a path), or weights files."),
@@ -96,6 +98,10 @@ def complexity(
         raise InputError("name runs or weights files, not both at once")
     if output and not files:
         raise InputError("--output is for weights files: a run's table is its weights.parquet")
+    if files:
+        refuse_unused(context, OF_RUNS, "it is for runs")
+    elif not on_data:
+        refuse_unused(context, ("data_root",), "--on-data alone looks at data")
     if files:
         _measure_files(Console(), files, chosen, output, json_)
     else:

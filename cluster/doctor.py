@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.command_line import new_app, start
+from analysis.command_line import new_app, refuse_unused, start
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,10 +30,11 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def doctor(
+    context: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="A Ray cluster file, such as cluster/cluster.yaml.")] = None,
     address: Annotated[str | None, typer.Option(help="A running cluster: auto, or HOST:PORT.")] = None,
     nodes: Annotated[int, typer.Option(min=1, help="Wait until there are so many nodes.")] = 1,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for nodes, and for each answer.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=1, max=86400, help="Seconds to wait for nodes, for an answer.")] = 60.0,
     storage: Annotated[
         str | None, typer.Option(help="Folder or URI of the results: who can write and read it.")
     ] = None,
@@ -47,6 +48,12 @@ def doctor(
 
     from cluster.checks.findings import as_json, exit_code
 
+    if address is None:
+        refuse_unused(context, ("nodes",), "it counts the nodes of --address")
+        if file is None:
+            refuse_unused(context, ("timeout",), "it is for a cluster file and --address")
+        else:
+            refuse_unused(context, ("storage",), "it is asked of --address, or of this machine")
     findings = list(examine(file, address, nodes, timeout, storage))
     if json:
         print(dumps(as_json(findings), indent=1))

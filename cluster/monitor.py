@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.command_line import new_app, start
+from analysis.command_line import new_app, refuse_unused, start
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def monitor(
-    interval: Annotated[float, typer.Option("-i", "--interval", min=0.5, help="Seconds between two looks.")] = 3.0,
+    context: typer.Context,
+    interval: Annotated[
+        float, typer.Option("-i", "--interval", min=0.5, max=86400, help="Seconds between two looks.")
+    ] = 3.0,
     once: Annotated[bool, typer.Option("--once", help="Look once.")] = False,
     save: Annotated[
         Path | None, typer.Option(help="Also keep the samples: .jsonl (one line a look) or .prom (the last, replaced).")
@@ -51,6 +54,8 @@ def monitor(
         raise InputError("--json and --prometheus cannot both be printed: choose one, and --save the other")
     if save is not None and save.suffix not in FORMATS:
         raise InputError(f"{save}: the name must end in {' or '.join(FORMATS)}")
+    if once:
+        refuse_unused(context, ("interval",), "--once looks once")
     with _source(address, processes) as take:
         try:
             _watch(take, interval, once, save, "json" if json else "prometheus" if prometheus else "screen")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.command_line import new_app, start
+from analysis.command_line import new_app, refuse_unused, start
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES, context_settings=FREE)
 def submit(
+    context: typer.Context,
     words: Annotated[
         list[str] | None, typer.Argument(metavar="NAME [OPTION...]", help="As of sweeps.run: a sweep, its options.")
     ] = None,
@@ -58,6 +59,10 @@ def submit(
 
     from cluster.jobs import Jobs, use_token
 
+    if not words and status is None:
+        refuse_unused(context, ("follow",), "it shows the log of NAME or of --status JOB")
+    if not list_ and (status is None or follow):
+        refuse_unused(context, ("json",), "it is for --list and for --status JOB")
     use_token()  # before anything imports Ray, which reads it then
     logging.disable(logging.INFO)  # Ray's client tells of packages and sockets
     asked = [bool(words), status is not None, stop is not None, list_]

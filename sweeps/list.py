@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from analysis.command_line import new_app, start
+from analysis.command_line import new_app, refuse_unused, start
+from sweeps.screen.fields import REGISTRY_LISTS
 
 app = new_app()
 Rows = list[dict[str, str]]
@@ -83,15 +84,65 @@ def _models(side: int, channels: int, classes: int) -> Rows:
     ]
 
 
+def _fields() -> Rows:
+    from sweeps.screen.fields import fields
+
+    return fields()
+
+
+def _augmentations() -> Rows:
+    from trainables.data.augmentation import AUGMENTATIONS, OPERATIONS
+
+    presets = [{"augmentation": name, "what": f"preset: {text or 'nothing'}"} for name, text in AUGMENTATIONS.items()]
+    return presets + [{"augmentation": f"{name}:X", "what": _first_line(entry)} for name, entry in OPERATIONS.items()]
+
+
+def _schedulers() -> Rows:
+    from sweeps.planning.options import RULE_OPTIONS
+    from sweeps.schedulers.table import SCHEDULERS, options_of
+
+    return [
+        {
+            "scheduler": name,
+            "what": entry.meaning,
+            "options": " ".join(
+                f"--{option}" for option in options_of(entry.rule() if entry.rule else "fifo") if option in RULE_OPTIONS
+            ),
+        }
+        for name, entry in SCHEDULERS.items()
+    ]
+
+
+def _searchers() -> Rows:
+    from sweeps.planning.options import SEARCHERS
+
+    return [{"searcher": name, "what": meaning} for name, meaning in SEARCHERS.items()]
+
+
+def _metrics() -> Rows:
+    from search_spaces.definition import METRICS, mode_of
+
+    best = {"max": "the highest is best", "min": "the lowest is best"}
+    return [{"metric": name, "what": f"{best[mode_of(name)]}; what stops, ranks and selects"} for name in METRICS]
+
+
 LISTS: dict[str, Callable[[], Rows]] = {
     "sweeps": _sweeps,
     "datasets": _datasets,
-    "models": _registry("model"),
-    "activations": _registry("activation"),
-    "stochastic": _registry("stochastic"),
-    "optimizers": _registry("optimizer"),
-    "schedules": _registry("schedule"),
+    "fields": _fields,
+    **{name: _registry(field) for name, field in REGISTRY_LISTS.items()},
+    "augmentations": _augmentations,
+    "schedulers": _schedulers,
+    "searchers": _searchers,
+    "metrics": _metrics,
     "measures": _measures,
+}
+# the options that a list has beside --json; other options are refused
+OPTIONS = {
+    "runs": ["storage"],
+    "datasets": ["check"],
+    "models": ["image_size", "channels", "classes"],
+    "schedules": ["plot"],
 }
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -108,6 +159,7 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def list_(
+    context: typer.Context,
     what: Annotated[
         str | None, typer.Argument(help=f"One of: runs, {', '.join(LISTS)}; left out: all but the runs, in short.")
     ] = None,
@@ -120,7 +172,7 @@ def list_(
     data_root: Annotated[Path | None, typer.Option(help="datasets --check: folder of the data files.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="schedules: draw them to a .png or .svg.")] = None,
 ) -> None:
-    """List sweeps with their questions, runs, datasets, models, activations, schedules and so on."""
+    """List sweeps with their questions, runs, datasets, the fields of a trial and their values, and so on."""
     from trainables.errors import InputError, unknown_name
 
     if what not in (None, "runs", *LISTS):
@@ -129,6 +181,10 @@ def list_(
         raise InputError("--check NAME looks at a dataset: write `python -m sweeps.list datasets --check NAME`")
     if plot and what != "schedules":
         raise InputError("--plot FILE draws schedules: write `python -m sweeps.list schedules --plot FILE`")
+    for name in ("storage", "check", "image_size", "channels", "classes", "data_root", "plot"):
+        if name not in [*OPTIONS.get(str(what), []), *(["image_size", "data_root"] if check else [])]:
+            homes = [home for home, names in OPTIONS.items() if name in names] or ["datasets --check NAME"]
+            refuse_unused(context, [name], f"it is for {' and '.join(homes)}")
     if check:
         _print_check(check, image_size, data_root, json_)
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -118,27 +119,19 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
 COUNTED = 1000  # trials from which on planning says how many
 
 
-def plan_with_progress(console: Console, sweep: Sweep, settings: Settings, now: datetime) -> Plan:
+def plan_with_progress(console: Console, sweep: Sweep, settings: Command, now: datetime) -> Plan:
     """The plan; a terminal shows that it is being made. Raises `InputError`."""
     from sweeps.planning.plan import make_plan
+    from sweeps.searchers.grid import count_settings
+    from trainables.data.downloads import FilePolicy, file_policy
 
-    count = configurations(sweep)
+    count = count_settings(sweep)
     text = f"planning {count:,} settings" if count >= COUNTED else "planning"
-    if console.is_terminal:
-        with console.status(text):
-            return make_plan(sweep, settings.data_root, now)
-    if count >= COUNTED:
+    if count >= COUNTED and not console.is_terminal:
         console.print(f"{text} ...", highlight=False)
-    return make_plan(sweep, settings.data_root, now)
-
-
-def configurations(sweep: Sweep) -> int:
-    """How many configurations a sweep's grids make, before any is looked at."""
-    count = max(len(sweep.cases), 1) * sweep.samples
-    for domain in (*sweep.scientific.values(), *sweep.nuisance.values()):
-        values = show_domain(domain)
-        count *= len(values) if isinstance(values, list) else 1
-    return count
+    shown = console.status(text) if console.is_terminal else nullcontext()
+    with shown, file_policy(FilePolicy(not settings.dry_run, settings.trust)):
+        return make_plan(sweep, settings.data_root, now)
 
 
 def wants_start(console: Console) -> bool:

@@ -34,6 +34,8 @@ def pull(
 
     if not is_uri(run) and not is_uri(storage or ""):
         raise InputError(f"{run} lies here already: give the URI of a run, or --storage URI")
+    if is_uri(run) and storage is not None:
+        raise InputError(f"--storage has no effect with {run}, which says where it is: leave it out")
     found = find_run(run, storage or "results", whole=False)
     remote = staging.remote_of(found)
     assert remote is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command_line import new_app, start
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +48,8 @@ def show(
 
     from analysis.runs.find import find_run
 
+    if json_ and watch:
+        raise InputError("--json is one document and --watch follows: leave one out")
     folder = find_run(run, storage, whole=False)
     if json_:
         print(json.dumps(_document(folder)))

@@ -53,6 +53,8 @@ class Measured:
 def choose(measures: str | None, definition: str = "exact") -> list[str]:
     """The names of `default`, `all` or `a,b,c`; with definition="reference" that study's two. Raises `InputError`."""
     if definition == "reference":
+        if measures not in (None, "default"):
+            raise InputError("--measures has no effect with --definition reference, two measures: leave it out")
         return ["lmc_reference", "sample_entropy_reference"]
     if definition != "exact":
         raise InputError(unknown_name("definition", definition, ("exact", "reference")))

@@ -34,7 +34,8 @@ def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: dat
         raise InputError(f"{where(folder)} exists: add --resume to go on with it, or choose another --name")
     try:
         folder.trials.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder.description, json.dumps(describe_run(sweep, name, run_id, plan), indent=1).encode())
+        content = {**describe_run(sweep, name, run_id, plan), "trusted": list(settings.trust)}
+        write_atomically(folder.description, json.dumps(content, indent=1).encode())
     except OSError as error:
         raise InputError(f"{folder.path} cannot be written ({error.strerror}): choose another --storage") from None
     ledger = Ledger(folder.ledger)

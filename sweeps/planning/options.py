@@ -21,7 +21,14 @@ from search_spaces.definition import (
 from sweeps.planning.overrides import override
 from trainables.errors import InputError, unknown_name, validated
 
-SEARCHERS = ("grid", "random", "optuna", "optuna:tpe", "optuna:gp", "optuna:nsga2")
+SEARCHERS = {
+    "grid": "each combination of the grids; random domains are drawn --samples times",
+    "random": "--samples draws, the same for every compared value",
+    "optuna": "the same as optuna:tpe",
+    "optuna:tpe": "proposals of Optuna's tree-structured Parzen estimator, --samples for each compared value",
+    "optuna:gp": "proposals of Optuna's Gaussian process",
+    "optuna:nsga2": "proposals of Optuna's NSGA-II, for several metrics",
+}
 MOST_SAMPLES = 1_000_000
 RULE_OPTIONS = ("grace", "reduction", "brackets", "stratify", "interval", "quantile")
 SPACE, STOPPING, SEARCH, PLACES = (

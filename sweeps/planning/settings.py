@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,9 @@ class Settings(OptionModel):
     """How and where a sweep is run; what it asks stands in the `Sweep`."""
 
     data_root: Path | None = option(None, "Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).", DATA)
+    trust: tuple[str, ...] = option(
+        (), "Take a data file that is not the published one, by its name and MD5.", DATA, metavar="FILE=MD5"
+    )
     storage: Path | str = option(DEFAULT_STORAGE, "Folder of the results, or a URI: s3://bucket/folder ...", DATA)
     name: str | None = option(None, "Name of the run (default: time and two words).", DATA)
 
@@ -51,6 +55,14 @@ class Settings(OptionModel):
     )
     report: bool = option(True, "End with report.html and figures/.", ENDING, "--report", "--no-report")
     quiet: bool = option(False, "Print the summary alone.", ENDING)
+
+    @field_validator("trust")
+    @classmethod
+    def _name_and_md5(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if not re.fullmatch(r"[^/=]+=[0-9a-f]{32}", item):
+                raise ValueError("write the file's name and its MD5: NAME=32 hexadecimal digits")
+        return value
 
     @field_validator("name")
     @classmethod

@@ -50,6 +50,8 @@ def git_state() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
+        if Path(ask("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return {}  # installed inside somebody's own repository, whose commits say nothing of us
         return {
             "commit": ask("rev-parse", "HEAD"),
             "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),

@@ -30,6 +30,7 @@ from sweeps.screen.live import Measuring, make_view
 from sweeps.trackers.ray_metrics import published
 from trainables.attempt_folder import last_attempt
 from trainables.config import make_config
+from trainables.data.downloads import FilePolicy, file_policy
 from trainables.errors import InputError
 from trainables.image_classifier import Job
 
@@ -49,7 +50,8 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     check_address(settings.address)
     now = datetime.now()
     with EarlyRay() if settings.address is None else nullcontext() as early:
-        plan = make_plan(sweep, settings.data_root, now)
+        with file_policy(FilePolicy(trusted=settings.trust)):
+            plan = make_plan(sweep, settings.data_root, now)
         start = early.wait if early else None
         check_fit(sweep, settings.address, start)
         folder = create_run(sweep, name, plan, settings, now)

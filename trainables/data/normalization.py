@@ -34,7 +34,11 @@ class Normalization:
 
 
 def _constant(mean: float, std: float) -> Callable[[Data], Normalization]:
-    return lambda data: Normalization((mean,) * data.info.channels, (std,) * data.info.channels)
+    def constant(data: Data) -> Normalization:
+        return Normalization((mean,) * data.info.channels, (std,) * data.info.channels)
+
+    constant.__doc__ = f"Mean {mean:g} and standard deviation {std:g}, whatever the dataset."
+    return constant
 
 
 def _imagenet(data: Data) -> Normalization:

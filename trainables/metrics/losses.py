@@ -41,6 +41,7 @@ class Weighting:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, how: Weighting, task: Task) -> Tensor:
+    """Cross-entropy over the classes; where multi-label, binary cross-entropy of each label."""
     if task == MULTI_LABEL and how.present is not None:
         return _focal(logits, targets, replace(how, gamma=0.0), task)
     if task == MULTI_LABEL:

@@ -45,15 +45,20 @@ def load_medmnist(request: Request) -> Data:
     suffix = "" if request.size == 28 else f"_{request.size}"
     md5, filename = info[f"MD5{suffix}"], f"{request.name}{suffix}.npz"
     grey = request.channels == 1 and info["n_channels"] == 3
-    key = f"{request.name}_{request.size}{'_grey' * grey}-{md5[:12]}"
     path = find_file([request.root / filename, request.root / "medmnist" / filename])
-    if path is None and not entry_folder(key).exists():
+    if path is None and not entry_folder(_key(request, grey, md5)).exists():
         download(filename, request.root, lambda folder: _fetch(request.name, request.size, folder))
         path = request.root / filename
     if path is not None:
-        check_md5(path, md5)
+        md5 = check_md5(path, md5)  # a file that is trusted has another, and so an entry of its own
+    key = _key(request, grey, md5)
     source = path or request.root / filename
     return cached(request, key, lambda folder: _decode(source, request, info, grey, folder))
+
+
+def _key(request: Request, grey: bool, md5: str) -> str:
+    """The name of a file's entry in the cache."""
+    return f"{request.name}_{request.size}{'_grey' * grey}-{md5[:12]}"
 
 
 def _fetch(name: str, size: int, folder: Path) -> None:

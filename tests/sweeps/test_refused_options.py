@@ -1,0 +1,114 @@
+"""Options that would have no effect, bad numbers and files that may not be had: one line, in all commands."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.screen.fields import REGISTRY_LISTS, fields
+from trainables.config import TrialConfig
+from trainables.data.datasets import load
+from trainables.data.downloads import FilePolicy, check_md5, file_policy
+from trainables.errors import InputError
+from trainables.registries import REGISTRIES
+
+
+def invoke(module: str, *words: str) -> Any:
+    """Run a command of ours in this process; bad input is raised."""
+    return importlib.import_module(module).app(args=list(words), standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("analysis.complexity FILE --every 3", "--every"),
+        ("analysis.complexity FILE --again", "--again"),
+        ("analysis.complexity FILE --workers 4", "--workers"),
+        ("analysis.complexity FILE --on-data", "--on-data"),
+        ("analysis.complexity FILE --storage here", "--storage"),
+        ("analysis.complexity latest --data-root here", "--data-root"),
+        ("analysis.complexity latest --measures alpha --definition reference", "--measures"),
+        ("sweeps.list models --storage here", "--storage"),
+        ("sweeps.list models --data-root here", "--data-root"),
+        ("sweeps.list datasets --channels 3", "--channels"),
+        ("sweeps.list datasets --classes 7", "--classes"),
+        ("sweeps.list datasets --image-size 64", "--image-size"),
+        ("sweeps.list runs --plot a.png", "--plot"),
+        ("sweeps.list --storage here", "--storage"),
+        ("sweeps.show latest --json --watch", "--json"),
+        ("sweeps.pull s3://bucket/a --storage s3://bucket", "--storage"),
+        ("cluster.doctor --nodes 3", "--nodes"),
+        ("cluster.doctor --timeout 3", "--timeout"),
+        ("cluster.monitor --once --interval 2", "--interval"),
+        ("cluster.submit --list --follow", "--follow"),
+        ("cluster.submit --stop JOB --json", "--json"),
+    ],
+)
+def test_an_option_without_effect_is_refused(words: str, option: str, tmp_path: Path) -> None:
+    file = tmp_path / "weights.pt"
+    file.touch()
+    module, *rest = words.replace("FILE", str(file)).split()
+    with pytest.raises(InputError, match=f"{option}.*(leave|draws)"):
+        invoke(module, *rest)
+
+
+def test_every_field_says_what_it_may_be() -> None:
+    rows = fields()
+    assert [row["field"] for row in rows] == list(TrialConfig.model_fields)
+    assert all(row["values"] and row["default"] and row["what"] for row in rows)
+    shown = {row["field"]: row["values"] for row in rows}
+    assert shown["epochs"] == "whole number, at least 1, at most 1,000,000"
+    assert shown["sampling"] == "shuffle balanced"
+    assert shown["clip_norm"] == "number, above 0, or none"
+    assert shown["loss"] == "see sweeps.list losses"
+    assert set(REGISTRY_LISTS.values()) == set(REGISTRIES)
+
+
+@pytest.mark.parametrize("name", [*REGISTRY_LISTS, "fields", "augmentations", "schedulers", "searchers", "metrics"])
+def test_every_entry_of_a_list_says_what_it_is(name: str) -> None:
+    from sweeps.list import LISTS
+
+    for row in LISTS[name]():
+        assert row.get("what"), row
+
+
+def test_a_file_that_is_trusted_is_taken_by_its_name_and_digest(tmp_path: Path) -> None:
+    file = tmp_path / "breastmnist.npz"
+    file.write_bytes(b"another")
+    digest = hashlib.md5(b"another").hexdigest()
+    with pytest.raises(InputError, match=f"--trust {file.name}={digest}"):
+        check_md5(file, "0" * 32)
+    with file_policy(FilePolicy(trusted=(f"{file.name}={digest}",))):
+        assert check_md5(file, "0" * 32) == digest
+    with file_policy(FilePolicy(trusted=(f"other.npz={digest}",))), pytest.raises(InputError):
+        check_md5(file, "0" * 32)
+    with pytest.raises(InputError):
+        check_md5(file, "0" * 32)
+
+
+def test_a_trusted_file_is_no_published_one_in_the_cache(data_root: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    published, packed_anew = data_root / "medmnist" / "breastmnist.npz", tmp_path / "breastmnist.npz"
+    with zipfile.ZipFile(published) as old, zipfile.ZipFile(packed_anew, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    digest = hashlib.md5((tmp_path / "breastmnist.npz").read_bytes()).hexdigest()
+    with pytest.raises(InputError, match="--trust"):
+        load("breastmnist", None, tmp_path)
+    with file_policy(FilePolicy(trusted=(f"breastmnist.npz={digest}",))):
+        trusted = load("breastmnist", None, tmp_path)
+    assert trusted.digest == load("breastmnist", None, data_root).digest
+    with pytest.raises(InputError, match="--trust"):
+        load("breastmnist", None, tmp_path)
+
+
+@pytest.mark.parametrize("dataset", ["bloodmnist", "fashionmnist"])
+def test_a_dry_run_downloads_nothing(dataset: str, tmp_path: Path) -> None:
+    with file_policy(FilePolicy(download=False)), pytest.raises(InputError, match="--dry-run downloads nothing"):
+        load(dataset, None, tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
