@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
+from importlib import import_module
+
+from analysis.command_line import start
 
 NAMES = {
-    "carrying": "an epoch's files on their way home from a node that does not see the results",
     "data": "preparing batches, beside medmnist's DataLoader",
     "epoch": "an epoch of MedMNIST's protocol, beside its official loop",
+    "file_transfer": "an epoch's files on their way from a node that does not share the results' file system",
+    "growth": "what grows with the number of trials: planning, tables, screens, a resume, commands",
     "orchestration": "a whole sweep, beside two plain processes and Ray Tune's textbook program",
     "sample_entropy": "exact Sample Entropy, beside antropy",
 }
@@ -23,8 +26,8 @@ def main() -> None:
     if name not in NAMES:
         print(f"error: unknown benchmark {name!r}; there are {', '.join(NAMES)}", file=sys.stderr)
         sys.exit(2)
-    sys.argv = [f"benchmarks.{name}", *sys.argv[2:]]
-    runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    # imported, so that its functions are found by the processes that it starts; in `__main__` they would not be
+    start(import_module(f"benchmarks.{name}").app, sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -25,11 +25,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from analysis.command_line import new_app, start
+
+app = new_app()
 IMAGES, SIDE = 81_000, 64  # of 3 channels: 1.0 GB
 AUGMENTATIONS = ("none", "flip", "rotate:10+scale:0.1+translate:0.05", "light", "strong", "strong+mixup+cutmix")
 NAME = "pneumoniamnist"
 
 
+@app.command()
 def main(
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
     repeats: Annotated[int, typer.Option(help="epochs that are timed; the median is shown")] = 15,
@@ -238,4 +242,4 @@ def _text(found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(app)

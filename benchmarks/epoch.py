@@ -18,12 +18,16 @@ from typing import Annotated, Any
 
 import typer
 
+from analysis.command_line import new_app, start
+
+app = new_app()
 NAME, BATCH = "breastmnist", 128
 
 
+@app.command()
 def main(
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
-    epochs: Annotated[int, typer.Option(min=2, help="epochs of each that are timed, after one that is not")] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="epochs of each that are timed, after one that is not")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="threads of torch")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
@@ -126,4 +130,4 @@ def _medmnist_sets(data_root: Path | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(app)

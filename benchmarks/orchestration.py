@@ -27,16 +27,20 @@ from typing import Annotated
 
 import typer
 
+from analysis.command_line import new_app, start
 from benchmarks.orchestration_rivals import ACTIVATIONS, EPOCHS, RATES, SLOTS
 
+app = new_app()
 TRIVIAL = 400
 WARM = 50  # trials before the counting begins
 
 
+@app.command()
 def main(
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="times that each is run; the median counts")] = 1,
     only: Annotated[str, typer.Option(help="comma-separated names of those to run")] = "",
+    trials: Annotated[int, typer.Option(min=1, help="trials of `trivial` that are counted")] = TRIVIAL,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Time whole sweeps, ours and others'."""
@@ -55,7 +59,7 @@ def main(
                 print(f"{name}: {values[-1]:.1f} s", file=sys.stderr)
         found = {name: statistics.median(values) for name, values in times.items()}
         if "trivial" in names:
-            found["trivial trials a second"] = trivial_rate(Path(folder))
+            found["trivial trials a second"] = trivial_rate(Path(folder), trials)
     print(json.dumps(found) if as_json else _text(found))
 
 
@@ -108,7 +112,7 @@ def _run_together(commands: Sequence[Sequence[str]], data_root: Path | None, fol
             sys.exit(f"error: {' '.join(map(str, process.args))} ended with {process.returncode}")  # type: ignore[arg-type]
 
 
-def trivial_rate(folder: Path) -> float:
+def trivial_rate(folder: Path, trials: int = TRIVIAL) -> float:
     """Trials a second that report once and end, two workers warm; ledger, tables and live view are on."""
     from ray import tune
     from rich.console import Console
@@ -121,7 +125,7 @@ def trivial_rate(folder: Path) -> float:
     from sweeps.running.execution import run
 
     sweeps.running.tuner.train_trial = report_once
-    rates = [0.001 + 0.00001 * number for number in range(TRIVIAL + WARM)]
+    rates = [0.001 + 0.00001 * number for number in range(trials + WARM)]
     sweep = Sweep(
         "?", {"activation": "relu"}, {"lr": tune.grid_search(rates)}, {"model": "mlp", "epochs": 1},
         seeds=(0,), scheduler="fifo",
@@ -131,7 +135,7 @@ def trivial_rate(folder: Path) -> float:
         outcome = run(sweep, "trivial", Settings(storage=folder / "trivial", measure=False, report=False), console)
     ends = [event["time"] for event in read_ledger(outcome.run.ledger) if event["event"] == "completed"]
     assert len(ends) == len(rates)
-    return TRIVIAL / _seconds(ends[WARM - 1], ends[-1])
+    return trials / _seconds(ends[WARM - 1], ends[-1])
 
 
 def _seconds(first: str, last: str) -> float:
@@ -141,4 +145,4 @@ def _seconds(first: str, last: str) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(app)

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis.command_line import new_app, start
+
 if TYPE_CHECKING:
     import numpy as np
 
 STAGES = ((64, 64), (64, 128), (128, 256), (256, 512))  # channels into and out of the stages of ResNet-18
 KINDS = ("normal", "zeros", "int8", "cauchy", "ramp")
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +138,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    start(app)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from analysis import table
@@ -46,17 +46,19 @@ class Recorder:
         """
         last: dict[str, tuple[Event, Decision | None]] = {}
         for event in self._ledger_epochs():
-            decision = self._judge(self.state.trials[event["trial_id"]], event)
-            if event["epoch"] == self.state.trials[event["trial_id"]].epoch and event["trial_id"] not in last:
-                last[event["trial_id"]] = event, decision
+            trial = self.state.trials[event["trial_id"]]
+            decision = self._judge(trial, event)
+            # those that have ended are not kept: all together they would fill the memory
+            if event["epoch"] == trial.epoch and not trial.ended and trial.trial_id not in last:
+                last[trial.trial_id] = event, decision
         for trial_id, (event, decision) in last.items():
             if not self.state.trials[trial_id].ended and trial_id not in self.state.foreign:
                 self._conclude(self.state.trials[trial_id], event, decision)
 
-    def _ledger_epochs(self) -> list[Event]:
+    def _ledger_epochs(self) -> Iterator[Event]:
         from sweeps.record.ledger import read_ledger
 
-        return [event for event in read_ledger(self.run.ledger) if event["event"] == "epoch"]
+        return (event for event in read_ledger(self.run.ledger) if event["event"] == "epoch")
 
     def record(self, event: str, **fields: Any) -> None:
         """Append to the ledger and take into the state."""

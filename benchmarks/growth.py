@@ -1,0 +1,234 @@
+"""What grows with the number of trials: python -m benchmarks growth [--trials 1000,10000].
+
+CPU seconds of planning, of reading a ledger, of a resume, of the tables at a heartbeat, of a screen, of saving the
+weights of all trials, and of the commands that read a run; and the memory of the driver. The runs are played, not
+trained. Beside each figure stands the exponent by which it has grown since the size before: 1 is linear.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.command_line import new_app, start
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from analysis.runs.run_folder import RunFolder
+    from sweeps.record.state import RunState
+
+app = new_app()
+Figures = dict[str, float]
+TENSORS, STAGES = 6, ("initial", "best", "final")  # rows of weights.parquet of a replicate
+SAVED_AT_A_TIME = 1000  # trials
+COMMANDS = {
+    "show": ("sweeps.show",),
+    "compare": ("analysis.compare",),
+    "report": ("analysis.report",),
+    "list runs": ("sweeps.list", "runs"),
+}
+
+
+@app.command()
+def growth(
+    trials: Annotated[str, typer.Option(help="Numbers of trials, separated by commas.")] = "100,1000,10000",
+    epochs: Annotated[int, typer.Option(min=2, help="Epochs of each.")] = 6,
+    seeds: Annotated[int, typer.Option(min=1, help="Replicates of each.")] = 3,
+    commands: Annotated[bool, typer.Option(help="Also the commands that read a run.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Measure each size in a process of its own."""
+    from trainables.errors import InputError
+
+    try:
+        sizes = [int(float(size)) for size in trials.split(",")]
+    except ValueError:
+        raise InputError(f"--trials {trials}: give numbers like 100,1000") from None
+    if len(sizes) == 1:
+        found = {sizes[0]: measure(sizes[0], epochs, seeds, commands)}
+    else:
+        found = {size: _in_a_process(size, epochs, seeds, commands) for size in sizes}
+    print(json.dumps(found) if as_json else _text(found, epochs, seeds))
+
+
+def _in_a_process(size: int, epochs: int, seeds: int, commands: bool) -> Figures:
+    options = ["--trials", str(size), "--epochs", str(epochs), "--seeds", str(seeds), "--json"]
+    options += [] if commands else ["--no-commands"]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.growth", *options], stdout=subprocess.PIPE, check=True)
+    found: Figures = json.loads(done.stdout)[str(size)]
+    return found
+
+
+def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
+    """CPU seconds and MB by what is measured."""
+    from benchmarks.played_runs import play_run
+    from sweeps.record.ledger import read_ledger
+    from sweeps.record.state import fold
+
+    found: Figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        run = play_run(Path(folder), trials, epochs, seeds)
+        _plan(1, epochs, seeds)  # imports, and the data
+        with _timed(found, "plan"):
+            _plan(trials, epochs, seeds)
+        with _timed(found, "read the ledger"):
+            state = fold(read_ledger(run.ledger))
+        del state
+        with _timed(found, "resume"):
+            state = _resume(run, epochs)
+        found |= {"tables": _least(lambda: _write_tables(run, state)), "screen": _screen(state)}
+        found["driver, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        with _timed(found, "save weights"):
+            _save_weights(run, state)
+        for name, words in COMMANDS.items() if commands else ():
+            more = ["--storage", folder] if "list" in name else [str(run.path)]
+            found[name] = _command([*words, *more])
+    return found
+
+
+@contextmanager
+def _timed(found: Figures, name: str) -> Iterator[None]:
+    began = time.process_time()
+    yield
+    found[name] = time.process_time() - began
+
+
+def _least(action: Callable[[], None], times: int = 3) -> float:
+    taken = []
+    for _ in range(times):
+        began = time.process_time()
+        action()
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+def _plan(trials: int, epochs: int, seeds: int) -> None:
+    from datetime import datetime
+
+    from benchmarks.played_runs import played_sweep
+    from sweeps.planning.plan import make_plan
+
+    make_plan(played_sweep(trials, epochs, seeds), None, datetime(2026, 1, 1))
+
+
+def _resume(run: RunFolder, epochs: int) -> RunState:
+    """What a driver does with the ledger of a run that it goes on with, until its first trial can start."""
+    from benchmarks.played_runs import played_sweep
+    from sweeps.record.ledger import read_ledger
+    from sweeps.record.state import fold
+    from sweeps.running.recorder import Recorder
+
+    state = fold(read_ledger(run.ledger))
+    recorder = Recorder(run, played_sweep(1, epochs), state, run.read_description(), epochs)
+    recorder.step()
+    recorder.close()
+    return state
+
+
+def _write_tables(run: RunFolder, state: RunState) -> None:
+    from analysis import table
+    from analysis.weights.model_columns import write_trials
+    from sweeps.record.table_rows import epochs_table, trials_table
+
+    about, trials = run.read_description(), state.trials.values()
+    write_trials(run, trials_table(run, trials, about))
+    table.write_arrow(run.epochs_table, epochs_table(run, trials, about))
+
+
+def _screen(state: RunState) -> float:
+    """CPU seconds of one screen, the first apart, which looks at all trials."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    from sweeps.screen.live import make_view
+
+    console = Console(file=StringIO(), force_terminal=True, width=140, height=40)
+    with make_view(state, "val_auc", "max", ("activation",), console, quiet=False) as view:
+
+        def draw() -> None:
+            view.due = 0.0  # type: ignore[attr-defined]
+            view.update()
+
+        return _least(draw, 10)
+
+
+def _save_weights(run: RunFolder, state: RunState) -> None:
+    from analysis.weights.weights_table import add_weights
+
+    trials = list(state.trials.values())
+    for first in range(0, len(trials), SAVED_AT_A_TIME):
+        add_weights(run, _weights(run, trials[first : first + SAVED_AT_A_TIME]))
+
+
+def _weights(run: RunFolder, trials: list[Any]) -> pa.Table:
+    """Rows of made-up weights of trials."""
+    import numpy as np
+    import pyarrow as pa
+
+    from analysis import table
+
+    replicates = [(trial, number, seed) for trial in trials for number, seed in enumerate(trial.config["seeds"])]
+    places = [(stage, tensor) for stage in STAGES for tensor in range(TENSORS)]
+    rows = [(*replicate, *place) for replicate in replicates for place in places]
+    values = np.random.default_rng(0).random(len(rows))
+    columns = {
+        "sweep": [run.sweep] * len(rows),
+        "run_id": [run.run_id] * len(rows),
+        "trial_id": [row[0].trial_id for row in rows],
+        "trial_key": [row[0].key for row in rows],
+        "replicate": [row[1] for row in rows],
+        "seed": [row[2] for row in rows],
+        "stage": [row[3] for row in rows],
+        "epoch": [1] * len(rows),
+        "tensor": [f"{row[4]}.weight" for row in rows],
+        "position": [row[4] for row in rows],
+        "module_type": ["Linear"] * len(rows),
+        "shape": [[8, 8]] * len(rows),
+    }
+    schema = table.schema("weights", run.read_description())
+    measured = pa.array(values)
+    return pa.Table.from_arrays(
+        [pa.array(columns[f.name], f.type) if f.name in columns else measured for f in schema], schema=schema
+    )
+
+
+def _command(words: list[str]) -> float:
+    """CPU seconds of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _text(found: dict[int, Figures], epochs: int, seeds: int) -> str:
+    sizes = list(found)
+    lines = [
+        f"CPU seconds and MB by trials of {epochs} epochs and {seeds} seeds, with the exponent since the size before:"
+    ]
+    lines.append(f"  {'':<16}" + "".join(f"{size:>17,}" for size in sizes))
+    for name in found[sizes[0]]:
+        cells = [f"{found[sizes[0]][name]:>17.3f}"]
+        for before, size in pairwise(sizes):
+            small, large = found[before][name], found[size][name]
+            power = math.log(large / small) / math.log(size / before) if small > 0 and large > 0 else math.nan
+            cells.append(f"{large:>9.3f} ^{power:<6.2f}")
+        lines.append(f"  {name:<16}" + "".join(cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    start(app)

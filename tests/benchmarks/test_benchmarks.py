@@ -1,0 +1,64 @@
+"""Every benchmark runs both ways, `python -m benchmarks NAME` and `python -m benchmarks.NAME`, at its smallest size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.__main__ import NAMES
+from benchmarks.growth import COMMANDS
+from tests.conftest import ROOT
+
+DEADLINE = 900
+SMALLEST = {
+    "data": ["--repeats", "1", "--workers", "2", "--images", "2600"],
+    "epoch": ["--epochs", "1"],
+    "file_transfer": ["--sizes", "0.1", "--repeats", "1"],
+    "growth": ["--trials", "6", "--epochs", "2", "--seeds", "1", "--no-commands"],
+    "orchestration": ["--only", "trivial", "--trials", "1"],
+    "sample_entropy": ["--sizes", "50", "--beside-up-to", "0"],
+}
+READS_DATA = ("data", "epoch")
+QUICK = ("growth", "sample_entropy")
+HELPERS = ("__init__", "__main__", "orchestration_rivals", "played_runs")
+
+
+def test_each_has_a_name_and_a_smallest_size() -> None:
+    files = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - set(HELPERS)
+    assert files == set(NAMES) == set(SMALLEST)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SMALLEST]
+)
+def test_it_runs_both_ways(name: str, request: pytest.FixtureRequest) -> None:
+    options = [*SMALLEST[name]]
+    if name in READS_DATA:
+        options += ["--data-root", str(request.getfixturevalue("data_root"))]
+    for words in (["benchmarks", name], [f"benchmarks.{name}"]):
+        done = run([*words, *options])
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout
+
+
+@pytest.mark.slow
+def test_the_figures_of_growth_are_there_for_each_size_and_command() -> None:
+    done = run(["benchmarks.growth", "--trials", "6,8", "--epochs", "2", "--seeds", "2", "--json"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    for figures in json.loads(done.stdout).values():
+        assert set(COMMANDS) < set(figures)
+        assert all(value > 0 for value in figures.values())
+
+
+def test_a_name_that_is_none_of_them_is_one_line() -> None:
+    done = run(["benchmarks", "nosuch"])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unknown benchmark 'nosuch'" in done.stderr
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
