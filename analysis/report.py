@@ -110,8 +110,10 @@ def report(
 ) -> None:
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
     import sys
+    from contextlib import nullcontext
 
     from analysis.runs.find import find_runs
+    from analysis.runs.lease import hold as lease
     from analysis.runs.remote import as_path, is_uri
     from analysis.runs.sync import push_back
 
@@ -119,11 +121,12 @@ def report(
     home = found[0].path if len(found) == 1 else Path() if is_uri(storage) else as_path(storage)
     page = output or home / "report.html"
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
-    write_report(
-        found, page, page.parent / "figures", metric, against, stopped, [] if hold == ["none"] else hold, command
-    )
-    if home == found[0].path:
-        push_back(found[0])
+    inside = output is None and home == found[0].path
+    with lease(found[0], instead="write elsewhere with --output FILE") if inside else nullcontext():
+        held = [] if hold == ["none"] else hold
+        write_report(found, page, page.parent / "figures", metric, against, stopped, held, command)
+        if inside:
+            push_back(found[0])
     print(f"{page} and {len(list((page.parent / 'figures').glob('*.svg')))} figures in {page.parent / 'figures'}")
 
 

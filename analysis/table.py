@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.measures import MEASURES
+from trainables.atomic_files import replaced
 from trainables.config import TrialConfig
 from trainables.errors import InputError
 
@@ -235,12 +235,10 @@ def write(path: Path, kind: Kind, rows: Iterable[Mapping[str, Any]], about: Mapp
 
 def write_arrow(path: Path, content: pa.Table) -> None:
     """`write` for a table that is built already."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        pq.write_table(content, beside, use_dictionary=texts(content.schema))
-        os.replace(beside, path)
+        with replaced(path) as beside:
+            pq.write_table(content, beside, use_dictionary=texts(content.schema))
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error}): free space or choose another --storage") from None
 
 

@@ -33,36 +33,47 @@ def clean(
 ) -> None:
     """Free space. Checkpoints only serve a resume; weights, tables and figures stay unless --run is given."""
     from analysis.runs.find import find_run
-    from analysis.runs.remote import reaching
-    from analysis.runs.sync import remote_of, where
+    from analysis.runs.lease import hold
+    from analysis.runs.sync import where
     from sweeps.screen.runs import size_of
 
     folder = find_run(run, storage)
-    places = [folder.path] if whole else list(checkpoints(folder))
-    if not places:
-        print(f"{folder.path} has no checkpoints of ended trials: nothing to remove")
-        return
-    what = "the whole run" if whole else f"the checkpoints of {len(places)} ended trials"
-    if not yes:
-        typer.confirm(f"Remove {what} in {folder.path} ({size_of(*places)})?", abort=True)
-    remote = remote_of(folder)
-    for place in places:
-        if remote:
-            with reaching(remote):
-                remote.delete_folder(place.relative_to(folder.path).as_posix())
-        shutil.rmtree(place)
-    print(f"removed {what} in {where(folder)}")
+    with hold(folder, instead="clean it then"):
+        doomed = [folder.path] if whole else list(checkpoints(folder))
+        if not doomed:
+            print(f"{where(folder)} has no checkpoints of ended trials: nothing to remove")
+            return
+        what = "the whole run" if whole else f"the checkpoints of {len(doomed)} ended trials"
+        if not yes:
+            typer.confirm(f"Remove {what} in {where(folder)} ({size_of(*doomed)})?", abort=True)
+        for path in doomed:
+            remove(folder, path)
+        print(f"removed {what} in {where(folder)}")
+
+
+def remove(run: RunFolder, folder: Path) -> None:
+    """Remove a folder of a run, here and where the run is kept. Raises `InputError`."""
+    from analysis.runs.remote import reaching
+    from analysis.runs.sync import remote_of
+    from trainables.errors import InputError
+
+    if remote := remote_of(run):
+        with reaching(remote):
+            remote.delete_folder(folder.relative_to(run.path).as_posix())
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise InputError(f"{error.filename or folder} cannot be removed ({error.strerror}): check its owner") from None
 
 
 def checkpoints(folder: RunFolder) -> Iterator[Path]:
-    """The checkpoint folders of trials that have ended; those of unfinished ones are what a resume goes on from."""
-    from sweeps.record.ledger import read_ledger
-    from sweeps.record.state import fold
+    """Yield the checkpoint folders of trials that have ended; a resume goes on from those of the others."""
+    from sweeps.record.state import read_state
 
-    for trial in fold(read_ledger(folder.ledger)).trials.values():
-        place = folder.trial(trial.folder).checkpoint
-        if trial.ended and place.is_dir():
-            yield place
+    for trial in read_state(folder.ledger).trials.values():
+        checkpoint = folder.trial(trial.folder).checkpoint
+        if trial.ended and checkpoint.is_dir():
+            yield checkpoint
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ def _sweeps() -> Rows:
 
 def _runs(storage: str) -> Rows:
     from analysis.runs.find import runs_in
-    from sweeps.screen.runs import describe_run
+    from sweeps.screen.runs import list_run
 
-    return [describe_run(run) for run in runs_in(storage)]
+    return [list_run(run) for run in runs_in(storage)]
 
 
 def _datasets() -> Rows:

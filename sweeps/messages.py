@@ -100,12 +100,11 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
 
 def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
     from sweeps.planning.reuse import find_finished, why_not
-    from sweeps.record.ledger import read_ledger
-    from sweeps.record.state import fold
+    from sweeps.record.state import read_state
 
     known = find_finished(plan.trials, settings.results)
     if resumed:
-        ended = {trial.key for trial in fold(read_ledger(resumed.ledger)).trials.values() if trial.ended}
+        ended = {trial.key for trial in read_state(resumed.ledger).trials.values() if trial.ended}
         there = sum(trial.key in ended for trial in plan.trials)
         console.print(f"{there} of {len(plan.trials)} have ended in {where(resumed)}", highlight=False)
     elif known:

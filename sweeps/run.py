@@ -11,6 +11,7 @@ from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
 
     from rich.console import Console
 
@@ -66,11 +67,22 @@ def _carry_out(
     command: Command, name: str, sweep: Sweep, console: Console, start: Callable[[], None] | None = None
 ) -> int:
     """Plan, show or run, and print what came of it. Returns the exit code. start: as `execution.execute` has it."""
+    from contextlib import ExitStack
+
+    with ExitStack() as leases:
+        return _plan_and_run(command, name, sweep, console, start, leases)
+
+
+def _plan_and_run(
+    command: Command, name: str, sweep: Sweep, console: Console, start: Callable[[], None] | None, leases: ExitStack
+) -> int:
+    """Do what `_carry_out` does. leases: takes the one on the run, before the first file of it is written."""
     from datetime import datetime
 
     from analysis.runs.find import run_to_resume
+    from analysis.runs.lease import hold
     from sweeps import messages
-    from sweeps.planning.begin import create_run, resume_run
+    from sweeps.planning.begin import create_run, folder_of_new_run, resume_run
     from sweeps.planning.plan import decide_replicates
     from sweeps.planning.reuse import check_reuse, take_finished
     from sweeps.running import execution
@@ -83,6 +95,8 @@ def _carry_out(
     old = None
     if command.resume is not None:
         old = run_to_resume(name, command.storage, command.resume, command.name)
+    if old and not command.dry_run:
+        leases.enter_context(hold(old))
     sweep = decide_replicates(sweep, command.address, old.read_description() if old else {})
     plan = messages.plan_with_progress(console, sweep, command, now)
     if command.dry_run:
@@ -98,6 +112,7 @@ def _carry_out(
             return 0
     execution.check_fit(sweep, command.address, start)
     if old is None:
+        leases.enter_context(hold(folder_of_new_run(name, command, now)))
         folder = create_run(sweep, name, plan, command, now)
     else:
         folder, resumed = old, resume_run(old, sweep, plan, command.retry_failed)

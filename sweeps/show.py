@@ -70,39 +70,36 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 def _watch(console: Console, folder: RunFolder) -> None:
     """The live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
     from analysis.runs.sync import pull, remote_of
-    from sweeps.record.ledger import read_ledger
-    from sweeps.record.state import fold
+    from sweeps.record.state import read_state
     from sweeps.screen.live import make_view
 
     about, remote = folder.read_description(), remote_of(folder)
     scientific = tuple(about["roles"]["scientific"])
-    view = make_view(fold(read_ledger(folder.ledger)), about["metric"], about["mode"], scientific, console, quiet=False)
+    view = make_view(read_state(folder.ledger), about["metric"], about["mode"], scientific, console, quiet=False)
     with contextlib.suppress(KeyboardInterrupt), view:
-        while not all(trial.ended for trial in view.state.trials.values()):
+        while not view.state.ended:
             if remote:
                 time.sleep(REMOTE_SECONDS)
                 pull(folder, remote, whole=False)
             time.sleep(1)
-            view.state = fold(read_ledger(folder.ledger))
+            view.state = read_state(folder.ledger)
             view.update()
 
 
 def _print(console: Console, folder: RunFolder) -> None:
-    from datetime import datetime
+    from datetime import timedelta
 
     from rich.markup import escape
 
     from analysis.runs.sync import where
     from sweeps.messages import print_summary
-    from sweeps.record.ledger import read_ledger
     from sweeps.record.progress import Tally
-    from sweeps.record.state import fold
+    from sweeps.record.state import read_state
     from sweeps.screen.live import describe
 
-    about = folder.read_description()
-    events = list(read_ledger(folder.ledger))
-    gone = datetime.fromisoformat(events[-1]["time"]) - datetime.fromisoformat(events[0]["time"])
-    progress = Tally(fold(events), about["metric"], about["mode"]).progress(gone.total_seconds(), since_start=True)
+    about, state = folder.read_description(), read_state(folder.ledger)
+    gone = state.last - state.first if state.first and state.last else timedelta()
+    progress = Tally(state, about["metric"], about["mode"]).progress(gone.total_seconds(), since_start=True)
     console.print(f"[bold]{about['sweep']}[/bold]: {escape(about['question'])}", highlight=False)
     console.print(describe(progress), highlight=False)
     if folder.trials_table.exists():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import table
+from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.measure_run import IDENTITY, Measured
 from analysis.weights.model_columns import refill_trials
@@ -32,6 +33,7 @@ class Model:
         return replace(self, path=folder / self.path.name)
 
 
+@holding
 def measure_run_on_data(
     run: RunFolder,
     data_root: Path | None = None,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from analysis.runs.lease import is_under_way
 from analysis.runs.remote import Storage, as_path, is_uri
 from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
 from analysis.runs.sync import begun, folder_of, pull, remote_of, remote_runs, uri_of_run, where
@@ -63,7 +64,8 @@ def _newest_first(storage: Storage, *, every: bool = False) -> list[RunFolder]:
 
 
 def _fetched(run: RunFolder, storage: Storage, whole: bool) -> RunFolder:
-    if is_uri(storage) and (remote := remote_of(run)):
+    """Bring the copy of a run at a URI up to date; one that a driver here writes to is the newest there is."""
+    if is_uri(storage) and not is_under_way(run) and (remote := remote_of(run)):
         pull(run, remote, whole)
     return run
 

@@ -28,7 +28,7 @@ from analysis.runs.remote import (
     refuse_password,
 )
 from analysis.runs.run_folder import RunFolder, plain_name
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import end_of_last_line, write_atomically
 from trainables.data.downloads import cache_root
 from trainables.errors import InputError
 
@@ -188,8 +188,11 @@ def _put_aside(run: RunFolder) -> None:
 
 def whole_lines(ledger: Path) -> bytes:
     """The content of a ledger up to its last line end."""
-    content = ledger.read_bytes() if ledger.is_file() else b""
-    return content[: content.rfind(b"\n") + 1]
+    if not ledger.is_file():
+        return b""
+    end = end_of_last_line(ledger)
+    with ledger.open("rb") as file:
+        return file.read(end)
 
 
 def stamp_of(path: Path) -> Stamp:

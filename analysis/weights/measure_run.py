@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis import table
 from analysis.measures import MEASURES
+from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
 from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
@@ -67,6 +68,7 @@ def choose(measures: str | None, definition: str = "exact") -> list[str]:
     return names
 
 
+@holding
 def measure_run(
     run: RunFolder,
     measures: Sequence[str],

@@ -18,27 +18,33 @@ from sweeps.planning.run_json import describe_run
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.attempts import reopen_attempts
-from sweeps.record.ledger import Ledger, cut_damaged_end, read_ledger
-from sweeps.record.state import RunState, fold
+from sweeps.record.ledger import Ledger, cut_damaged_end
+from sweeps.record.state import RunState, read_state
 from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
 from trainables.config import make_config
 from trainables.errors import InputError
 
 
+def folder_of_new_run(name: str, settings: Settings, now: datetime) -> RunFolder:
+    """Return where a sweep's new run will lie; nothing is made. Raises `InputError` for names no folder may have."""
+    return new_run(settings.results, name, settings.name or new_run_id(now, name))
+
+
 def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: datetime) -> RunFolder:
     """Make the run's folder, `run.json` and a ledger with all planned trials. Raises `InputError`."""
-    run_id = settings.name or new_run_id(now, name)
-    folder = new_run(settings.results, name, run_id)
+    folder = folder_of_new_run(name, settings, now)
     if begun(folder):
         raise InputError(f"{where(folder)} exists: add --resume to go on with it, or choose another --name")
     try:
         folder.trials.mkdir(parents=True, exist_ok=True)
-        content = {**describe_run(sweep, name, run_id, plan), "trusted": list(settings.trust)}
+        content = {**describe_run(sweep, name, folder.run_id, plan), "trusted": list(settings.trust)}
         write_atomically(folder.description, json.dumps(content, indent=1).encode())
+        ledger = Ledger(folder.ledger, new=True)
+    except FileExistsError:
+        raise InputError(f"{where(folder)} was begun by another command just now: choose another --name") from None
     except OSError as error:
         raise InputError(f"{folder.path} cannot be written ({error.strerror}): choose another --storage") from None
-    ledger = Ledger(folder.ledger)
     for trial in plan.trials:
         ledger.append("planned", **planned_fields(trial))
     if plan.proposed:
@@ -67,7 +73,7 @@ class Resumed:
 def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
     """Match the plan with the run's ledger by trial key and append what is new."""
     damaged = cut_damaged_end(folder.ledger)
-    state = fold(read_ledger(folder.ledger))
+    state = read_state(folder.ledger)
     known = {trial.key: trial for trial in state.trials.values()}
     plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
     trials = match_known_trials(plan.trials, {key: (trial.trial_id, trial.folder) for key, trial in known.items()})

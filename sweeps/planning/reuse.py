@@ -16,7 +16,7 @@ from analysis.runs.sync import fetch_whole
 from search_spaces.definition import Pbt, Sweep
 from sweeps.planning.trials import PlannedTrial
 from sweeps.record.ledger import Event, Ledger, read_ledger
-from sweeps.record.state import RunState, TrialState, fold
+from sweeps.record.state import RunState, TrialState, read_state
 from trainables.code_digest import code_digest
 from trainables.errors import InputError
 
@@ -68,7 +68,7 @@ def _states(storage: Storage, but: Path | None) -> Iterator[tuple[RunFolder, Run
     for run in runs_in(storage):
         if but is None or run.path.resolve() != but.resolve():
             try:
-                yield run, fold(read_ledger(run.ledger))
+                yield run, read_state(run.ledger)
             except (InputError, KeyError):
                 continue  # a damaged run has nothing to give; `sweeps.show` says what is wrong with it
 
@@ -81,7 +81,7 @@ def check_reuse(sweep: Sweep) -> None:
 
 def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Storage) -> Reused:
     """Copy the files and the ledger's lines of finished trials of earlier runs into a run that plans the same."""
-    state = fold(read_ledger(run.ledger))
+    state = read_state(run.ledger)
     todo = [trial for trial in trials if not state.trials[trial.trial_id].epoch]
     found = find_finished(todo, storage, run.path)
     taken: dict[str, int] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
+from trainables.atomic_files import make_durable
 from trainables.attempt_folder import ATTEMPT
 from trainables.image_classifier import DONOR
 
@@ -30,6 +31,8 @@ def collect_attempts(run: RunFolder, trial: TrialState) -> None:
     # those above trial.attempt died before their first report
     for attempt in folder.path.glob(f"{ATTEMPT}*"):
         shutil.rmtree(attempt, ignore_errors=True)
+    if folder.path.is_dir():
+        make_durable(folder.path)  # before the ledger says that the trial has ended
 
 
 def reopen_attempts(run: RunFolder, trial: TrialState) -> None:

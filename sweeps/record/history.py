@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -30,12 +31,16 @@ class History:
     notes: dict[tuple[int, int], str] = field(default_factory=dict)  # by epoch and replicate, where there are any
 
     def append(self, epoch: int, replicates: Sequence[Mapping[str, Any]]) -> None:
-        """Add an epoch. Raises `ValueError` where its replicates are not as many as those of the epochs before."""
+        """Add an epoch. Raises `ValueError`, unchanged, for another number of replicates and for what is no number."""
         if self.replicates not in (0, len(replicates)):
             raise ValueError(f"an epoch of {len(replicates)} replicates follows epochs of {self.replicates}")
+        try:
+            values = array("d", chain.from_iterable(map(_numbers, replicates)))
+        except (TypeError, OverflowError):
+            raise ValueError(f"epoch {epoch} holds what are no numbers") from None
+        self.values.extend(values)
         for number, row in enumerate(replicates):
-            self.values.extend(_numbers(row))
-            if notes := row.get("notes"):
+            if isinstance(notes := row.get("notes"), str) and notes:
                 self.notes[epoch, number] = notes
         self.replicates = len(replicates)
 

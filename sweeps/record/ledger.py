@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,46 +13,92 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from trainables.atomic_files import end_of_last_line
 from trainables.errors import InputError
 
 Event = dict[str, Any]
+MAX_LINE = 16 * 2**20  # bytes; an epoch of 100 replicates with the gradients of 1,000 layers has a third of that
+MAX_GARBAGE = 10_000  # lines at the beginning without an event: then it is another file
 
 
 class Ledger:
-    """Appends events to a file. Every line reaches the operating system at once, and the disk at `sync`."""
+    """Appends events to a file. A line reaches the operating system whole or not at all, and the disk at `sync`.
 
-    def __init__(self, path: Path) -> None:
+    After a failure nothing more is appended, so that no line can follow a torn one.
+    """
+
+    def __init__(self, path: Path, *, new: bool = False) -> None:
+        """new: raises `FileExistsError` where another command has begun the run in the meantime."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_EXCL if new else 0)
         cut_damaged_end(path)
-        self._file = path.open("ab", buffering=0)
+        self._file = os.open(path, flags, 0o644)
+        self._length = os.fstat(self._file).st_size
         self._dirty = False
+        self.failure = ""
 
     def append(self, event: str, **fields: Any) -> Event:
-        """Write one event and return it as it will be read back."""
+        """Write one event and return it as it will be read back. Raises `InputError` where it cannot be written."""
         line: Event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
         text = json.dumps(_without_nan(line), separators=(",", ":"), allow_nan=False)
+        self._refuse_after_a_failure()
         try:
-            self._file.write(text.encode() + b"\n")
+            self._write(text.encode() + b"\n")
         except OSError as error:
-            raise InputError(f"{self.path} cannot be written ({error}): free space, then --resume") from None
+            self._fail(f"{self.path} cannot be written ({error.strerror}): free space, then --resume")
         self._dirty = True
         back: Event = from_json(text)
         return back
 
+    def _write(self, data: bytes) -> None:
+        """Write all of the data, or cut the file back to what it was: write(2) may take a part and say nothing."""
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError:
+            os.ftruncate(self._file, self._length)
+            raise
+        self._length += len(data)
+
     def sync(self) -> None:
-        """Wait until everything written is on the disk."""
+        """Wait until everything written is on the disk. Raises `InputError`, also where the file was removed."""
+        self._refuse_after_a_failure()
+        if not self._is_there():
+            self._fail(f"{self.path.parent} was removed while its run went on: what was trained since is lost")
         if self._dirty:
-            os.fsync(self._file.fileno())
+            try:
+                os.fsync(self._file)
+            except OSError as error:
+                self._fail(f"{self.path} cannot be written ({error.strerror}): check the disk, then --resume")
             self._dirty = False
 
     def close(self) -> None:
-        self.sync()
-        self._file.close()
+        """Close the file, synced where nothing has failed before."""
+        try:
+            if not self.failure:
+                self.sync()
+        finally:
+            os.close(self._file)
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+        raise InputError(reason) from None
+
+    def _refuse_after_a_failure(self) -> None:
+        if self.failure:
+            raise InputError(self.failure)
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinity: both become null."""
+    """Return the value with null for NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -60,25 +107,80 @@ def _without_nan(value: Any) -> Any:
 
 
 def read_ledger(path: Path) -> Iterator[Event]:
-    """The events of a ledger. A damaged last line (a crash in the middle of a write) is left out."""
+    """Yield the events of a ledger. A last line without an end (a crash in the middle of a write) is left out.
+
+    A damaged line costs its own event and not the run: it is left out and said on stderr. Raises `InputError` for a
+    file that cannot be read or holds no event at all. Memory is bounded by `MAX_LINE`.
+    """
+    damaged: list[int] = []
+    number = good = 0
     try:
-        lines = path.read_bytes().split(b"\n")
+        for number, line in enumerate(_lines(path), start=1):
+            event = _event_in(line)
+            if event is not None:
+                good += 1
+                yield event
+            elif good or len(damaged) < MAX_GARBAGE:
+                damaged.append(number)
+            else:
+                break
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error})") from None
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            # three times as quick as json.loads, and the events share their keys
-            yield from_json(line)
-        except ValueError:
-            raise InputError(f"{path}, line {number} is damaged: restore the file from a backup") from None
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+    if damaged and not good:
+        raise InputError(f"{path} is no ledger: line 1 holds no event; name another run, or restore the file")
+    if damaged:
+        count = f"{len(damaged)} damaged lines are" if len(damaged) > 1 else "a damaged line is"
+        say_once(f"{path}: {count} left out (line {damaged[0]}{', ...' if len(damaged) > 1 else ''})")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines that have an end; an empty one in place of each that is too long."""
+    with path.open("rb") as file:
+        whole = True
+        while line := file.readline(MAX_LINE):
+            ends = line.endswith(b"\n")
+            if ends:
+                yield line if whole else b""
+            whole = ends
+
+
+def _event_in(line: bytes) -> Event | None:
+    """Return the event that a line holds, None for a damaged line."""
+    try:
+        # three times as quick as json.loads, and the events share their keys
+        event = from_json(line, allow_inf_nan=False)
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            return None
+        time_of(event)
+    except (ValueError, TypeError):
+        return None
+    return event
+
+
+def time_of(event: Event) -> datetime | None:
+    """Return when an event was written, in UTC where it does not say otherwise; None where it does not say when."""
+    text = event.get("time")
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_said: set[str] = set()
+
+
+def say_once(text: str) -> None:
+    """Print a note on stderr, where this process has not done so yet."""
+    if text not in _said:
+        _said.add(text)
+        print(f"note: {text}", file=sys.stderr)
 
 
 def cut_damaged_end(path: Path) -> int:
-    """Cut off what follows the last line end; returns the number of bytes cut."""
+    """Cut off what follows the last line end, which nobody writes any more; return the number of bytes cut."""
     if not path.exists():
         return 0
-    content = path.read_bytes()
-    good = content.rfind(b"\n") + 1
-    if good < len(content):
+    good, size = end_of_last_line(path), path.stat().st_size
+    if good < size:
         os.truncate(path, good)
-    return len(content) - good
+    return size - good

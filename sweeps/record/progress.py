@@ -107,7 +107,7 @@ class Tally:
 
     def _counted(self, trial: TrialState, known: _Counted | None) -> _Counted:
         config = trial.config
-        group = known.group if known else " ".join(f"{name}={show_value(config[name])}" for name in self.fields)
+        group = known.group if known else " ".join(f"{name}={show_value(config.get(name))}" for name in self.fields)
         cause = trial.stop_reason if trial.status == "failed" else ""
         planned = config["epochs"]
         return _Counted(group, trial.stratum, trial.status, trial.epoch, planned, trial.pruned, cause)

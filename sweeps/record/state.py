@@ -1,4 +1,7 @@
-"""The state of a run's trials, as a fold over the ledger. `apply` is used live and on reading alike."""
+"""The state of a run's trials, as a fold over the ledger. `apply` is used live and on reading alike.
+
+An event that cannot be is left out and counted: the ledger may be damaged, or be somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,23 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_plan, lost_epoch, replacements_in
 from sweeps.record.history import History
-from sweeps.record.ledger import Event
+from sweeps.record.ledger import Event, read_ledger, say_once, time_of
 
 PLANNED = ("trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal")
 ENDED = ("completed", "stopped", "diverged", "failed")  # interrupted trials go on at a resume
+WAKING = {
+    "started",
+    "epoch",
+    "waiting",
+    "retried",
+    "interrupted",
+    *ENDED,
+}  # what only a trial that has not ended can do
 
 
 @dataclass
@@ -67,6 +80,10 @@ class RunState:
     foreign: frozenset[str] = frozenset()  # trials that the last command does not plan: nobody's peers
     changed: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # trials by status
+    first: datetime | None = None  # when the ledger began, and its last line
+    last: datetime | None = None
+    left_out: int = 0  # events that could not be applied
+    first_left_out: str = ""
 
     def __post_init__(self) -> None:
         self.changed = list(self.trials)
@@ -87,49 +104,55 @@ class RunState:
         return sum(self.counts[status] for status in statuses)
 
     def apply(self, event: Event) -> None:
-        """Take one event in. Events of kinds that say nothing of trials are passed over."""
+        """Take one event in; kinds that say nothing of trials are passed over. Raises `UnusableEvent`, unchanged."""
         kind = event["event"]
+        check_fields(kind, event)
+        if event.get("time"):
+            self.last = time_of(event)
+            self.first = self.first or self.last
         if kind == "planned":
-            known = {name: event[name] for name in PLANNED if name in event}
-            self._add(TrialState(**known))
+            check_plan(event)
+            self._add(TrialState(**{name: event[name] for name in PLANNED if name in event}))
         elif kind == "expected":
             self.expected = event["trials"]
         elif kind == "generation":
+            changes = [(self._trial(change.get("trial_id")), change) for change in replacements_in(event)]
             self.generations[event["stratum"]] = event["epoch"]
-            for change in event["replaced"]:
-                self.trials[change["trial_id"]].changes.append({"epoch": event["epoch"], **change})
-                self.changed.append(change["trial_id"])
+            for trial, change in changes:
+                trial.changes.append({"epoch": event["epoch"], **change})
+                self.changed.append(trial.trial_id)
         elif kind == "resumed":
-            self.foreign = frozenset(self.trials.keys() & set(event.get("foreign", ())))
+            named = (name for name in event.get("foreign") or () if isinstance(name, str))
+            self.foreign = frozenset(name for name in named if name in self.trials)
         elif "trial_id" in event:
-            trial = self.trials[event["trial_id"]]
+            trial = self._trial(event["trial_id"])
             before = trial.status
             _apply_to_trial(trial, kind, event)
             self.counts[before] -= 1
             self.counts[trial.status] += 1
             self.changed.append(trial.trial_id)
 
+    def _trial(self, trial_id: Any) -> TrialState:
+        if not isinstance(trial_id, str) or trial_id not in self.trials:
+            raise UnusableEvent(f"of a trial that was not planned: {str(trial_id)[:40]!r}")
+        return self.trials[trial_id]
+
     def _add(self, trial: TrialState) -> None:
-        if known := self.trials.get(trial.trial_id):
-            self.counts[known.status] -= 1
-        self.trials[trial.trial_id] = trial
-        self.counts[trial.status] += 1
-        self.changed.append(trial.trial_id)
+        """Add a trial; one that is planned twice stays as it is."""
+        if trial.trial_id not in self.trials:
+            self.trials[trial.trial_id] = trial
+            self.counts[trial.status] += 1
+            self.changed.append(trial.trial_id)
 
 
 def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
+    if trial.ended and kind in WAKING:
+        return  # of a second driver, as two could work on a run of version 0.1.0
     if kind == "started":
         trial.attempts += trial.status != "waiting"  # to go on after a comparison is no new attempt
-        trial.status = "running"
-        trial.started = datetime.fromisoformat(event["time"])
+        trial.status, trial.started = "running", time_of(event)
     elif kind == "epoch":
-        trial.status, trial.attempt = "running", event["attempt"]
-        trial.memory_mb = max(event["memory_mb"], trial.memory_mb)
-        if "gpu_percent" in event:
-            trial.gpu_percents.append(event["gpu_percent"])
-        if event["epoch"] == trial.epoch + 1:  # an epoch trained again after a resume is the same epoch
-            trial.history.append(event["epoch"], event["replicates"])
-            trial.means.append(event["mean"])
+        _apply_epoch(trial, event)
     elif kind in (*ENDED, "interrupted"):
         trial.status, trial.stop_reason = kind, event["reason"]
         trial.pruned = "rung" in event
@@ -141,9 +164,37 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
         trial.status, trial.stop_reason = "planned", ""
 
 
+def _apply_epoch(trial: TrialState, event: Event) -> None:
+    check_epoch(event, trial.config, trial.epoch)
+    for epoch in range(trial.epoch + 1, event["epoch"] + 1):  # all but the last are lost: their lines are damaged
+        lost = epoch < event["epoch"]
+        rows = [lost_epoch(row) for row in event["replicates"]] if lost else event["replicates"]
+        try:
+            trial.history.append(epoch, rows)
+        except ValueError as error:
+            raise UnusableEvent(str(error)) from None
+        trial.means.append(dict.fromkeys(event["mean"]) if lost else event["mean"])
+    trial.status, trial.attempt = "running", event["attempt"]
+    trial.memory_mb = max(event["memory_mb"] or 0.0, trial.memory_mb)
+    if event.get("gpu_percent") is not None:
+        trial.gpu_percents.append(event["gpu_percent"])
+
+
 def fold(events: Iterable[Event]) -> RunState:
-    """The state after all events."""
+    """Return the state after all events; those that cannot be are left out and counted."""
     state = RunState()
     for event in events:
-        state.apply(event)
+        try:
+            state.apply(event)
+        except UnusableEvent as error:
+            state.left_out += 1
+            state.first_left_out = state.first_left_out or str(error)
+    return state
+
+
+def read_state(ledger: Path) -> RunState:
+    """Return the state that a ledger holds, and say on stderr what was left out of it. Raises `InputError`."""
+    state = fold(read_ledger(ledger))
+    if state.left_out:
+        say_once(f"{ledger}: events left out: {state.left_out}, the first {state.first_left_out}")
     return state

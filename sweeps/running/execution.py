@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 from rich.markup import escape
 
+from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
 from search_spaces.definition import Optuna, Pbt, Sweep
-from sweeps.planning.begin import create_run, planned_fields
+from sweeps.planning.begin import create_run, folder_of_new_run, planned_fields
 from sweeps.planning.plan import make_plan
 from sweeps.planning.reuse import check_reuse, take_finished
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
-from sweeps.record.ledger import read_ledger
 from sweeps.record.outcome import Outcome
-from sweeps.record.state import RunState, fold
+from sweeps.record.state import RunState, read_state
 from sweeps.running.early_ray import EarlyRay
 from sweeps.running.interrupt import Brake, Interrupt
 from sweeps.running.recorder import Recorder
@@ -49,11 +49,12 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
         check_reuse(sweep)
     check_address(settings.address)
     now = datetime.now()
-    with EarlyRay() if settings.address is None else nullcontext() as early:
+    with EarlyRay() if settings.address is None else nullcontext() as early, ExitStack() as leases:
         with file_policy(FilePolicy(trusted=settings.trust)):
             plan = make_plan(sweep, settings.data_root, now)
         start = early.wait if early else None
         check_fit(sweep, settings.address, start)
+        leases.enter_context(hold(folder_of_new_run(name, settings, now)))
         folder = create_run(sweep, name, plan, settings, now)
         if settings.reuse:
             take_finished(folder, plan.trials, settings.storage)
@@ -114,7 +115,7 @@ def _execute(
 
     began = time.monotonic()
     about = folder.read_description()
-    state = fold(read_ledger(folder.ledger))
+    state = read_state(folder.ledger)
     session = ray_session(settings.address, folder.log, start)
     with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
         if home and not settings.quiet:
@@ -130,16 +131,11 @@ def _execute(
         todo = [] if isinstance(sweep.scheduler, Pbt) else plan.trials  # a population's are proposed, part by part
         jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)
-        try:
-            told = None if settings.quiet else console
-            with published(view.update, folder, sweep, state, settings.address, told) as on_step, view:
-                if jobs or not state.ended:
-                    propose = _proposer(sweep, plan, folder, recorder)
-                    run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, on_step, home)
-        finally:
-            recorder.interrupted()
-            recorder.step(final=True)
-            recorder.close()
+        told = None if settings.quiet else console
+        with recorder, published(view.update, folder, sweep, state, settings.address, told) as on_step, view:
+            if jobs or not state.ended:
+                propose = _proposer(sweep, plan, folder, recorder)
+                run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, on_step, home)
         problems: list[str] = []
         if interrupt.signal is None and settings.measure:
             with Measuring(console, settings.quiet) as measuring:

@@ -6,9 +6,11 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
+from types import TracebackType
 from typing import Any
 
 from analysis import table
+from analysis.runs.lease import held
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.model_columns import write_trials
 from search_spaces.definition import Pbt, Sweep
@@ -21,6 +23,7 @@ from sweeps.schedulers.pbt import compare, waits
 from sweeps.schedulers.table import make_judge
 from sweeps.trackers.tensorboard import write_scalars
 from trainables.atomic_files import write_atomically
+from trainables.errors import InputError
 from trainables.image_classifier import CHECKPOINT, DONOR
 
 DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records
@@ -158,6 +161,7 @@ class Recorder:
 
     def step(self, *, final: bool = False) -> None:
         """To be called often: what is due goes to the disk."""
+        self._check_lease()
         self.ledger.sync()
         began = time.monotonic()
         if final or began >= self.tables_due:
@@ -165,11 +169,36 @@ class Recorder:
             ended = time.monotonic()
             self.tables_due = ended + max(1.0, (ended - began) / TABLE_SHARE)
 
+    def _check_lease(self) -> None:
+        """Raise `InputError` where another command works on the run now; nothing is written any more then."""
+        try:
+            if lease := held(self.run):
+                lease.check()
+        except InputError as error:
+            self.ledger.failure = str(error)
+            raise
+
     def write_tables(self) -> None:
         about = {**self.about, "sweep": self.run.sweep, "run_id": self.run.run_id}
         trials = self.state.trials.values()
         write_trials(self.run, trials_table(self.run, trials, about))
         table.write_arrow(self.run.epochs_table, epochs_table(self.run, trials, about))
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Mark what is unfinished, write the tables and close; after an error, that error is the one to be seen."""
+        try:
+            if not self.ledger.failure:
+                self.interrupted()
+                self.step(final=True)
+            self.close()
+        except Exception:
+            if error is None:
+                raise
 
     def close(self) -> None:
         self.ledger.close()

@@ -5,39 +5,52 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from analysis.runs.lease import knows_leases, seen_lease, seen_there
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import size_there
-from sweeps.record.ledger import read_ledger
 from sweeps.record.progress import Tally
-from sweeps.record.state import ENDED, RunState, fold
+from sweeps.record.state import ENDED, RunState, read_state
+from trainables.errors import InputError
 
-QUIET_SECONDS = 120  # a run whose ledger has been silent for longer is taken to be dead
+QUIET_SECONDS = 120  # a run of version 0.1.0 has no lease: it is taken to be dead when its ledger was silent for longer
+
+
+def list_run(run: RunFolder) -> dict[str, str]:
+    """Return the row of a run; of one whose files are damaged, what is wrong with them."""
+    try:
+        return describe_run(run)
+    except (InputError, OSError) as error:
+        wrong = {"state": f"damaged: {error}", "trials": "-", "best": "-", "age": "-", "size": "-"}
+        return {"sweep": run.sweep, "run": run.run_id, **wrong}
 
 
 def describe_run(run: RunFolder) -> dict[str, str]:
-    """Sweep, run, state, progress, best so far, age and size on disk of a run."""
-    about = run.read_description()
-    events = list(read_ledger(run.ledger))
-    state = fold(events)
+    """Return sweep, run, state, progress, best so far, age and size on disk of a run. Raises `InputError`."""
+    about, state = run.read_description(), read_state(run.ledger)
     ended = state.count(*ENDED)
     best = Tally(state, about["metric"], about["mode"]).best()
-    last = datetime.fromisoformat(events[-1]["time"]) if events else datetime.now(UTC)
+    last = state.last or datetime.now(UTC)
     return {
         "sweep": run.sweep,
         "run": run.run_id,
-        "state": _state_of(state, last),
-        "trials": f"{ended}/{len(state.trials)}",
+        "state": _state_of(run, state, last),
+        "trials": f"{ended}/{state.total}",
         "best": f"{about['metric']} {best[0].value:.4f}" if best else "-",
         "age": age(datetime.now(UTC) - last),
         "size": in_words(size_there(run) or bytes_in(run.path)),
     }
 
 
-def _state_of(state: RunState, last: datetime) -> str:
-    if all(trial.ended for trial in state.trials.values()):
+def _state_of(run: RunFolder, state: RunState, last: datetime) -> str:
+    seen = seen_lease(run) or seen_there(run)
+    if seen and seen.alive:
+        return "running" if not state.ended else "finishing"
+    if state.ended:
         return "finished"
+    if knows_leases(run) or state.count("interrupted"):
+        return "interrupted"
     quiet = (datetime.now(UTC) - last).total_seconds() > QUIET_SECONDS
-    return "interrupted" if quiet or state.count("interrupted") else "running"
+    return "interrupted" if quiet else "running"
 
 
 def age(since: timedelta) -> str:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
 
@@ -88,10 +89,7 @@ def keep(path: Path, text: str) -> None:
 def write_beside(path: Path, text: str) -> None:
     """Write a small file beside its place and rename it. Raises `InputError` where the folder cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(text)
-        os.replace(beside, path)
+        write_atomically(path, text.encode())
     except OSError as error:
         raise unwritable(path.parent, error) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import replaced, write_atomically
 from trainables.config import TrialConfig
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
@@ -44,15 +43,15 @@ def weights_metadata(
 def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str], epoch: int) -> None:
     """A state dict as safetensors, with its metadata and the epoch it is from."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_atomically(path, save(contiguous, {**metadata, "epoch": str(epoch)}))
+    path.parent.mkdir(exist_ok=True)  # the attempt's own folder is there, or the run was removed
+    write_atomically(path, save(contiguous, {**metadata, "epoch": str(epoch)}), durable=False)
 
 
 def save_checkpoint(path: Path, states: list[TrainingState]) -> None:
     """All replicates of a trial in one file: weights, optimiser, schedule, epoch and best so far."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"replicates": [_state_to_dict(state) for state in states]}, beside)
-    os.replace(beside, path)
+    with replaced(path, durable=False) as beside:
+        torch.save({"replicates": [_state_to_dict(state) for state in states]}, beside)
 
 
 def load_checkpoint(path: Path, config: TrialConfig, data: Data, device: torch.device) -> list[TrainingState]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sweeps.record.ledger import Ledger, cut_damaged_end, read_ledger
-from sweeps.record.state import fold
+from sweeps.record.ledger import MAX_GARBAGE, MAX_LINE, Ledger, cut_damaged_end, read_ledger
+from sweeps.record.history import NUMBERS
+from sweeps.record.progress import Tally
+from sweeps.record.state import RunState, fold
 from trainables.errors import InputError
 
 PLANNED = {
@@ -58,11 +67,85 @@ def test_a_damaged_last_line_is_left_out_and_cut_off(tmp_path: Path, rest: bytes
     assert [event["event"] for event in read_ledger(path)] == ["planned", "note"]
 
 
-def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line", [b"broken", b"[]", b"{}", b'{"event": 3}', b"\xff", b"[" * 100_000, b'{"event":"a","time":"x"}']
+)
+def test_damage_in_the_middle_costs_that_event_and_is_said(
+    line: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "ledger.jsonl"
-    path.write_text('{"event": "a"}\nbroken\n{"event": "b"}\n')
-    with pytest.raises(InputError, match="line 2"):
+    path.write_bytes(b'{"event": "a"}\n' + line + b'\n{"event": "b"}\n')
+    assert [event["event"] for event in read_ledger(path)] == ["a", "b"]
+    assert capsys.readouterr().err == f"note: {path}: a damaged line is left out (line 2)\n"
+
+
+def test_a_file_without_any_event_is_no_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b"x" * (MAX_LINE + 5) + b"\n" + b"garbage\n" * (2 * MAX_GARBAGE))
+    with pytest.raises(InputError, match="is no ledger"):
         list(read_ledger(path))
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read_ledger(tmp_path))
+
+
+def test_a_line_longer_than_any_event_is_skipped_in_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b'{"event": "a"}\n' + b"x" * (3 * MAX_LINE + 5) + b'\n{"event": "b"}\n')
+    assert [event["event"] for event in read_ledger(path)] == ["a", "b"]
+
+
+def test_a_short_write_is_taken_back_and_nothing_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """write(2) may take a part of a line without an error, where the disk is full for a moment."""
+    path, real = tmp_path / "ledger.jsonl", os.write
+    ledger = Ledger(path)
+    ledger.append("first")
+    taken = iter([7])
+
+    def write(descriptor: int, data: bytes) -> int:
+        room = next(taken, None)
+        if room is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(descriptor, bytes(data[:room]))
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(InputError, match=r"No space left on device.*free space, then --resume"):
+        ledger.append("second", text="x" * 100)
+    monkeypatch.setattr(os, "write", real)  # another program's scratch files are gone
+    for again in (lambda: ledger.append("third"), ledger.sync):
+        with pytest.raises(InputError, match="No space left"):
+            again()
+    ledger.close()
+    assert [event["event"] for event in read_ledger(path)] == ["first"]
+    Ledger(path).append("fourth")
+    assert [event["event"] for event in read_ledger(path)] == ["first", "fourth"]
+
+
+def test_writes_that_take_a_part_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, bytes(data[:3])))
+    Ledger(tmp_path / "ledger.jsonl").append("event", text="a text that is longer than three bytes")
+    monkeypatch.undo()
+    assert [event["event"] for event in read_ledger(tmp_path / "ledger.jsonl")] == ["event"]
+
+
+def test_a_ledger_that_is_removed_while_it_is_written_is_noticed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ledger = Ledger(run / "ledger.jsonl")
+    ledger.append("event")
+    ledger.sync()
+    shutil.rmtree(run)
+    with pytest.raises(InputError, match="was removed while its run went on"):
+        ledger.sync()
+    with pytest.raises(InputError, match="was removed"):
+        ledger.append("event")
+    ledger.close()
+    assert not run.exists()
+
+
+def test_a_run_is_begun_once(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.jsonl", new=True).close()
+    with pytest.raises(FileExistsError):
+        Ledger(tmp_path / "ledger.jsonl", new=True)
 
 
 def test_an_epoch_that_is_trained_again_after_a_resume_counts_once() -> None:
@@ -78,3 +161,100 @@ def test_an_epoch_that_is_trained_again_after_a_resume_counts_once() -> None:
     trial = fold(events).trials["0001"]
     assert trial.epoch == 3
     assert (trial.status, trial.attempts, trial.attempt) == ("completed", 2, 2)
+
+
+TIME = "2026-01-01T00:00:00+00:00"
+LIFE: list[dict[str, Any]] = [
+    {"event": "planned", "time": TIME, **PLANNED},
+    {"event": "started", "time": TIME, "trial_id": "0001"},
+    *({"event": "epoch", "time": TIME, **epoch(n)} for n in (1, 2, 3)),
+    {"event": "completed", "time": TIME, "trial_id": "0001", "reason": "all"},
+]
+
+
+def test_an_ended_trial_is_woken_by_nothing_but_a_requeue() -> None:
+    """Two drivers could work on one run of version 0.1.0: the second's lines come after the first's last."""
+    later = [
+        {"event": "started", "time": TIME, "trial_id": "0001"},
+        {"event": "epoch", "time": TIME, **epoch(3, attempt=2)},
+        {"event": "retried", "time": TIME, "trial_id": "0001"},
+        {"event": "interrupted", "time": TIME, "trial_id": "0001", "reason": "second"},
+        {"event": "failed", "time": TIME, "trial_id": "0001", "reason": "second"},
+        {"event": "planned", "time": TIME, **PLANNED},
+    ]
+    for number in range(1, len(later) + 1):
+        state = fold([*LIFE, *later[:number]])
+        assert (state.trials["0001"].status, state.trials["0001"].stop_reason) == ("completed", "all")
+    assert fold([*LIFE, {"event": "requeued", "trial_id": "0001"}]).trials["0001"].status == "planned"
+
+
+def test_an_epoch_whose_line_is_lost_leaves_a_hole_and_not_an_end() -> None:
+    trial = fold([event for event in LIFE if event.get("epoch") != 2]).trials["0001"]
+    assert (trial.status, trial.epoch) == ("completed", 3)
+    assert trial.means == [{"val_auc": 0.1}, {"val_auc": None}, {"val_auc": 0.3}]
+    far = {"event": "epoch", "time": TIME, **epoch(10**9)}
+    state = fold([{**LIFE[0], "config": {"epochs": 10**6}}, far])
+    assert (state.left_out, state.trials["0001"].epoch) == (1, 0)
+
+
+def check(state: RunState) -> None:
+    """All that reads a state can read this one."""
+    tally = Tally(state, "val_auc", "max", ["activation"])
+    tally.progress(10.0, since_start=True)
+    tally.best()
+    assert state.total >= len(state.trials)
+    for trial in state.trials.values():
+        assert len(trial.history.values) == len(trial.means) * trial.history.replicates * len(NUMBERS)
+        assert trial.config_now
+        assert isinstance(trial.attempts, int)
+
+
+@given(st.data())
+def test_a_ledger_that_is_cut_anywhere_folds_to_what_came_before(data: st.DataObject) -> None:
+    lines = [json.dumps(event).encode() + b"\n" for event in LIFE]
+    content = b"".join(lines)
+    end = data.draw(st.integers(0, len(content)))
+    whole = sum(len(b"".join(lines[: n + 1])) <= end for n in range(len(lines)))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.jsonl"
+        path.write_bytes(content[:end])
+        assert list(read_ledger(path)) == LIFE[:whole]
+        Ledger(path).append("note")
+        assert list(read_ledger(path))[:-1] == LIFE[:whole]
+        check(fold(read_ledger(path)))
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["0001", TIME, ".."]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*PLANNED, "values", "donor"]), inner),
+    max_leaves=6,
+)
+KINDS = ("planned", "started", "epoch", "completed", "generation", "expected", "waiting", "requeued", "odd")
+FIELDS = "time epoch attempt memory_mb replicates mean reason trials replaced bracket gpu_percent rung".split()
+HOSTILE = st.fixed_dictionaries({"event": st.sampled_from(KINDS)}, optional=dict.fromkeys([*PLANNED, *FIELDS], JSON))
+
+
+@given(st.lists(st.one_of(st.sampled_from(LIFE), HOSTILE, JSON), max_size=12), st.binary(max_size=20))
+def test_a_hostile_ledger_is_read_or_is_one_line(events: list[Any], garbage: bytes) -> None:
+    text = b"\n".join(json.dumps(event).encode() for event in events) + b"\n" + garbage + b"\n"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.jsonl"
+        path.write_bytes(text)
+        try:
+            check(fold(read_ledger(path)))
+        except InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+@given(
+    st.lists(st.sampled_from(LIFE), min_size=1),
+    st.sampled_from(sorted({name for event in LIFE for name in event} - {"time"})),
+    JSON,
+)
+def test_a_field_that_was_altered_costs_its_event_at_most(events: list[Any], name: str, value: Any) -> None:
+    check(fold([LIFE[0], *(({**event, name: value} if name != "event" else event) for event in events)]))

@@ -1,0 +1,372 @@
+"""The lease on a run: one command at a time writes into its folder, here, on a shared disk and at a URI.
+
+The holder keeps `.lease` in the run's folder, locked with flock, and touches it every few seconds. A command that finds
+one takes it over where its holder is dead for sure: the lock is free and the process is gone, or, of another machine,
+the file has not been touched for `STALE_SECONDS`. At a URI an object `.lease` says the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import psutil
+
+from analysis.runs.remote import Remote, reaching
+from analysis.runs.run_folder import RunFolder
+from analysis.runs.sync import remote_of, where
+from trainables.errors import InputError
+
+LEASE = ".lease"
+BEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0  # a holder on another machine that has been silent for longer is taken to be dead
+REMOTE_BEAT_SECONDS = 20.0  # an object is written anew each time
+SETTLE_SECONDS = 1.0  # where nothing locks: after writing, before reading back who was the last to write
+Say = Callable[[str], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The command that holds a lease. machine: a name that no other machine or container has; born: of its process."""
+
+    host: str
+    machine: str
+    pid: int
+    born: float
+    word: str
+    beat: int = 0
+
+    @property
+    def here(self) -> bool:
+        """Whether process numbers of the holder are ours."""
+        return self.machine == _machine()
+
+    @property
+    def process_lives(self) -> bool:
+        """Whether its process is there still. Only of a holder `here`."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.born) < 1.0
+        except psutil.Error:
+            return False
+
+    @property
+    def name(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def _machine() -> str:
+    """Return a text for the space of process numbers: this start of the kernel, and the container."""
+    parts = [socket.gethostname()]
+    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip(), _pid_space):
+        with suppress(OSError):
+            parts.append(read())
+    return " ".join(parts)
+
+
+def _pid_space() -> str:
+    return os.readlink("/proc/self/ns/pid")
+
+
+def _myself() -> Holder:
+    pid = os.getpid()
+    return Holder(socket.gethostname(), _machine(), pid, psutil.Process(pid).create_time(), secrets.token_hex(8))
+
+
+def _read(content: bytes | None) -> Holder | None:
+    """Return the holder that a lease names, None where it names none."""
+    try:
+        return Holder(**json.loads(content or b""))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A lease as another command sees it. age: seconds since its last beat."""
+
+    holder: Holder
+    age: float
+
+    @property
+    def alive(self) -> bool:
+        return self.holder.process_lives if self.holder.here else self.age < STALE_SECONDS
+
+
+def seen_lease(run: RunFolder) -> Seen | None:
+    """Return the lease in a run's folder on this machine, None where there is none. Writes nothing."""
+    path = run.path / LEASE
+    try:
+        holder, age = _read(path.read_bytes()), time.time() - path.stat().st_mtime
+    except OSError:
+        return None
+    return Seen(holder, max(0.0, age)) if holder else None
+
+
+def seen_there(run: RunFolder) -> Seen | None:
+    """Return the lease at the URI that a run is kept at, None where there is none. Raises `InputError`."""
+    remote = remote_of(run)
+    if remote is None:
+        return None
+    with reaching(remote):
+        holder, stamp = _read(remote.read(LEASE)), remote.stamps([LEASE]).get(LEASE)
+    age = time.time() - stamp.modified / 1e9 if stamp and stamp.modified else 0.0
+    return Seen(holder, max(0.0, age)) if holder else None
+
+
+def knows_leases(run: RunFolder) -> bool:
+    """Tell whether a run was ever written to by a version that has leases: then it is dead where nobody holds it."""
+    return (run.path / LEASE).exists()
+
+
+def is_under_way(run: RunFolder) -> bool:
+    """Tell whether a command writes into the run's folder on this machine now."""
+    seen = seen_lease(run)
+    return seen is not None and seen.alive
+
+
+class Lease:
+    """The right to write into a run, once `hold` has given it."""
+
+    def __init__(self, run: RunFolder, instead: str) -> None:
+        self.run, self.me, self.instead = run, _myself(), instead
+        self.path = run.path / LEASE
+        self.lost_to: Holder | None = None  # seen at the URI
+        self._due = 0.0
+
+    def check(self) -> None:
+        """Raise `InputError` where another command took the lease over; looks once in `BEAT_SECONDS`.
+
+        A machine that slept for longer than `STALE_SECONDS` finds that out here.
+        """
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + BEAT_SECONDS
+        self.read_back()
+
+    def read_back(self) -> None:
+        """Do what `check` does, now."""
+        seen = seen_lease(self.run)
+        other = self.lost_to or (seen.holder if seen and seen.holder.word != self.me.word else None)
+        if other:
+            raise InputError(f"{where(self.run)} was taken over by {other.name}: this command ends")
+
+    def refusal(self, seen: Seen | None) -> InputError:
+        """Return the error for a lease that another command holds."""
+        who = f"{seen.holder.name}, alive {seen.age:.0f} s ago" if seen else "another command"
+        return InputError(f"{where(self.run)} is under way: {who}; wait for it or stop it, or {self.instead}")
+
+
+_held: dict[Path, Lease] = {}
+
+
+def held(run: RunFolder) -> Lease | None:
+    """Return the lease that this process holds on a run."""
+    return _held.get(run.path.resolve())
+
+
+@contextmanager
+def hold(run: RunFolder, say: Say | None = None, instead: str = "choose another --name") -> Iterator[Lease]:
+    """Hold the lease on a run; within it, to hold it again is nothing new.
+
+    say: is told in one line of a stale lease, and of waiting for one to become stale. instead: what else a user can do.
+    Raises `InputError` where another command works on the run, or where a link leads out of it.
+    """
+    say = say or (lambda text: print(f"note: {text}", file=sys.stderr, flush=True))
+    key = run.path.resolve()
+    if key in _held:
+        yield _held[key]
+        return
+    refuse_links_out(run)
+    lease, remote = Lease(run, instead), remote_of(run)
+    with ExitStack() as stack:
+        stack.enter_context(_locked(lease, say))
+        if remote is not None:
+            stack.enter_context(_held_there(lease, remote, say))
+        _held[key] = lease
+        stack.callback(_held.pop, key)
+        yield lease
+
+
+def holding(write: Callable[Concatenate[RunFolder, P], T]) -> Callable[Concatenate[RunFolder, P], T]:
+    """Make a function hold the lease on the run that is its first argument."""
+
+    @wraps(write)
+    def held_write(run: RunFolder, *arguments: P.args, **named: P.kwargs) -> T:
+        with hold(run, instead="try again then"):
+            return write(run, *arguments, **named)
+
+    return held_write
+
+
+def refuse_links_out(run: RunFolder) -> None:
+    """Raise `InputError` where a link inside a run leads out of it: what is written or deleted there is not the run."""
+    root = run.path.resolve()
+    for folder, folders, names in os.walk(run.path):
+        for name in (*folders, *names):
+            path = Path(folder) / name
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise InputError(f"{path} is a link that leads out of the run: remove it, or copy what it leads to")
+
+
+@contextmanager
+def _locked(lease: Lease, say: Say) -> Iterator[None]:
+    """Hold the file in the run's folder."""
+    run, path = lease.run, lease.path
+    begins = not run.path.exists()
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        descriptor = _open(path)
+    except OSError as error:
+        raise InputError(f"{run.path} cannot be written ({error.strerror}): choose another --storage") from None
+    try:
+        locks = _lock(descriptor, lease)
+        before = _read(os.pread(descriptor, 4096, 0))
+        if before is not None:
+            _outlast(lease, Seen(before, _age(path)), locks, lambda: _beat_of(path), say)
+        _write(descriptor, lease.me)
+        if not locks:
+            time.sleep(SETTLE_SECONDS)
+            lease.read_back()
+        with _beating(lambda: os.utime(descriptor), BEAT_SECONDS):
+            yield
+    finally:
+        released = _release(descriptor, lease)
+        if begins and released and not run.ledger.exists():  # a start that was refused: nothing of it stays
+            with suppress(OSError):
+                path.unlink()
+                run.path.rmdir()
+
+
+def _release(descriptor: int, lease: Lease) -> bool:
+    """Empty the file, which stays to say that this run knows leases, and unlock it; False where it is another's."""
+    ours = False
+    with suppress(OSError):
+        holder = _read(os.pread(descriptor, 4096, 0))
+        ours = holder is not None and holder.word == lease.me.word
+        if ours:
+            os.ftruncate(descriptor, 0)
+    os.close(descriptor)
+    return ours
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+
+
+def _lock(descriptor: int, lease: Lease) -> bool:
+    """Lock the file; False where the file system has no locks. Raises `InputError` where another holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise lease.refusal(seen_lease(lease.run)) from None
+    except OSError:
+        return False
+    return True
+
+
+def _outlast(lease: Lease, seen: Seen, locks: bool, beat: Callable[[], object], say: Say) -> None:
+    """Return once a holder is dead for sure; raises `InputError` at its first sign of life.
+
+    locks: we hold the lock, so that a holder on this machine is dead. One on another is watched until its last beat
+    is `STALE_SECONDS` old: clocks of machines differ, and a beat shows by itself.
+    """
+    name = f"{where(lease.run)}: {seen.holder.name}"
+    if seen.holder.here and not locks and seen.holder.process_lives:
+        raise lease.refusal(seen)
+    left = 0.0 if seen.holder.here else STALE_SECONDS - seen.age
+    if left > 0:
+        say(f"{name} wrote to it {seen.age:.0f} s ago; looking for up to {left:.0f} s whether it is alive")
+    first, end = beat(), time.monotonic() + left
+    while time.monotonic() < end:
+        time.sleep(min(1.0, STALE_SECONDS / 10))
+        if beat() != first:
+            raise lease.refusal(Seen(seen.holder, 0.0))
+    say(f"{name} ended without a word; its lease on the run is taken over")
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since a file was touched, by the clock of the disk that it lies on."""
+    probe = path.with_name(f"{LEASE}.{os.getpid()}")
+    try:
+        probe.touch()
+        return max(0.0, probe.stat().st_mtime - path.stat().st_mtime)
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _beat_of(path: Path) -> object:
+    with suppress(OSError):
+        return path.stat().st_mtime_ns
+    return None
+
+
+def _write(descriptor: int, holder: Holder) -> None:
+    content = json.dumps(asdict(holder)).encode()
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, content, 0)
+
+
+@contextmanager
+def _beating(beat: Callable[[], Any], seconds: float) -> Iterator[None]:
+    """Call `beat` every so many seconds, in a thread of its own."""
+    ending = threading.Event()
+
+    def beats() -> None:
+        while not ending.wait(seconds):
+            with suppress(OSError, InputError):  # a beat that is missed is followed by the next
+                beat()
+
+    thread = threading.Thread(target=beats, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+
+
+@contextmanager
+def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
+    """Hold the object at a URI: written, then read back, since not every store can write on a condition."""
+    with reaching(remote):
+        before = _read(remote.read(LEASE))
+        if before is not None and before.word != lease.me.word:
+            stamp = remote.stamps([LEASE]).get(LEASE)
+            age = max(0.0, time.time() - stamp.modified / 1e9) if stamp and stamp.modified else 0.0
+            _outlast(lease, Seen(before, age), False, lambda: remote.read(LEASE), say)
+        number = 0
+
+        def beat() -> None:
+            nonlocal number
+            now = _read(remote.read(LEASE)) if number else None
+            if now is not None and now.word != lease.me.word:
+                lease.lost_to = now
+                return
+            number += 1
+            remote.write(LEASE, json.dumps({**asdict(lease.me), "beat": number}).encode())
+
+        beat()
+        after = _read(remote.read(LEASE))
+        if after is None or after.word != lease.me.word:
+            raise lease.refusal(Seen(after, 0.0) if after else None)
+    try:
+        with _beating(beat, REMOTE_BEAT_SECONDS):
+            yield
+    finally:
+        with suppress(OSError):
+            if lease.lost_to is None:
+                remote.delete(LEASE)

@@ -1,0 +1,93 @@
+"""What an event of the ledger must hold: one that does not fit is left out, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.runs.run_folder import plain_name
+from sweeps.record.ledger import Event
+from trainables.errors import InputError
+
+LOST_EPOCHS = 100  # in a row at most, whose lines are damaged, before an epoch is taken for nonsense
+MOST = 10**6  # epochs, attempts and trials that a number in a ledger may speak of
+NUMBER = (int, float, type(None))
+ENDING = {"trial_id": str, "reason": str}
+FIELDS: dict[str, dict[str, Any]] = {  # what each kind of event must hold, and of which type
+    "planned": {"trial_id": str, "key": str, "folder": str, "config": dict, "parameters": int, "macs": int},
+    "expected": {"trials": int},
+    "resumed": {"foreign": (list, type(None))},
+    "generation": {"stratum": str, "epoch": int, "replaced": list},
+    "started": {"trial_id": str, "time": str},
+    "epoch": {"trial_id": str, "attempt": int, "epoch": int, "memory_mb": NUMBER, "replicates": list, "mean": dict},
+    "stratum": {"trial_id": str, "stratum": str},
+    **dict.fromkeys(("completed", "stopped", "diverged", "failed", "interrupted"), ENDING),
+}
+COUNTS = {"trials", "attempt", "epoch"}
+
+
+class UnusableEvent(ValueError):
+    """An event that does not fit the ones before it, or lacks what its kind must hold."""
+
+
+def check_fields(kind: str, event: Event) -> None:
+    """Raise `UnusableEvent` where an event lacks a field of its kind, or has one of another type."""
+    for name, types in FIELDS.get(kind, {}).items():
+        value = event.get(name)
+        if not isinstance(value, types) or (name in COUNTS and types is int and not 0 <= value <= MOST):
+            raise UnusableEvent(f"{kind} without a right {name}")
+
+
+def check_plan(event: Event) -> None:
+    """Raise `UnusableEvent` for a config or a name that no planned trial has."""
+    config = event["config"]
+    seeds, epochs = config.get("seeds", []), config.get("epochs")
+    if not isinstance(epochs, int) or not 0 < epochs <= MOST:
+        raise UnusableEvent("planned without a right number of epochs")
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise UnusableEvent("planned without right seeds")
+    if not all(_is_setting(value) for value in config.values()):
+        raise UnusableEvent("planned with a config that is no list of settings")
+    if not isinstance(event.get("stratum", ""), str) or not isinstance(event.get("bracket", 0), int):
+        raise UnusableEvent("planned without a right stratum or bracket")
+    if not isinstance(event.get("proposal"), dict | None):
+        raise UnusableEvent("planned without a right proposal")
+    try:
+        plain_name(event["folder"], "a trial's folder")
+    except InputError as error:
+        raise UnusableEvent(str(error)) from None
+
+
+def _is_setting(value: Any) -> bool:
+    return all(isinstance(item, str | int | float | None) for item in (value if isinstance(value, list) else [value]))
+
+
+def check_epoch(event: Event, config: Mapping[str, Any], known: int) -> None:
+    """Raise `UnusableEvent` for an epoch that a trial cannot have had. known: epochs before it."""
+    rows, seeds = event["replicates"], config.get("seeds")
+    if not rows or not all(isinstance(row, dict) for row in rows) or (seeds and len(rows) != len(seeds)):
+        raise UnusableEvent("epoch without a row of every replicate")
+    if not all(isinstance(value, NUMBER) for value in event["mean"].values()):
+        raise UnusableEvent("epoch with means that are no numbers")
+    if not 1 <= event["epoch"] <= min(config["epochs"], known + 1 + LOST_EPOCHS):
+        raise UnusableEvent(f"epoch {event['epoch']} of a trial of {config['epochs']}, after {known}")
+    if not isinstance(event.get("gpu_percent"), NUMBER):
+        raise UnusableEvent("epoch with a gpu_percent that is no number")
+
+
+def lost_epoch(following: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for an epoch whose line is damaged: what the next one says, with every figure undefined."""
+    unknown = {name: None if isinstance(value, float) else value for name, value in following.items()}
+    return {**unknown, "is_best": False, "notes": "the ledger's line of this epoch is damaged"}
+
+
+def replacements_in(event: Event) -> list[dict[str, Any]]:
+    """Return the replacements of a generation. Raises `UnusableEvent` where one of them is none."""
+    replaced: list[dict[str, Any]] = event["replaced"]
+    for change in replaced:
+        values = change.get("values") if isinstance(change, dict) else None
+        if not isinstance(values, dict) or not isinstance(change.get("donor"), str):
+            raise UnusableEvent("generation without right replacements")
+        if not all(isinstance(value, int | float) for value in values.values()):
+            raise UnusableEvent("generation with values that are no numbers")
+    return replaced
