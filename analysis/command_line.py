@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import typer
@@ -22,6 +23,9 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a Typer app as a program, and end the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     code: Any = 0
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone shows ? for the rest
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = guard(lambda: app(args=words, standalone_mode=False))
     except SystemExit as end:

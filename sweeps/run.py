@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from analysis.command_line import BAD_INPUT, new_app, print_error, start
+from analysis.terminal.steady_output import go_on_without_output
 from sweeps.planning.command import Command, allow_bare_resume, with_options
 from trainables.errors import InputError
 
@@ -41,6 +42,7 @@ def run(command: Command) -> None:
     from sweeps.planning.options import newly_compared
     from sweeps.running.early_ray import EarlyRay
 
+    go_on_without_output()
     console = Console()
     name, sweep, before = command.definition()
     if not command.quiet:

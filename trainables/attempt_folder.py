@@ -52,7 +52,7 @@ def new_place(folder: str, home: Home | None) -> Place:
 
 def new_attempt(folder: Path) -> int:
     """Make the next attempt's folder and return its number; `mkdir` is atomic, so no two workers share one."""
-    folder.mkdir(exist_ok=True)  # a run that was removed is not made again
+    folder.mkdir(parents=True, exist_ok=True)
     for attempt in itertools.count(last_attempt(folder) + 1):
         try:
             (folder / f"{ATTEMPT}{attempt}").mkdir()

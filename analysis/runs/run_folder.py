@@ -110,7 +110,8 @@ class RunFolder:
         wrong = _why_not_a_description(content)
         if wrong:
             raise InputError(f"{self.path} is not a run: run.json {wrong}")
-        return {"sweep": self.sweep, "run_id": self.run_id, "question": "", "seeds": [], **content}
+        known = {"sweep": self.sweep, "run_id": self.run_id, "question": "", "seeds": []}
+        return {**known, **content, "roles": {**{role: {} for role in ROLES}, **content["roles"]}}
 
     def metadata(self) -> dict[str, Any]:
         """Return what the run's tables say of themselves: `run.json`, with the names that the folders have now."""

@@ -216,11 +216,11 @@ def write_known(run: RunFolder, known: Mapping[str, tuple[Stamp, Stamp]]) -> Non
 
 def send_changed(
     run: RunFolder, remote: Remote, known: Known, checkpoints: Mapping[str, Path] | None = None
-) -> set[str] | None:
+) -> tuple[set[str], set[str]]:
     """Upload what has changed here, but for the ledger, and note it in `known`. May raise `OSError`.
 
     checkpoints: of the moment of the ledger that will be uploaded, by their names; no others are sent.
-    Returns the names of all files here; None where they moved while we looked, so that it is worth another try.
+    Returns the names of all files here, and of those that were moved or deleted while we looked.
     """
     names = set(_files_here(run))
     places = {name: run.path / name for name in names if not name.endswith(CHECKPOINTS)} | dict(checkpoints or {})
@@ -231,7 +231,8 @@ def send_changed(
     there = remote.stamps([name for name, ok in zip(due, sent, strict=True) if ok])
     known.update({name: (stamps[name] or Stamp(0, 0), stamp) for name, stamp in there.items()})
     write_known(run, known)
-    return names if all(sent) and all(stamps.values()) else None
+    unsent = {name for name, ok in zip(due, sent, strict=True) if not ok}
+    return names, unsent | {name for name, stamp in stamps.items() if stamp is None}
 
 
 def _files_here(run: RunFolder) -> Iterator[str]:

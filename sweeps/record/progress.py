@@ -128,7 +128,7 @@ class Tally:
 
     def _take_best(self, trial: TrialState, group: str, after: int) -> None:
         for epoch, mean in enumerate(trial.means[after:], start=after + 1):
-            value, best = mean[self.metric], self._best.get(group)
+            value, best = mean.get(self.metric), self._best.get(group)
             if value is not None and (best is None or self.sign * value > self.sign * best.value):
                 self._best[group] = Best(group or "all trials", value, epoch)
 

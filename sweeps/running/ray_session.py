@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -98,10 +98,24 @@ def _own_process_groups() -> Iterator[None]:
         services.ConsolePopen = plain
 
 
+class _RunLog(logging.FileHandler):
+    """A log that a full disk costs messages, and that never costs a run anything."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Pass over what cannot be written, where logging would print a traceback for each message."""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
+
+
 def _log_to(path: Path) -> logging.Handler:
     """Ray's messages, tracebacks of failed trials among them, to a file in place of the terminal."""
     logger = logging.getLogger("ray")
-    handler = logging.FileHandler(path)
+    try:
+        handler: logging.Handler = _RunLog(path)
+    except OSError:
+        handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.handlers = [handler]
     logger.propagate = False

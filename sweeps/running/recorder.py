@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from analysis import table
 from analysis.runs.lease import held
@@ -28,6 +29,24 @@ from trainables.image_classifier import CHECKPOINT, DONOR
 
 DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records
 TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables during a run
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _writes(method: Callable[Concatenate[Recorder, P], T]) -> Callable[Concatenate[Recorder, P], T]:
+    """Make what the disk refuses an `InputError` that says what to do."""
+
+    @wraps(method)
+    def writing(recorder: Recorder, *arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(recorder, *arguments, **named)
+        except OSError as error:
+            place = error.filename or recorder.run.path
+            raise InputError(f"{place} cannot be written ({error.strerror}): free space, then --resume") from None
+
+    return writing
 
 
 class Recorder:
@@ -67,6 +86,7 @@ class Recorder:
         """Append to the ledger and take into the state."""
         self.state.apply(self.ledger.append(event, **fields))
 
+    @_writes
     def started(self, trial_id: str) -> None:
         trial = self.state.trials[trial_id]
         if trial.ended:
@@ -74,6 +94,7 @@ class Recorder:
         write_atomically(self.run.trial(trial.folder).config, json.dumps(trial.config, indent=1).encode())
         self.record("started", trial_id=trial_id)
 
+    @_writes
     def epoch(self, trial_id: str, report: Mapping[str, Any]) -> bool:
         """Take one epoch's report in. True: the trial goes on; False: it is stopped here."""
         trial = self.state.trials[trial_id]
@@ -145,6 +166,7 @@ class Recorder:
         reason = self.judge.reason(decision, self.sweep.metric)
         self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
 
+    @_writes
     def failed(self, trial_id: str, cause: str) -> None:
         self._end(self.state.trials[trial_id], "failed", cause)
 
@@ -159,6 +181,7 @@ class Recorder:
         self.record(status, trial_id=trial.trial_id, reason=reason, **fields)
         self._compare(trial.stratum)
 
+    @_writes
     def step(self, *, final: bool = False) -> None:
         """To be called often: what is due goes to the disk."""
         self._check_lease()

@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,8 @@ def home_for(run: RunFolder, address: str | None) -> Iterator[RunHome | None]:
     try:
         yield open_home(run)
     finally:
-        (run.path / MARKER).unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone
+            (run.path / MARKER).unlink()
 
 
 def open_home(run: RunFolder) -> RunHome:

@@ -24,11 +24,13 @@ from analysis.runs.sync import (
     whole_lines,
     write_known,
 )  # fmt: skip
+from trainables.attempt_folder import ATTEMPT
 from trainables.errors import InputError
 
 SHARE = 0.05  # of the time at most goes into uploading during a run
 PAUSE = 5.0  # seconds between two rounds at least
 TRIES, FIRST_WAIT = 5, 1.0  # at the end: how often, and seconds before the second try; each wait is twice the last
+TELL_AFTER = 3  # rounds in which the ledger could not be sent
 LOOKS = 3  # at files that move while they are sent
 
 
@@ -40,6 +42,7 @@ class Upload:
         self.known: Known = read_known(run)
         self.ledger: Stamp | None = None  # as we last saw it there
         self.lines = 0  # bytes of it
+        self.rounds_without = 0  # rounds since the ledger was sent, or had nothing new
         self.missing: set[str] = set()  # files of attempts that were no longer here a round ago
 
     def begin(self) -> None:
@@ -53,18 +56,26 @@ class Upload:
         self.ledger, self.lines = stamp, len(there)
 
     def round(self) -> None:
-        """Upload what has changed, then as much of the ledger as there was at first. May raise `OSError`."""
+        """Upload what has changed, then as much of the ledger as there was at first. May raise `OSError`.
+
+        A file of an attempt that is gone afterwards is of a trial which that part of the ledger does not end yet, and
+        whose files are sent from their final place in a later round.
+        """
         if self._ledger_there() != self.ledger:  # another driver, or an answer to our own upload that was lost
             self.begin()
+        self.rounds_without += 1
         with self._moment() as (lines, checkpoints):
-            looks = (send_changed(self.run, self.remote, self.known, checkpoints) for _ in range(LOOKS))
-            here = next((found for found in looks if found is not None), None)
-        if here is None:
-            return
+            for _ in range(LOOKS):
+                here, gone = send_changed(self.run, self.remote, self.known, checkpoints)
+                if all(_in_attempt(name) for name in gone):
+                    break
+            else:
+                return
+        self.rounds_without = 0
         if len(lines) > self.lines:
             self.remote.write(LEDGER, lines)
             self.ledger, self.lines = self._ledger_there(), len(lines)
-        self._delete_attempts({name for name in self.known if "/attempt-" in name and name not in here})
+        self._delete_attempts({name for name in self.known if _in_attempt(name) and name not in here})
 
     @contextmanager
     def _moment(self) -> Iterator[tuple[bytes, dict[str, Path]]]:
@@ -79,8 +90,8 @@ class Upload:
             before = self._checkpoints()
             due = [name for name, stamp in before.items() if name not in self.known or self.known[name][0] != stamp]
             links = {name: place / str(number) for number, name in enumerate(due)}
-            with suppress(FileNotFoundError):  # moved: the stamps differ below
-                for name, link in links.items():
+            for name, link in links.items():
+                with suppress(FileNotFoundError):  # moved: the stamps differ below
                     _link(self.run.path / name, link)
             lines = whole_lines(self.run.ledger)
             if self._checkpoints() == before:
@@ -106,6 +117,10 @@ class Upload:
 
     def _ledger_there(self) -> Stamp | None:
         return self.remote.stamps([LEDGER]).get(LEDGER)
+
+
+def _in_attempt(name: str) -> bool:
+    return f"/{ATTEMPT}" in name
 
 
 def _link(path: Path, link: Path) -> None:
@@ -148,6 +163,9 @@ class Mirror:
             if problem and not told:
                 self.say(f"{problem}; trying again, everything is in {self.run.path} meanwhile")
             told = bool(problem)
+            if self.upload and self.upload.rounds_without == TELL_AFTER:
+                there = f"the ledger at {self.upload.remote.uri} is {TELL_AFTER} rounds behind"
+                self.say(f"{there}: files move faster than they are uploaded; everything is in {self.run.path}")
             pause = max(PAUSE, (time.monotonic() - began) / SHARE)
 
     def _round(self) -> str:

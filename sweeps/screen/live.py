@@ -158,7 +158,7 @@ class _Screen(_Lines):
         table.add_column(self.metric, justify="right")
         table.add_column("", no_wrap=True, style="cyan")
         for trial in self.tally.running(rows):
-            values = [mean[self.metric] for mean in trial.means]
+            values = [mean.get(self.metric) for mean in trial.means]
             last = values[-1] if values else None
             table.add_row(
                 f"{trial.trial_id} {trial.stratum or trial.folder} lr={trial.config_now['lr']:.3g}",

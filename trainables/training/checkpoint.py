@@ -43,7 +43,6 @@ def weights_metadata(
 def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str], epoch: int) -> None:
     """A state dict as safetensors, with its metadata and the epoch it is from."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    path.parent.mkdir(exist_ok=True)  # the attempt's own folder is there, or the run was removed
     write_atomically(path, save(contiguous, {**metadata, "epoch": str(epoch)}), durable=False)
 
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.record.ledger import MAX_GARBAGE, MAX_LINE, Ledger, cut_damaged_end, read_ledger
 from sweeps.record.history import NUMBERS
+from sweeps.record.ledger import MAX_GARBAGE, MAX_LINE, Ledger, cut_damaged_end, read_ledger
 from sweeps.record.progress import Tally
 from sweeps.record.state import RunState, fold
 from trainables.errors import InputError
