@@ -69,7 +69,7 @@ def check_epoch(event: Event, config: Mapping[str, Any], known: int) -> None:
         raise UnusableEvent("epoch without a row of every replicate")
     if not all(isinstance(value, NUMBER) for value in event["mean"].values()):
         raise UnusableEvent("epoch with means that are no numbers")
-    if not 1 <= event["epoch"] <= min(config["epochs"], known + 1 + LOST_EPOCHS):
+    if not 1 <= event["epoch"] <= max(known + 1, min(config["epochs"], known + 1 + LOST_EPOCHS)):
         raise UnusableEvent(f"epoch {event['epoch']} of a trial of {config['epochs']}, after {known}")
     if not isinstance(event.get("gpu_percent"), NUMBER):
         raise UnusableEvent("epoch with a gpu_percent that is no number")

@@ -57,12 +57,12 @@ def test_every_door_refuses_what_is_no_plain_name(name: str, tmp_path: Path) -> 
         lambda: command(["smoke", "--storage", str(tmp_path), f"--name={name}"]),
     ]
     for door in doors:
-        with pytest.raises(InputError):
+        with pytest.raises(ValueError, match=r"take letters|means the newest run|are needed|is empty"):
             door()
 
 
 def test_latest_is_no_name_of_a_run() -> None:
-    with pytest.raises(InputError, match="means the newest run"):
+    with pytest.raises(ValueError, match="means the newest run"):
         Settings(name="latest")
 
 
