@@ -99,10 +99,10 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
 
 
 def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
-    from sweeps.planning.reuse import find_finished, why_not
+    from sweeps.planning.reuse import find_finished, reasons_not_reused
     from sweeps.record.state import read_state
 
-    known = find_finished(plan.trials, settings.results)
+    known = find_finished(plan.trials, settings.storage, fetch=False)
     if resumed:
         ended = {trial.key for trial in read_state(resumed.ledger).trials.values() if trial.ended}
         there = sum(trial.key in ended for trial in plan.trials)
@@ -111,7 +111,8 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
         how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
         console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
     if settings.reuse:
-        for reason in why_not([trial for trial in plan.trials if trial.key not in known], settings.results):
+        missed = [trial for trial in plan.trials if trial.key not in known]
+        for reason in reasons_not_reused(missed, settings.storage):
             console.print(reason, markup=False, highlight=False)
 
 

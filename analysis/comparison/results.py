@@ -12,6 +12,7 @@ import pyarrow as pa
 from analysis import table
 from analysis.comparison.labels import Column, find_roles, hashable, join_texts, telling_fields
 from analysis.runs.run_folder import RunFolder
+from analysis.trial_status import trained_to_its_end
 from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 Stopped = Literal["left-out", "equal-epochs"]
 GAPS = {"gap_acc": ("train_acc", "test_acc"), "gap_auc": ("train_auc", "test_auc")}
-# How the stop_reason of a trial begins that ended by its own patience, and not by a rung.
-OWN_RULE = "early stopping"
 # How a trial has ended whose replicates ended differently: the first of these that one of them has.
 WORST_FIRST = ("failed", "diverged", "interrupted", "stopped", "completed")
 
@@ -113,11 +112,6 @@ def _metric(metadata: Sequence[Mapping[str, Any]], wanted: str | None) -> tuple[
     if len(metrics) > 1 and wanted is None:
         raise InputError(f"the runs were selected by {' and '.join(sorted(metrics))}: say which by --metric")
     return metric, "min" if metric.endswith("loss") else "max"
-
-
-def trained_to_its_end(status: str, stop_reason: str | None) -> bool:
-    """Whether a replicate was trained as long as it was to be: completed, or ended by its own patience."""
-    return status == "completed" or (status == "stopped" and (stop_reason or "").startswith(OWN_RULE))
 
 
 def _with_endings(trials: pa.Table, planned: Mapping[tuple[str, str], Mapping[str, Any]]) -> pa.Table:

@@ -37,10 +37,11 @@ def _stratum_notes(sweep: Sweep, plan: Plan, rule: Rule, name: str) -> Iterator[
     sizes = _stratum_sizes(plan)
     small = [size for size in sizes.values() if size <= rule.enough]
     if small:
+        span = f"{min(small)} to {max(small)}" if min(small) < max(small) else str(small[0])
         within = f"trials of the same {', '.join(plan.stratify)}" if plan.stratify else "all trials"
         yield (
-            f"{name} compares {within}, and {len(small)} of {len(sizes)} such groups have {rule.enough:g} trials or "
-            f"fewer, so that it stops little or nothing there: give a nuisance field more values, or choose --stratify"
+            f"{name} compares {within}, and {len(small)} of {len(sizes)} such groups have too few ({span}) for it to "
+            "stop much: give a nuisance field more values, or choose --stratify"
         )
 
 

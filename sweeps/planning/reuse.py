@@ -12,7 +12,8 @@ from typing import Any
 from analysis.runs.find import runs_in
 from analysis.runs.remote import Storage
 from analysis.runs.run_folder import RunFolder
-from analysis.runs.sync import fetch_whole
+from analysis.runs.sync import fetch_whole, remote_of
+from analysis.trial_status import trained_to_its_end
 from search_spaces.definition import Pbt, Sweep
 from sweeps.planning.trials import PlannedTrial
 from sweeps.record.ledger import Event, Ledger, read_ledger
@@ -41,32 +42,37 @@ class _Found:
     trial: TrialState
 
 
-def whole(trial: TrialState) -> bool:
-    """Trained to its own end, as its config says.
+def is_reusable(trial: TrialState) -> bool:
+    """Return whether a trial was trained to its own end, as its config says, and without another's weights.
 
     A trial that a scheduler stopped was judged by peers that another run does not have; one of a population may have
     gone on from another's weights.
     """
-    own = trial.status == "completed" or (trial.status == "stopped" and not trial.pruned)
-    return own and not trial.changes
+    return trained_to_its_end(trial.status, trial.stop_reason) and not trial.changes
 
 
-def find_finished(trials: Iterable[PlannedTrial], storage: Storage, but: Path | None = None) -> dict[str, _Found]:
-    """Finished trials of the runs in a storage by the keys of `trials`, newest run first; `but` is left out."""
+def find_finished(
+    trials: Iterable[PlannedTrial], storage: Storage, exclude: Path | None = None, *, fetch: bool = True
+) -> dict[str, _Found]:
+    """Return finished trials of the runs in a storage by the keys of `trials`, newest run first.
+
+    exclude: a run that is left out. fetch: of a run at a URI, bring the files of its trials here; else only count them.
+    """
     keys = {trial.key for trial in trials}
     found: dict[str, _Found] = {}
-    for run, state in _states(storage, but):
-        if any(trial.key in keys - set(found) and whole(trial) for trial in state.trials.values()):
+    for run, state in _states(storage, exclude):
+        there = [trial for trial in state.trials.values() if trial.key in keys - set(found) and is_reusable(trial)]
+        if there and fetch:
             fetch_whole(run)
-        for trial in state.trials.values():
-            if trial.key in keys and whole(trial) and run.trial(trial.folder).path.is_dir():
+        for trial in there:
+            if run.trial(trial.folder).path.is_dir() or (not fetch and remote_of(run)):
                 found.setdefault(trial.key, _Found(run, trial))
     return found
 
 
-def _states(storage: Storage, but: Path | None) -> Iterator[tuple[RunFolder, RunState]]:
+def _states(storage: Storage, exclude: Path | None) -> Iterator[tuple[RunFolder, RunState]]:
     for run in runs_in(storage):
-        if but is None or run.path.resolve() != but.resolve():
+        if exclude is None or run.path.resolve() != exclude.resolve():
             try:
                 yield run, read_state(run.ledger)
             except (InputError, KeyError):
@@ -97,7 +103,7 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
             taken[str(earlier.run.path)] = taken.get(str(earlier.run.path), 0) + 1
     ledger.close()
     missed = [trial for trial in todo if trial.key not in found]
-    return Reused(taken, tuple(why_not(missed, storage, run.path)))
+    return Reused(taken, tuple(reasons_not_reused(missed, storage, run.path)))
 
 
 def _events_of(found: _Found) -> Iterator[Event]:
@@ -133,12 +139,12 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
     return copies | {name for name in names if (Path(folder) / name).is_symlink()}
 
 
-def why_not(trials: Sequence[PlannedTrial], storage: Storage, but: Path | None = None) -> list[str]:
+def reasons_not_reused(trials: Sequence[PlannedTrial], storage: Storage, exclude: Path | None = None) -> list[str]:
     """For trials whose config has finished in an earlier run, but under another key: what has changed since."""
     configs = {_text(trial.config.model_dump(mode="json")) for trial in trials}
     reasons: dict[str, int] = {}
-    for run, state in _states(storage, but):
-        same = sum(whole(trial) and _text(trial.config) in configs for trial in state.trials.values())
+    for run, state in _states(storage, exclude):
+        same = sum(is_reusable(trial) and _text(trial.config) in configs for trial in state.trials.values())
         if same:
             reason = f"{run.path}: {_changed(run.read_description())} since"
             reasons[reason] = same

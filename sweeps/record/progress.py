@@ -10,7 +10,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from analysis.comparison.labels import show_value
-from sweeps.record.state import ENDED, RunState, TrialState
+from analysis.trial_status import ENDED, has_ended
+from sweeps.record.state import RunState, TrialState
 
 STATUSES = ("running", "waiting", "completed", "stopped", "diverged", "failed", "interrupted", "planned")
 
@@ -62,7 +63,7 @@ class _Counted(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        return self.status in ENDED
+        return has_ended(self.status)
 
     @property
     def untouched(self) -> bool:

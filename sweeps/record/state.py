@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.trial_status import ENDED, has_ended
 from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_plan, lost_epoch, replacements_in
 from sweeps.record.history import History
 from sweeps.record.ledger import Event, read_ledger, say_once, time_of
 
 PLANNED = ("trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal")
-ENDED = ("completed", "stopped", "diverged", "failed")  # interrupted trials go on at a resume
 WAKING = {
     "started",
     "epoch",
@@ -55,7 +55,7 @@ class TrialState:
 
     @property
     def ended(self) -> bool:
-        return self.status in ENDED
+        return has_ended(self.status)
 
     @property
     def epoch(self) -> int:

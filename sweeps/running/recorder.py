@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from analysis import table
 from analysis.runs.lease import held
 from analysis.runs.run_folder import RunFolder
+from analysis.trial_status import EARLY_STOPPING
 from analysis.weights.model_columns import write_trials
 from search_spaces.definition import Pbt, Sweep
 from sweeps.record.attempts import collect_attempts
@@ -132,7 +133,7 @@ class Recorder:
             self._stop(trial, decision)
         else:
             if all(row.get("stop_reason") for row in event["replicates"]):
-                self._end(trial, "stopped", f"early stopping of every replicate by epoch {event['epoch']}")
+                self._end(trial, "stopped", f"{EARLY_STOPPING} of every replicate by epoch {event['epoch']}")
             elif event["epoch"] >= trial.config["epochs"]:
                 self._end(trial, "completed", f"trained all {trial.config['epochs']} epochs")
             return False

@@ -8,8 +8,9 @@ from pathlib import Path
 from analysis.runs.lease import knows_leases, seen_lease, seen_there
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import size_there
+from analysis.trial_status import ENDED
 from sweeps.record.progress import Tally
-from sweeps.record.state import ENDED, RunState, read_state
+from sweeps.record.state import RunState, read_state
 from trainables.errors import InputError
 
 QUIET_SECONDS = 120  # a run of version 0.1.0 has no lease: it is taken to be dead when its ledger was silent for longer

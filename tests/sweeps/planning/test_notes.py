@@ -22,8 +22,8 @@ SWEEP = Sweep("?", {"activation": tune.grid_search(["relu", "tanh"])}, {"lr": GR
     [
         ({}, []),
         ({"scheduler": "fifo", "nuisance": {"lr": FEW}}, []),
-        ({"nuisance": {"lr": FEW}}, ["2 of 2 such groups have 3 trials or fewer"]),
-        ({"nuisance": {"lr": FEW}, "scheduler": Median(min_peers=2)}, ["groups have 2 trials or fewer"]),
+        ({"nuisance": {"lr": FEW}}, ["2 of 2 such groups have too few (2)"]),
+        ({"nuisance": {"lr": FEW}, "scheduler": Median(min_peers=2)}, ["groups have too few (2)"]),
         ({"scheduler": Asha(stratify=())}, ["activation compete with one another"]),
         ({"scheduler": Asha(grace=9)}, ["asha stops nothing: epoch 9"]),
         ({"scheduler": Median(grace=12)}, ["median stops nothing: epoch 12"]),
@@ -35,7 +35,7 @@ SWEEP = Sweep("?", {"activation": tune.grid_search(["relu", "tanh"])}, {"lr": GR
         ({"samples": 40, "searcher": "random"}, []),
         ({"samples": 9, "searcher": Optuna()}, ["optuna tries 4 settings of each compared value, not 9"]),
         ({"samples": 4, "searcher": Optuna()}, []),
-        ({"samples": 2, "searcher": Optuna()}, ["groups have 3 trials or fewer"]),
+        ({"samples": 2, "searcher": Optuna()}, ["groups have too few (2)"]),
     ],
 )
 def test_notes(changes: dict[str, Any], expected: list[str]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.trial_status import ENDED
 from sweeps.record.progress import STATUSES, Tally
-from sweeps.record.state import ENDED, RunState
+from sweeps.record.state import RunState
 
 KINDS = ("started", "epoch", "epoch", "epoch", "waiting", "completed", "stopped", "failed", "interrupted", "requeued")
 
