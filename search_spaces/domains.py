@@ -109,7 +109,10 @@ def normal_of(domain: Any) -> tuple[float, float] | None:
 def check_domain(name: str, domain: Any) -> None:
     """Raises `InputError` for a domain that is code, which a run cannot keep and draw again, or that has no value."""
     if values_of(domain) is None and range_of(domain) is None:
-        raise InputError(f"{name}: {domain} is code, which a run cannot keep; use a domain of ray.tune such as uniform")
+        raise InputError(
+            f"{name}: tune.sample_from is code, which a run cannot keep and draw again; use a domain of ray.tune, such "
+            "as tune.uniform(low, high), or list the values in tune.grid_search([...])"
+        )
     if values_of(domain) == []:
         raise InputError(f"{name} has no values: give it one or more")
 

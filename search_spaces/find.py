@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import runpy
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+
+import numpy
 
 import search_spaces
 from search_spaces.definition import Sweep
@@ -16,12 +19,12 @@ NOT_SWEEPS = {"definition", "find", "sweep_json", "domains"}
 
 
 def sweep_names() -> list[str]:
-    """The names of all sweeps in `search_spaces/`; nothing is imported."""
+    """Return the names of all sweeps in `search_spaces/`; nothing is imported."""
     return sorted(m.name for m in iter_modules(search_spaces.__path__) if m.name not in NOT_SWEEPS and m.name[0] != "_")
 
 
 def find_sweep(name: str) -> tuple[str, Sweep]:
-    """(name, sweep) of a name in `search_spaces/`, a `.py` file with a `SWEEP`, or a run to be run again as it was."""
+    """Return (name, sweep) of a name in `search_spaces/`, a `.py` file with a `SWEEP`, or a run to be run again as it was."""
     if name.endswith(".py"):
         return Path(name).stem, _checked(_run_file(Path(name)).get("SWEEP"), name)
     if name.endswith(".json") or (Path(name) / "run.json").is_file():
@@ -36,6 +39,9 @@ def find_sweep(name: str) -> tuple[str, Sweep]:
 def _run_file(path: Path) -> dict[str, object]:
     if not path.is_file():
         raise InputError(f"{path} is not a file: name a .py file with a SWEEP")
+    # a file that draws its values must give the same ones at a resume
+    random.seed(0)
+    numpy.random.seed(0)
     try:
         return runpy.run_path(str(path))
     except Exception as error:  # the user's own file: whatever it raises is bad input

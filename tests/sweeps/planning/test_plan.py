@@ -143,8 +143,11 @@ def test_a_sweep_of_too_many_trials_is_refused_at_once() -> None:
 @pytest.mark.parametrize(
     ("sweep", "complaint"),
     [
-        (Sweep("?", {}, {"lr": tune.sample_from(lambda spec: 0.01 / spec.config.width)}), "lr: .* is code"),
-        (Sweep("?", {}, {"lr": tune.sample_from(lambda: 0.1)}, searcher=Optuna()), "lr: .* is code"),
+        (
+            Sweep("?", {}, {"lr": tune.sample_from(lambda spec: 0.01 / spec.config.width)}),
+            "lr: tune.sample_from is code",
+        ),
+        (Sweep("?", {}, {"lr": tune.sample_from(lambda: 0.1)}, searcher=Optuna()), "lr: tune.sample_from is code"),
         (Sweep("?", {"lr": tune.grid_search([])}), "lr has no values"),
         (Sweep("?", {}, {"lr": tune.grid_search([])}), "lr has no values"),
         (Sweep("?", {}, {"lr": tune.choice([])}), "lr has no values"),
@@ -183,6 +186,11 @@ def test_a_sweep_may_be_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def
     path = tmp_path / "mine.py"
     path.write_text("from sweeps import Sweep\nSWEEP = Sweep('why?', {}, fixed={'epochs': 2})\n")
     assert find_sweep(str(path))[0] == "mine"
+    path.write_text(
+        "import random, numpy as np\nfrom ray import tune\nfrom sweeps import Sweep\n"
+        "SWEEP = Sweep('?', {}, {'lr': tune.grid_search([random.random(), np.random.rand()])})\n"
+    )
+    assert find_sweep(str(path)) == find_sweep(str(path))
     path.write_text("SWEEP = 3\n")
     with pytest.raises(InputError, match="has no SWEEP"):
         find_sweep(str(path))
