@@ -24,7 +24,7 @@ def sweep_names() -> list[str]:
 
 
 def find_sweep(name: str) -> tuple[str, Sweep]:
-    """Return (name, sweep) of a name in `search_spaces/`, a `.py` file with a `SWEEP`, or a run to be run again as it was."""
+    """Return (name, sweep) of a name in `search_spaces/`, a `.py` file with a `SWEEP`, or a run to be repeated."""
     if name.endswith(".py"):
         return Path(name).stem, _checked(_run_file(Path(name)).get("SWEEP"), name)
     if name.endswith(".json") or (Path(name) / "run.json").is_file():
@@ -41,7 +41,7 @@ def _run_file(path: Path) -> dict[str, object]:
         raise InputError(f"{path} is not a file: name a .py file with a SWEEP")
     # a file that draws its values must give the same ones at a resume
     random.seed(0)
-    numpy.random.seed(0)
+    numpy.random.seed(0)  # noqa: NPY002 the generator that such a file draws from
     try:
         return runpy.run_path(str(path))
     except Exception as error:  # the user's own file: whatever it raises is bad input
