@@ -96,7 +96,7 @@ class TrialConfig(BaseModel):
     patience: int | None = _field(
         None, "early stopping: epochs in a row without an improvement on val; None: off", "epochs", ge=1, le=MOST
     )
-    min_delta: float = _field(0.0, "early stopping: the least change of the metric that is an improvement", ge=0)
+    min_delta: float = _field(0.0, "early stopping: a change of the metric must exceed this to be an improvement", ge=0)
     early_stopping_metric: Literal["val_auc", "val_acc", "val_loss"] = _field("val_auc", "what early stopping watches")
     precision: Literal["float32", "bfloat16", "float16"] = _field(
         "float32", "number format of the forward and backward pass"

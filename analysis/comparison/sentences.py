@@ -89,9 +89,9 @@ def _block(results: Results, comparison: Comparison, block: str) -> Iterator[str
     differences = [d for d in comparison.differences if d.block == block and d.metric == results.metric]
     yield f"{where}{_best(results, best, len(judged))}"
     yield from _told_apart(differences, best)
-    yield from _more_seeds(results, differences, judged)
     if sentence := verdict(results, comparison, block):
         yield sentence
+    yield from _more_seeds(results, differences, judged)
     yield from _test(judged)
     noise = next(n for n in comparison.noise if n.block == block and n.metric == results.metric)
     yield from _noise(results, noise)

@@ -38,35 +38,42 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS, PANEL_ROWS = 4, 8  # of small multiples in one figure at most
+LEAST_SPAN = 0.01  # of the colours of a heat map
 
 
 @styled
 def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
-    """Each scientific value's mean and interval by the selecting metric and by test: a row a value, a panel a block."""
+    """Each scientific value's mean and interval: a row of panels a block, a panel a metric, with axes of their own."""
     blocks = results.blocks[:4]
     tallest = max(len(comparison.block(block)) for block in blocks)
-    figure, axes = new_figure(1, len(blocks), 4.6 if len(blocks) > 1 else 8.0, 1.1 + 0.34 * tallest)
-    for axis, block in zip(axes[0], blocks, strict=True):
-        _interval_rows(axis, results, comparison.block(block), comparison.metrics)
-        axis.set_title(block)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(comparison.metrics))
+    columns = len(comparison.metrics)
+    figure, axes = new_figure(len(blocks), columns, 8.4 / columns + 0.4, 1.0 + 0.28 * tallest, sharey="row")
+    for line, block in zip(axes, blocks, strict=True):
+        judged = [standing for standing in comparison.block(block) if standing.trial]
+        for number, (axis, metric) in enumerate(zip(line, comparison.metrics, strict=True)):
+            _interval_rows(axis, judged, metric, number)
+        line[0].set_yticks(range(len(judged)), [standing.value or "all" for standing in judged])
+        line[0].set_ylim(len(judged) - 0.5, -0.5)
+        line[0].set_title(block, loc="left", fontweight="bold")
     return figure
 
 
-def _interval_rows(axis: Any, results: Results, standings: Sequence[Standing], metrics: Sequence[str]) -> None:
-    judged = [standing for standing in standings if standing.trial]
-    for number, metric in enumerate(metrics):
-        rows = np.arange(len(judged)) + 0.22 * (number - (len(metrics) - 1) / 2)
-        found = [standing.metrics[metric] for standing in judged]
-        means = np.array([estimate.mean for estimate in found])
-        limits = np.array([[e.mean - e.low, e.high - e.mean] for e in found]).T
-        axis.errorbar(
-            means, rows, xerr=None if np.isnan(limits).all() else np.nan_to_num(limits), fmt=MARKERS[number],
-            color=COLOURS[number], label=name_of(metric), markersize=5, elinewidth=1.6,
-        )  # fmt: skip
-    axis.set_yticks(range(len(judged)), [standing.value or "all" for standing in judged])
-    axis.set_ylim(len(judged) - 0.5, -0.5)
+def _interval_rows(axis: Any, judged: Sequence[Standing], metric: str, number: int) -> None:
+    """Means with their intervals; these end where an AUC or accuracy does."""
+    from matplotlib.ticker import MaxNLocator
+
+    rows = np.arange(len(judged))
+    found = [standing.metrics[metric] for standing in judged]
+    means = np.array([estimate.mean for estimate in found])
+    axis.plot(means, rows, MARKERS[number], color=COLOURS[number], markersize=5)
+    most = math.inf if metric.endswith("loss") else 1.0
+    for row, estimate in enumerate(found):
+        if not math.isnan(estimate.half_width):
+            low, high = max(estimate.low, 0.0), min(estimate.high, most)
+            axis.plot([low, high], [row, row], color=COLOURS[number], linewidth=1.6)
+    axis.set_xlabel(name_of(metric))
+    axis.xaxis.set_major_locator(MaxNLocator(3))
+    axis.ticklabel_format(axis="x", useOffset=False)
     axis.grid(axis="x")
 
 
@@ -84,20 +91,35 @@ def learning_curves(results: Results, metric: str | None = None) -> Figure:
     columns = min(COLUMNS, max(map(len, values.values())))
     rows = [(block, found[i : i + columns]) for block, found in values.items() for i in range(0, len(found), columns)]
     rows = rows[:PANEL_ROWS]
-    best = {(s.block, s.value): s.trial for s in stand(results, group_trials(results, [results.metric]))}
+    best = {(s.block, s.value): s for s in stand(results, group_trials(results, [results.metric]))}
     figure, axes = new_figure(len(rows), columns, 2.7, 2.1)
     for line, (block, row) in zip(axes, rows, strict=True):
         within = means[means["block"] == block]
         for axis, value in zip(line, row, strict=False):
             part = results.trials[(results.trials["block"] == block) & (results.trials["value"] == value)]
-            _curves(axis, within[within["value"] == value], metric, part, best[block, value])
-            axis.set_title(f"{block}: {value}" if len(values) > 1 else value, fontsize=8)
+            _curves(axis, within[within["value"] == value], metric, part, best[block, value].trial)
+            _spread(axis, epochs[epochs["trial"] == best[block, value].trial], metric)
+            axis.set_title(_curve_title(best[block, value], named=len(values) > 1), fontsize=8)
             _same_limits(axis, within, metric)
         for axis in line[len(row) :]:
             axis.set_axis_off()
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel(name_of(metric), fontsize=9)
     return figure
+
+
+def _spread(axis: Any, epochs: pd.DataFrame, metric: str) -> None:
+    """Shade the range over the seeds of the best trial."""
+    groups = epochs.groupby("epoch")[metric]
+    low, high = groups.min(), groups.max()
+    axis.fill_between(low.index, low, high, color=COLOURS[4], alpha=0.25, linewidth=0)
+
+
+def _curve_title(best: Standing, *, named: bool) -> str:
+    """`relu`, below it the setting of its best trial."""
+    setting = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in best.nuisance.items())
+    value = best.value or "all"
+    return (f"{best.block}: {value}" if named else value) + f"\n{setting}" * bool(setting)
 
 
 def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
@@ -195,8 +217,8 @@ def _axis_of(axis: Any, place: int, column: pd.Series) -> np.ndarray:
         ticks = unique if len(unique) <= 6 else np.array([low, high])
         marks = {f"{tick:.3g}": float((scale(tick) - scale(low)) / span) for tick in ticks}
     for text, height in list(marks.items())[:40]:
-        box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
-        axis.text(place + 0.03, height, text, fontsize=7, va="center", color=INK, zorder=5, bbox=box)
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.2}
+        axis.text(place, height, text, fontsize=7, va="center", ha="center", color=INK, zorder=5, bbox=box)
     return np.nan_to_num(heights, nan=0.5)
 
 
@@ -222,13 +244,15 @@ def heat_map(results: Results, nuisance: str) -> Figure:
     rows = results.values
     columns = list(dict.fromkeys(trials.sort_values(nuisance)["setting"]))
     figure, axes = new_figure(
-        1, len(blocks), max(1.6 + 0.62 * len(columns), 2.6), 1.0 + 0.3 * len(rows), sharey=True, squeeze=False
+        1, len(blocks), max(2.6 + 0.66 * len(columns), 3.6), 1.0 + 0.3 * len(rows), sharey=True, squeeze=False
     )
     for axis, block in zip(axes[0], blocks, strict=True):
         part = trials[trials["block"] == block]
         done = part[part["finished"]].pivot_table(index="value", columns="setting", values=results.metric)
         reached = part.pivot_table(index="value", columns="setting", values=results.metric)
-        _cells(axis, done.reindex(rows, columns=columns), reached.reindex(rows, columns=columns), results.mode)
+        shown = done.reindex(rows, columns=columns), reached.reindex(rows, columns=columns)
+        image = _cells(axis, *shown, results.mode)
+        figure.colorbar(image, ax=axis, label=name_of(results.metric), shrink=0.8, pad=0.02)
         axis.set(title=block, xlabel=nuisance.replace("_", " "))
         tilt = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if max(map(len, columns)) > 6 else {}
         axis.set_xticks(range(len(columns)), columns, **tilt)
@@ -251,24 +275,29 @@ def _binned(column: pd.Series) -> pd.Series:
     return _texts(column)
 
 
-def _cells(axis: Any, done: pd.DataFrame, reached: pd.DataFrame, mode: str) -> None:
+def _cells(axis: Any, done: pd.DataFrame, reached: pd.DataFrame, mode: str) -> Any:
+    """Draw the cells; returns the coloured image. Values that differ by less than 0.01 differ little in colour."""
     values = done.to_numpy(float)
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
-    axis.imshow(values, cmap="cividis" if mode == "max" else "cividis_r", aspect="auto", vmin=low, vmax=high)
+    digits = 3 if high - low >= LEAST_SPAN else 4
+    low, high = (min(low, high - LEAST_SPAN), high) if mode == "max" else (low, max(high, low + LEAST_SPAN))
+    colours = "cividis" if mode == "max" else "cividis_r"
+    image = axis.imshow(values, cmap=colours, aspect="auto", vmin=low, vmax=high)
     for (row, column), value in np.ndenumerate(reached.to_numpy(float)):
         finished = np.isfinite(values[row, column])
         if not np.isfinite(value):
             continue
-        place = (values[row, column] - low) / ((high - low) or 1.0) if finished else math.nan
-        light = place > 0.6 if mode == "max" else place < 0.4
-        text = f"{values[row, column]:.3f}" if finished else f"({value:.3f})"
+        share = (values[row, column] - low) / (high - low) if finished else math.nan
+        light = share > 0.45 if mode == "max" else share < 0.55
+        text = f"{values[row, column]:.{digits}f}" if finished else f"({value:.{digits}f})"
         colour = FAINT if not finished else "#000002" if light else "#fffffe"
         axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     if known.size:
         best = np.nanargmax(values) if mode == "max" else np.nanargmin(values)
         row, column = np.unravel_index(int(best), values.shape)
         axis.add_patch(_frame(float(column), float(row)))
+    return image
 
 
 def _frame(column: float, row: float) -> Any:

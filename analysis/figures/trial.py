@@ -46,10 +46,13 @@ def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int
             values = _by_epoch(epochs, steps, f"{split}_{name}")
             axis.plot(steps, _mean(values), color=colour, label=split, marker="." if len(steps) < 3 else "")
             axis.fill_between(steps, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
-        for epoch in set(best_epochs):
-            axis.axvline(epoch, color="0.6", linestyle=":", linewidth=1)
+        for number, epoch in enumerate(sorted(set(best_epochs))):
+            label = "" if number else "best epoch of a seed"
+            axis.axvline(epoch, color="0.6", linestyle=":", linewidth=1, label=label)
         axis.set(xlabel="epoch", title=name)
-    axes[0].legend(frameon=False, fontsize=8)
+    seeds = len({row["seed"] for row in epochs})
+    shade = f"mean and range of {seeds} seeds" if seeds > 1 else None
+    axes[0].legend(frameon=False, fontsize=8, title=shade, title_fontsize=8)
     axes[3].plot(steps, _mean(_by_epoch(epochs, steps, "lr_used")), color="0.3")
     axes[3].set(xlabel="epoch", title="learning rate")
     return figure

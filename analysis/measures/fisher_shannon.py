@@ -31,6 +31,7 @@ def fisher_shannon_terms(x: ArrayLike) -> FisherShannon:
 
     Formula: I = integral f'^2 / f, N = exp(2 H) / (2 pi e), H = -integral f ln f, of the standardised values; Gaussian
     kernel with bandwidth 0.9 min(sd, IQR / 1.34) n^-0.2. N I >= 1, with equality for a Gaussian.
+    Values are rounded to an eighth of the bandwidth: within 0.3 % of a direct estimate from 1,500 values on.
     Degenerate: NaN for constant, empty or non-finite input, fewer than 8 values, or outliers beyond 8,000 bandwidths.
     Source: Vignat and Bercher (2003), Phys. Lett. A 312, 27; bandwidth: Silverman (1986), eq. 3.31.
 

@@ -1,7 +1,8 @@
 """Sample Entropy: how seldom stretches of m values that resemble each other still do so one value later.
 
-Exact for any length: by brute force up to `SMALL` values, by slabs of a sorted series (`_slabs`) for m = 2, and on a
-k-d tree for other m. All decide whether two values match by the same float64 predicate, |xi - xj| <= r.
+Exact for any length: by brute force up to `SMALL` values, by slabs of a sorted series for m = 2
+(`_sample_entropy_pairs`), and on a k-d tree for other m. All decide whether two values match by the same float64
+predicate, |xi - xj| <= r.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ def _counts(values: Values, m: int, reach: float, threads: int | None, device: s
         return _brute_counts(values, m, reach)
     if m != 2:
         return _tree_counts(values, m, reach)
-    from analysis.measures._slabs import match_counts
+    from analysis.measures._sample_entropy_pairs import match_counts
 
     return match_counts(values, reach, (threads or _threads()) if values.size >= THREADED else 1)
 

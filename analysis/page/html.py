@@ -103,9 +103,14 @@ def _attributes(column: LongColumn) -> str:
 
 def _static_cell(column: LongColumn, value: Any) -> str:
     plain = as_json_value(value)
-    text = "-" if plain is None else f"{plain:.{column.digits}f}" if column.digits else str(plain)
+    text = "-" if plain is None else _fixed(plain, column.digits) if column.digits else str(plain)
     kind = f' class="text {escape(text)}"' if column.status else TEXT if column.text else ""
     return f"<td{kind}>{escape(text)}</td>"
+
+
+def _fixed(value: float, digits: int) -> str:
+    """As the page's script writes numbers: very small ones by their power of ten."""
+    return f"{value:.{digits}f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
 
 
 def definitions(pairs: Mapping[str, str]) -> str:

@@ -77,7 +77,7 @@ def values(material: Material, draw: Drawer) -> Section:
     html = ""
     if any(standing.trial for standing in comparison.standings):
         caption = (
-            "Means over seeds and 95 % intervals of each value at its best setting. "
+            "Means over seeds and 95 % intervals of each value at its best setting, each metric on an axis of its own. "
             f"Selected by {name_of(results.metric)}; the test split only looked on."
         )
         html += draw.put("values", figures.values_with_intervals(results, comparison), caption)
@@ -94,7 +94,8 @@ def curves(material: Material, draw: Drawer) -> Section:
     results = material.everything
     caption = (
         f"{sentence(name_of(results.metric))} by epoch, mean over the seeds of each trial. The thick line is the best "
-        "trial of a value; trials that were stopped, failed or diverged are grey and end in a cross."
+        "trial of a value, its setting above it, the range of its seeds shaded; trials that were stopped, failed or "
+        "diverged are grey and end in a cross."
     )
     if results.frame("epochs").empty:
         return Section("curves", "Learning curves", paragraph("No epochs.parquet stands beside the trials.", "note"))
@@ -111,7 +112,7 @@ def hyperparameters(material: Material, draw: Drawer) -> Section:
     for name in results.nuisance[:HEAT_MAPS]:
         caption = (
             f"Mean {name_of(results.metric)} for each value and {name.replace('_', ' ')}, the best framed. In brackets "
-            "what trials had reached that were not trained to their end."
+            "what trials had reached that were not trained to their end. The colours span 0.01 at least."
         )
         html += draw.put(f"heat_map_{name}", figures.heat_map(material.everything, name), caption)
     if results.trials["finished"].any():

@@ -237,7 +237,8 @@ def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
     """`training_curves.png` of all replicates and `weight_distributions.png` of the first."""
     folder = run.trial(trial.folder)
     title = (
-        f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, lr {trial.config['lr']:g}"
+        f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, "
+        f"{trial.config['optimizer']}, lr {trial.config['lr']:g}"
     )
     bests = [row["best_epoch"] for row in results if row["best_epoch"]]
     plots.save(plots.training_curves(epochs_table(run, [trial], {}).to_pylist(), title, bests), folder.training_curves)

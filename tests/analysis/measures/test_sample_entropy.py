@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.measures import _slabs
-from analysis.measures._slabs import match_counts
+from analysis.measures import _sample_entropy_pairs
+from analysis.measures._sample_entropy_pairs import match_counts
 from analysis.measures.sample_entropy import sample_entropy, sample_entropy_counts, sample_entropy_estimate
 
 Values = NDArray[np.float64]
@@ -99,11 +99,11 @@ def test_any_length_and_tolerance(name: str, m: int, r: float) -> None:
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_slabs_are_exact_where_they_are_at_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_entropy_pairs_are_exact_where_they_are_at_work(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small slabs put the grid, the fringe and the shares of threads to work on few values."""
-    monkeypatch.setattr(_slabs, "DIRECT", 10)
-    monkeypatch.setattr(_slabs, "FRINGE", 0.5)
-    monkeypatch.setattr(_slabs, "CHUNK", 100)
+    monkeypatch.setattr(_sample_entropy_pairs, "DIRECT", 10)
+    monkeypatch.setattr(_sample_entropy_pairs, "FRINGE", 0.5)
+    monkeypatch.setattr(_sample_entropy_pairs, "CHUNK", 100)
     for n in (3, 50, 1500):
         x = SERIES[name](n)
         for r in (0.001, 0.2, 1.0):
@@ -113,7 +113,7 @@ def test_slabs_are_exact_where_they_are_at_work(name: str, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_slabs_agree_with_a_k_d_tree(name: str) -> None:
+def test_sample_entropy_pairs_agree_with_a_k_d_tree(name: str) -> None:
     spatial = pytest.importorskip("scipy.spatial")
     x = SERIES[name](5001)
     points = np.lib.stride_tricks.sliding_window_view(x, 3)
