@@ -153,7 +153,7 @@ def _measure_runs(
             sys.exit(130)
         push_back(run)
         if not json_:
-            print_layers(console, run, chosen)
+            print_layers(console, run, chosen, _best_trials(run))
         print_measured(console, run, found, chosen, time.monotonic() - began)
         problems += len(found.problems)
         documents += _run_rows(run) if json_ else []
@@ -161,6 +161,17 @@ def _measure_runs(
         print(as_json(documents))
     if problems:
         sys.exit(1)
+
+
+def _best_trials(run: RunFolder) -> set[str]:
+    """The trials at which the compared values are at their best; all where none was trained to its end."""
+    from analysis.comparison.results import load
+    from analysis.comparison.standings import group_trials, stand
+
+    results = load([run])
+    standings = stand(results, group_trials(results, [results.metric]))
+    best = {standing.trial.rpartition("/")[2] for standing in standings if standing.trial}
+    return best or set(results.table["trial_id"].to_pylist())
 
 
 def _measure_on_data(

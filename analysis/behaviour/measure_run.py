@@ -10,10 +10,9 @@ from typing import Any
 from analysis import table
 from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
-from analysis.weights.measure_run import IDENTITY, Measured
+from analysis.weights.measure_run import IDENTITY, Measured, measure_jobs
 from analysis.weights.model_columns import refill_trials
 from analysis.weights.rows import Row, stage_files
-from analysis.workers import spread
 from trainables.errors import InputError
 
 
@@ -48,29 +47,27 @@ def measure_run_on_data(
     have = run.activations_table.exists() and not again
     rows: list[Row] = table.read_arrow(run.activations_table, "activations").to_pylist() if have else []
     jobs = _missing(run, {(row["trial_id"], row["seed"]) for row in rows}, data_root)
-    problems: list[str] = []
-    try:
-        for done, (job, found) in enumerate(spread(measure_model, jobs, workers, address), start=1):
-            if isinstance(found, InputError):
-                problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
-            else:
-                rows += found
-            progress(done, len(jobs))
-    finally:
-        if rows:
-            rows.sort(key=lambda row: (row["trial_id"], row["replicate"], row["position"]))
-            about = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
-            table.write(run.activations_table, "activations", rows, about)
-            refill_trials(run)
+    problems = measure_jobs(
+        measure_model, jobs, lambda job, found: rows.extend(found), lambda: save(run, rows), workers, address, progress
+    )
     return Measured(len(rows), len(jobs) - len(problems), problems)
 
 
+def save(run: RunFolder, rows: list[Row]) -> None:
+    """Write `activations.parquet`, in the order of trials and layers, and its columns of `trials.parquet`."""
+    rows.sort(key=lambda row: (row["trial_id"], row["replicate"], row["position"]))
+    metadata = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
+    table.write(run.activations_table, "activations", rows, metadata)
+    refill_trials(run)
+
+
 def _missing(run: RunFolder, known: set[tuple[str, int]], data_root: Path | None) -> list[Model]:
-    folders = {path.name.rpartition("_")[2]: path for path in run.trials.glob("*") if path.is_dir()}
+    folders = run.trials_by_key()
     found = []
     for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
-        place = folders.get(identity["trial_key"], run.trials / "none") / f"seed_{identity['seed']}"
-        path = stage_files(place).get("best")
+        if identity["trial_key"] not in folders:
+            continue
+        path = stage_files(folders[identity["trial_key"]].replicate(identity["seed"])).get("best")
         if path and (identity["trial_id"], identity["seed"]) not in known:
             found.append(Model(identity, path, data_root))
     return found

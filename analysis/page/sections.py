@@ -128,14 +128,16 @@ def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
     """Histograms of the best trial of each block, before and after training, where its weights are at hand."""
     from analysis.weights.rows import read_weights
 
-    folders = {path.name.rpartition("_")[2]: path for run in material.results.runs for path in run.trials.glob("*")}
+    folders = {key: folder for run in material.results.runs for key, folder in run.trials_by_key().items()}
     for number, block in enumerate(material.results.blocks[:4]):
         best = next((standing for standing in material.comparison.block(block) if standing.trial), None)
         if best is None:
             continue
         row = material.results.trials[material.results.trials["trial"] == best.trial].iloc[0]
-        place = folders.get(row["trial_key"], Path("none")) / f"seed_{row['seed']}"
-        before, after = place / "initial_model.safetensors", place / "best_model.safetensors"
+        if row["trial_key"] not in folders:
+            continue
+        folder, seed = folders[row["trial_key"]], int(row["seed"])
+        before, after = folder.initial_model(seed), folder.best_model(seed)
         if after.is_file():
             start = read_weights(before)[0] if before.is_file() else {}
             drawn = figure_style.styled(plots.weight_distributions)(start, read_weights(after)[0], "")

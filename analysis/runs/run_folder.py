@@ -101,6 +101,11 @@ class RunFolder:
         """Return a trial's folder. Raises `InputError` for a name that leads elsewhere."""
         return TrialFolder(self.trials / plain_name(folder, "a trial's folder"))
 
+    def trials_by_key(self) -> dict[str, TrialFolder]:
+        """The folders of trials, by the key at the end of their names; links are left out."""
+        found = (path for path in self.trials.glob("*") if path.is_dir() and not path.is_symlink())
+        return {path.name.rpartition("_")[2]: TrialFolder(path) for path in found}
+
     def read_description(self) -> dict[str, Any]:
         """Return the content of `run.json`. Raises `InputError` where it is missing, damaged or incomplete."""
         try:

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from analysis import table
 from analysis.measures import MEASURES
 from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
+from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
 from analysis.weights.weights_table import write_complexity
 from analysis.workers import spread
@@ -21,6 +22,16 @@ from trainables.errors import InputError, unknown_name
 SAVE_SECONDS = 30.0  # between two savings of what has been measured
 IDENTITY = tuple(table.IDENTITY)
 Key = tuple[str, int, str, str]  # trial, seed, stage, tensor
+
+
+class Job(Protocol):
+    """Work on one replicate."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]: ...
+
+
+J = TypeVar("J", bound=Job)
 
 
 @dataclass(frozen=True)
@@ -86,23 +97,47 @@ def measure_run(
         raise InputError(f"{run.path} has no trials.parquet yet: measure it when its first trial has ended")
     rows = known_rows(run)
     jobs = list(missing(run, rows, measures, every, again))
+    count = 0
+
+    def add(job: Replicate, found: Sequence[Row]) -> None:
+        nonlocal count
+        merge(rows, job, found)
+        count += len(found)
+
+    problems = measure_jobs(measure, jobs, add, lambda: save(run, rows), workers, address, progress)
+    return Measured(count, len(jobs), problems)
+
+
+def measure_jobs(
+    work: Callable[[J], list[Row]],
+    jobs: Sequence[J],
+    add: Callable[[J, list[Row]], None],
+    save: Callable[[], None],
+    workers: int,
+    address: str | None,
+    progress: Callable[[int, int], None],
+) -> list[str]:
+    """Do jobs side by side and hand each result to `add`; `save` every 30 s and at any end.
+
+    Returns a line for each job that failed.
+    """
     problems: list[str] = []
-    saved, count = time.monotonic(), 0
+    saved, unsaved = time.monotonic(), False
     try:
-        for done, (job, found) in enumerate(spread(measure, jobs, workers, address), start=1):
+        for done, (job, found) in enumerate(spread(work, jobs, workers, address), start=1):
             if isinstance(found, InputError):
                 problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
             else:
-                merge(rows, job, found)
-                count += len(found)
+                add(job, found)
+                unsaved = True
             progress(done, len(jobs))
-            if time.monotonic() - saved > SAVE_SECONDS:
-                save(run, rows)
-                saved = time.monotonic()
+            if unsaved and time.monotonic() - saved > SAVE_SECONDS:
+                save()
+                saved, unsaved = time.monotonic(), False
     finally:
-        if count:
-            save(run, rows)
-    return Measured(count, len(jobs), problems)
+        if unsaved:
+            save()
+    return problems
 
 
 def known_rows(run: RunFolder) -> dict[Key, Row]:
@@ -122,10 +157,12 @@ def missing(
     by_stage: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows.values():
         by_stage.setdefault((row["trial_id"], row["seed"], row["stage"]), []).append(row)
-    folders = {path.name.rpartition("_")[2]: path for path in run.trials.glob("*") if path.is_dir()}
+    folders = run.trials_by_key()
     along = False
     for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
-        folder = folders.get(identity["trial_key"], run.trials / "none") / f"seed_{identity['seed']}"
+        if identity["trial_key"] not in folders:
+            continue
+        folder = folders[identity["trial_key"]].replicate(identity["seed"])
         files = stage_files(folder, every)
         along = along or len(files) > len(STAGES)
         parts: dict[tuple[str, ...], dict[str, Path]] = {}
@@ -155,14 +192,11 @@ def measure(job: Replicate) -> list[Row]:
 
 
 def merge(rows: dict[Key, Row], job: Replicate, found: Sequence[Row]) -> None:
-    """Put new columns beside those that are known; rows of tensors that a file no longer has are dropped."""
-    stages = {(row["stage"], row["tensor"]) for row in found}
-    measured = {stage for stage, _ in stages}
-    name = (job.identity["trial_id"], job.identity["seed"])
-    for key in [key for key in rows if key[:2] == name and key[2] in measured and key[2:] not in stages]:
-        del rows[key]
+    """Put new columns beside those that are known; the free values of a stochastic matrix give way to its weight."""
     for row in found:
         full = {**job.identity, **row}
+        if row["module_type"] in STOCHASTIC:
+            rows.pop(key_of({**full, "tensor": row["tensor"].removesuffix("weight") + "logits"}), None)
         rows[key_of(full)] = {**rows.get(key_of(full), {}), **full}
 
 

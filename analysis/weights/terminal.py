@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich import box
@@ -15,13 +14,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from analysis import table
+from analysis.grids import Cell, Column, Grid, print_grid, visible
 from analysis.measures import MEASURES
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.measure_run import Measured
 from analysis.weights.rows import Row, measure_file, model_means, read_weights
 from trainables.errors import InputError
+from trainables.json_values import as_json_value
 
 SHOWN = (
     "lmc",
@@ -39,7 +41,8 @@ HEADS = {
     "effective_rank_share": "eff. rank share",
 }
 WHERE = ("file", "tensor", "position", "module_type", "shape", "size")
-CELL, PAIR = 10, 18  # columns of a number on the screen, and of two with an arrow
+CELL = 10  # columns of a number on the screen
+BASELINE = "sample_entropy_shuffled"
 
 
 def file_rows(files: Sequence[Path], measures: Sequence[str]) -> Iterator[Row]:
@@ -52,13 +55,7 @@ def file_rows(files: Sequence[Path], measures: Sequence[str]) -> Iterator[Row]:
 
 def as_json(rows: Sequence[Row]) -> str:
     """One JSON document; undefined numbers are null, infinite ones are text."""
-    return json.dumps([{name: _plain(value) for name, value in row.items()} for row in rows])
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, float) or math.isfinite(value):
-        return value
-    return None if math.isnan(value) else str(value)
+    return json.dumps(as_json_value(list(rows), infinite_as_text=True))
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -102,7 +99,9 @@ def print_rows(console: Console, rows: Sequence[Row], measures: Sequence[str]) -
 
 def weights_table(rows: Sequence[Row], shown: Sequence[str], title: str) -> Table:
     """One line per tensor, and the mean over weight matrices weighted by size."""
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    grid = Table(
+        title=Text(visible(title)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     grid.add_column("tensor", overflow="fold", min_width=12)
     grid.add_column("type", overflow="fold", min_width=6)
     grid.add_column("shape", justify="right", overflow="fold", min_width=8)
@@ -110,15 +109,20 @@ def weights_table(rows: Sequence[Row], shown: Sequence[str], title: str) -> Tabl
         grid.add_column(HEADS.get(name, name.replace("_", " ")), justify="right", max_width=CELL)
     for row in rows:
         shape = "×".join(map(str, row["shape"]))
-        grid.add_row(row["tensor"], row["module_type"], shape, *(number(row[name]) for name in shown))
+        grid.add_row(
+            Text(visible(row["tensor"])),
+            Text(visible(row["module_type"])),
+            shape,
+            *(number_text(row[name]) for name in shown),
+        )
     grid.add_section()
     means = model_means(rows)
     size = f"{sum(row['size'] for row in rows if len(row['shape']) > 1):,}"
-    grid.add_row("mean of matrices", "", size, *(number(means.get(name)) for name in shown), style="bold")
+    grid.add_row("mean of matrices", "", size, *(number_text(means.get(name)) for name in shown), style="bold")
     return grid
 
 
-def number(value: float | None, figures: int = 4) -> str:
+def number_text(value: float | None, figures: int = 4) -> str:
     """So many significant figures; `-` where a measure is undefined."""
     if value is None or math.isnan(value):
         return "-"
@@ -148,31 +152,44 @@ def print_measured(console: Console, run: RunFolder, found: Measured, measures: 
     console.print(f"{text}; in {run.weights_table}", highlight=False, soft_wrap=True)
 
 
-def print_layers(console: Console, run: RunFolder, measures: Sequence[str]) -> None:
-    """A table for each dataset and model: every tensor before training and at the best epoch, means over trials."""
-    weights, trials = table.read(run.weights_table, "weights"), table.read(run.trials_table)
-    settings = trials.drop_duplicates("trial_id")[["trial_id", "dataset", "image_size", "model"]]
-    rows = weights.merge(settings, on="trial_id")
-    shown = [name for name in measures if rows[name].notna().any()][: max(1, (console.width - 42) // PAIR)]
+def print_layers(console: Console, run: RunFolder, measures: Sequence[str], trials: set[str]) -> None:
+    """Print for each dataset and model its tensors at the start and at the best epoch, means over trials."""
+    weights = table.read(run.weights_table, "weights")
+    settings = table.read(run.trials_table).drop_duplicates("trial_id")
+    rows = weights[weights["trial_id"].isin(trials)].merge(
+        settings[["trial_id", "dataset", "image_size", "model"]], on="trial_id"
+    )
     for setting, part in rows.groupby(["dataset", "image_size", "model"], sort=False, dropna=False):
         dataset, size, model = setting
         title = f"{model} on {dataset}" + (f" at {size:.0f} px" if size == size else "")
+        count = part["trial_id"].nunique()
+        print_grid(
+            console, layers_grid(part, measures, f"{title}: the best trial of each value ({count}), start → best")
+        )
+    if rows["sample_entropy_shuffled"].notna().any():
         console.print(
-            _layers_table(part, shown, f"{title}: {part['trial_id'].nunique()} trials, from the start to best")
+            "shuffled: the same weights in random order, which is what counts for Sample Entropy", style="dim"
         )
 
 
-def _layers_table(rows: pd.DataFrame, shown: Sequence[str], title: str) -> Table:
-    grid = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    grid.add_column("tensor", overflow="fold", min_width=12)
-    grid.add_column("type", overflow="fold", min_width=6)
-    grid.add_column("shape", overflow="fold", justify="right", min_width=8)
-    for name in shown:
-        grid.add_column(name.replace("_", " "), justify="right", max_width=PAIR)
-    finite = rows.assign(**rows[list(shown)].astype(float).replace([math.inf, -math.inf], math.nan))
-    means = finite.groupby(["tensor", "stage"])[list(shown)].mean()
+def layers_grid(rows: pd.DataFrame, measures: Sequence[str], title: str) -> Grid:
+    """A line for each tensor; beside Sample Entropy that of the best weights shuffled."""
+    shown = [name for name in measures if rows[name].notna().any()]
+    finite = rows.assign(**rows[[*shown, BASELINE]].astype(float).replace([math.inf, -math.inf], math.nan))
+    means = finite.groupby(["tensor", "stage"])[[*shown, BASELINE]].mean()
+    columns = [Column("tensor", words=True), Column("type", words=True, drop=1), Column("shape", drop=2)]
+    for number, name in enumerate(shown):
+        columns.append(Column(name.replace("_", " "), drop=number and number + 2))
+        if name == "sample_entropy":
+            columns.append(Column("shuffled", drop=number and number + 2))
+    lines = []
     for row in rows.drop_duplicates("tensor").sort_values("position").to_dict("records"):
-        pairs = ([means[name].get((row["tensor"], stage)) for stage in ("initial", "best")] for name in shown)
-        cells = [" → ".join(number(value, 3) for value in pair) for pair in pairs]
-        grid.add_row(row["tensor"], row["module_type"], "×".join(map(str, row["shape"])), *cells)
-    return grid
+        at = {stage: (row["tensor"], stage) for stage in ("initial", "best")}
+        cells = [Cell(row["tensor"]), Cell(row["module_type"]), Cell("×".join(map(str, row["shape"])))]
+        for name in shown:
+            start, best = (number_text(means[name].get(at[stage]), 3) for stage in ("initial", "best"))
+            cells.append(Cell(f"{start} → {best}"))
+            if name == "sample_entropy":
+                cells.append(Cell(number_text(means[BASELINE].get(at["best"]), 3)))
+        lines.append(tuple(cells))
+    return Grid(title, tuple(columns), tuple(lines))
