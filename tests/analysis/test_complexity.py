@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from importlib.resources import files
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
@@ -25,7 +27,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.weights import measure_run as measuring
 from analysis.weights.files import guess_types, read_learned
 from analysis.weights.measure_run import choose, measure_run
-from analysis.weights.terminal import as_json, columns_for
+from analysis.weights.terminal import as_json, columns_for, print_layers
 from tests.support.made_results import make_run
 from trainables.errors import InputError
 from trainables.models import module_types
@@ -371,6 +373,8 @@ def test_the_command_measures_runs_of_a_folder(run: RunFolder) -> None:
 
 
 def test_runs_are_found_once_by_any_name(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A run is one that has a ledger: a start that was cut off is never the latest.
+    run.ledger.touch()
     monkeypatch.chdir(run.path.parent.parent)
     found = find_runs(["made", "made/run", str(run.path), "latest"], Path())
     assert [one.run_id for one in found] == ["run"]
@@ -385,3 +389,19 @@ def test_what_runs_by_itself_is_cheap() -> None:
     dear = {"multiscale_entropy", "permutation_entropy", "spectral_entropy", "compressibility"}
     assert not (dear | {name for name in MEASURES if name.endswith("_z")}) & set(choose(None))
     assert {"lmc", "sample_entropy", "weight_norm", "initial_distance"} <= set(choose("default"))
+
+
+def test_the_screen_shows_the_best_trials_and_the_shuffled_baseline(run: RunFolder) -> None:
+    """Beside Sample Entropy stands that of the same weights shuffled; means are over the best trial of each value."""
+    measure_run(run, ["lmc", "sample_entropy"])
+    console = Console(record=True, width=100, file=io.StringIO())
+    rows = pd.read_parquet(run.weights_table)
+    chosen = set(rows["trial_id"].iloc[:1])
+    print_layers(console, run, ["lmc", "sample_entropy"], chosen)
+    text = console.export_text()
+    best = rows[(rows["stage"] == "best") & rows["trial_id"].isin(chosen) & (rows["tensor"] == "3.weight")]
+    assert "the best trial of each value (1), start → best" in text
+    assert "shuffled" in text
+    (line,) = (line for line in text.splitlines() if line.strip().startswith("3.weight"))
+    assert f"{best['sample_entropy_shuffled'].mean():.3g}" in line
+    assert f"→ {best['lmc'].mean():.3g}" in line

@@ -182,7 +182,8 @@ def test_a_notebook_can_call_each_figure(results: Results, name: str) -> None:
 
 
 def test_a_heat_map_holds_the_means(results: Results, run: RunFolder) -> None:
-    (axis,) = figures.heat_map(results, "lr").axes
+    axis, colours = figures.heat_map(results, "lr").axes
+    assert colours.get_ylabel() == "validation AUC"
     shown = {text.get_text() for text in axis.texts}
     frame = pd.read_parquet(run.trials_table)
     for (_, part), brackets in zip(
