@@ -185,11 +185,10 @@ def _measure_on_data(
 ) -> None:
     import sys
 
-    from rich.markup import escape
-
     from analysis.behaviour.measure_run import measure_run_on_data
     from analysis.runs.find import find_runs
     from analysis.runs.sync import push_back
+    from analysis.terminal.plain_text import plain
     from analysis.weights.terminal import progress_bar
     from analysis.workers import processors
 
@@ -199,7 +198,7 @@ def _measure_on_data(
             found = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
         push_back(run)
         for problem in found.problems:
-            console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+            console.print(f"[red]problem:[/red] {plain(problem)}", highlight=False, soft_wrap=True)
         console.print(f"{found.replicates} models on their data; in {run.activations_table}", soft_wrap=True)
         problems += len(found.problems)
     if problems:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from analysis.terminal.plain_text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -116,13 +118,8 @@ def _draw(grid: Grid, line: str) -> Table:
 def _text(cell: Cell, line: str) -> Text:
     from rich.text import Text
 
-    text = Text(visible(cell.text), cell.style)
+    text = Text("\n".join(map(visible, cell.text.split("\n"))), cell.style)
     return text.append(line + cell.below, "dim") if cell.below else text
-
-
-def visible(text: str) -> str:
-    """Text that is not ours, with control characters as escapes, so that it cannot move the cursor."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def columns_of(heads: Sequence[str], words: Sequence[str] = ()) -> tuple[Column, ...]:

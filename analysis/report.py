@@ -116,6 +116,7 @@ def report(
     from analysis.runs.lease import hold as lease
     from analysis.runs.remote import as_path, is_uri
     from analysis.runs.sync import push_back
+    from analysis.terminal.plain_text import visible
 
     found = find_runs(runs, storage)
     home = found[0].path if len(found) == 1 else Path() if is_uri(storage) else as_path(storage)
@@ -127,7 +128,8 @@ def report(
         write_report(found, page, page.parent / "figures", metric, against, stopped, held, command)
         if inside:
             push_back(found[0])
-    print(f"{page} and {len(list((page.parent / 'figures').glob('*.svg')))} figures in {page.parent / 'figures'}")
+    count = len(list((page.parent / "figures").glob("*.svg")))
+    print(visible(f"{page} and {count} figures in {page.parent / 'figures'}"))
 
 
 if __name__ == "__main__":

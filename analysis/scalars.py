@@ -159,7 +159,7 @@ def scalars(
     import json
     import sys
 
-    from analysis.grids import visible
+    from analysis.terminal.plain_text import visible
     from trainables.json_values import as_json_value
 
     folder, own = folders_of(target, storage)

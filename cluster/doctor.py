@@ -220,9 +220,9 @@ def show(findings: list[Finding]) -> None:
 
 
 def _table(findings: list[Finding]) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
+    from analysis.terminal.plain_text import plain
     from cluster.checks.findings import STYLES
 
     table = Table(box=None, pad_edge=False)
@@ -230,9 +230,9 @@ def _table(findings: list[Finding]) -> Table:
         table.add_column(name, no_wrap=name != "where")
     table.add_column("found", ratio=1)
     for finding in findings:
-        text = escape(finding.text) + (f"\n[dim]→ {escape(finding.fix)}[/dim]" if finding.fix else "")
+        text = plain(finding.text) + (f"\n[dim]→ {plain(finding.fix)}[/dim]" if finding.fix else "")
         level = f"[{STYLES[finding.level]}]{finding.level}[/]"
-        table.add_row(level, finding.subject, escape(finding.where), text)
+        table.add_row(level, finding.subject, plain(finding.where), text)
     return table
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from analysis.terminal.plain_text import plain
 from cluster.alerts import FULL, HOT, LAZY, alerts
 from cluster.checks.findings import STYLES
 from cluster.sample import Sample
@@ -35,7 +35,7 @@ def _machines(samples: Sequence[Sample]) -> Table:
     for sample in samples:
         gib = f"{sample.memory_used_mb / 1024:.1f} of {sample.memory_total_mb / 1024:.1f}"
         memory = _bar(sample.memory_percent, FULL)
-        table.add_row(escape(sample.host), str(sample.cpus), _bar(sample.cpu_percent), memory, gib)
+        table.add_row(plain(sample.host), str(sample.cpus), _bar(sample.cpu_percent), memory, gib)
     return table
 
 
@@ -47,7 +47,7 @@ def _gpus(samples: Sequence[Sample]) -> Table:
         for gpu in sample.gpus:
             name = f"{sample.host}:{gpu.index} {gpu.name.removeprefix('NVIDIA ')}"
             cells = (_bar(gpu.utilization), _bar(gpu.memory_percent, FULL), _gib(gpu), _heat(gpu), _power(gpu))
-            table.add_row(escape(name), *cells)
+            table.add_row(plain(name), *cells)
     return table
 
 
@@ -82,7 +82,7 @@ def _processes(samples: Sequence[Sample]) -> Table:
     for sample in samples:
         for place, process in _users(sample):
             memory = "–" if process.memory_mb is None else f"{process.memory_mb:.0f}"
-            table.add_row(escape(place), str(process.pid), escape(process.name), memory, process.trial or "–")
+            table.add_row(plain(place), str(process.pid), plain(process.name), memory, process.trial or "–")
     return table
 
 

@@ -35,20 +35,21 @@ def clean(
     from analysis.runs.find import find_run
     from analysis.runs.lease import hold
     from analysis.runs.sync import where
+    from analysis.terminal.plain_text import visible
     from sweeps.screen.runs import size_of
 
     folder = find_run(run, storage)
     with hold(folder, instead="clean it then"):
         doomed = [folder.path] if whole else list(checkpoints(folder))
         if not doomed:
-            print(f"{where(folder)} has no checkpoints of ended trials: nothing to remove")
+            print(visible(f"{where(folder)} has no checkpoints of ended trials: nothing to remove"))
             return
         what = "the whole run" if whole else f"the checkpoints of {len(doomed)} ended trials"
         if not yes:
-            typer.confirm(f"Remove {what} in {where(folder)} ({size_of(*doomed)})?", abort=True)
+            typer.confirm(visible(f"Remove {what} in {where(folder)} ({size_of(*doomed)})?"), abort=True)
         for path in doomed:
             remove(folder, path)
-        print(f"removed {what} in {where(folder)}")
+        print(visible(f"removed {what} in {where(folder)}"))
 
 
 def remove(run: RunFolder, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.terminal.plain_text import plain
 from sweeps.screen.fields import REGISTRY_LISTS
 
 app = new_app()
@@ -213,8 +214,8 @@ def _print_check(name: str, image_size: int | None, data_root: Path | None, as_j
         return
     table = Table(box=None, pad_edge=False, show_header=False)
     for title, text in lines(found):
-        table.add_row(f"[dim]{title}[/dim]", text)
-    Console().print(f"[bold]{found.name}[/bold]", table, sep="\n", highlight=False)
+        table.add_row(f"[dim]{title}[/dim]", plain(text))
+    Console().print(f"[bold]{plain(found.name)}[/bold]", table, sep="\n", highlight=False)
 
 
 def _plot_schedules(path: Path) -> None:
@@ -233,7 +234,7 @@ def _print(lists: dict[str, Rows], short: bool) -> None:
     for name, rows in lists.items():
         if short and name not in ("sweeps", "datasets"):
             names = dict.fromkeys(next(iter(row.values())) for row in rows)
-            console.print(f"[bold]{name}[/bold] ({len(names)}): {', '.join(names)}", highlight=False)
+            console.print(f"[bold]{name}[/bold] ({len(names)}): {plain(', '.join(names))}", highlight=False)
             continue
         if not rows:
             console.print(f"no {name} yet")
@@ -242,7 +243,7 @@ def _print(lists: dict[str, Rows], short: bool) -> None:
         for column in rows[0]:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*map(plain, row.values()))
         console.print(table)
 
 

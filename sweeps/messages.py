@@ -8,14 +8,14 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from analysis.comparison.labels import show_value
 from analysis.comparison.results import load
 from analysis.comparison.summary import print_standings
+from analysis.grids import Cell, Column, Grid, print_grid
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
+from analysis.terminal.plain_text import plain
 from search_spaces.definition import Pbt
 from search_spaces.domains import show_domain
 from sweeps.schedulers.table import name_of
@@ -47,13 +47,7 @@ def print_plan(
 ) -> None:
     """Every trial, what is held fixed, what is known already and what Ray would have to give; for --dry-run."""
     fields = varied(sweep, plan)
-    rows = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("trial", *fields, "parameters", "MACs"):
-        rows.add_column(name, justify="left" if name in fields else "right")
-    for trial in plan.trials or plan.examples:
-        values = (show_value(getattr(trial.config, name)) for name in fields)
-        rows.add_row(trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}")
-    console.print(rows)
+    print_grid(console, _plan_grid(plan, fields))
     varied_fields = {*fields, *(sweep.nuisance if plan.proposed else ()), *_settled(sweep)}
     first, default = (plan.trials or plan.examples)[0].config, TrialConfig.model_fields
     held = {
@@ -62,15 +56,37 @@ def print_plan(
         if name not in varied_fields and (name in sweep.fixed or getattr(first, name) != default[name].default)
     }
     text = ", ".join(f"{name}={show_value(value)}" for name, value in held.items())
-    console.print(f"[dim]fixed:[/dim] {text}; all other fields at their defaults", highlight=False)
+    _say(console, f"{text}; all other fields at their defaults", "fixed:", "dim")
     if plan.proposed:
         space = ", ".join(f"{name} {show_domain(domain)}" for name, domain in sweep.nuisance.items())
-        console.print(f"[dim]searched:[/dim] {space}; shown are the compared values", highlight=False)
-    console.print(plan_line(sweep, plan) + "; nothing was started (--dry-run)", highlight=False)
+        _say(console, f"{space}; shown are the compared values", "searched:", "dim")
+    _say(console, plan_line(sweep, plan) + "; nothing was started (--dry-run)")
     for note in plan.notes:
-        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
-    console.print(_bundles(sweep, settings), highlight=False)
+        _say(console, note, "note:")
+    _say(console, _bundles(sweep, settings))
     _print_known(console, plan, settings, resumed)
+
+
+def _plan_grid(plan: Plan, fields: Sequence[str]) -> Grid:
+    """A row for each trial; on a narrow terminal MACs go first, then parameters, then the last of the fields."""
+    last = len(fields)
+    columns = (
+        Column("trial"),
+        *(Column(name, words=True, drop=0 if number == 0 else number) for number, name in enumerate(fields)),
+        Column("parameters", drop=last + 1),
+        Column("MACs", drop=last + 2),
+    )
+    rows = []
+    for trial in plan.trials or plan.examples:
+        values = (show_value(getattr(trial.config, name)) for name in fields)
+        rows.append((trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}"))
+    return Grid("", columns, tuple(tuple(map(Cell, row)) for row in rows))
+
+
+def _say(console: Console, text: object, label: str = "", style: str = "yellow") -> None:
+    """One line of text that may hold what is not ours: markup is off. label: a coloured word before it."""
+    before = f"[{style}]{label}[/{style}] " if label else ""
+    console.print(f"{before}{plain(text)}", highlight=False, soft_wrap=True)
 
 
 def _settled(sweep: Sweep) -> set[str]:
@@ -106,14 +122,14 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
     if resumed:
         ended = {trial.key for trial in read_state(resumed.ledger).trials.values() if trial.ended}
         there = sum(trial.key in ended for trial in plan.trials)
-        console.print(f"{there} of {len(plan.trials)} have ended in {where(resumed)}", highlight=False)
+        _say(console, f"{there} of {len(plan.trials)} have ended in {where(resumed)}")
     elif known:
         how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
         console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
     if settings.reuse:
         missed = [trial for trial in plan.trials if trial.key not in known]
         for reason in reasons_not_reused(missed, settings.storage):
-            console.print(reason, markup=False, highlight=False)
+            _say(console, reason)
 
 
 COUNTED = 1000  # trials from which on planning says how many
@@ -149,9 +165,9 @@ def print_reused(console: Console, reused: Reused) -> None:
     if not reused.count:
         console.print("no trial of earlier runs could be reused", highlight=False)
     for run, count in reused.taken.items():
-        console.print(f"reused {count} trials from {run}", highlight=False, soft_wrap=True)
+        _say(console, f"reused {count} trials from {run}")
     for reason in reused.reasons:
-        console.print(reason, markup=False, highlight=False, soft_wrap=True)
+        _say(console, reason)
 
 
 def print_estimate(console: Console, guess: Estimate) -> None:
@@ -192,14 +208,12 @@ def show_pbt(rule: Pbt) -> str:
 
 def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -> None:
     """What is about to run, and what the user should know of the data."""
-    console.print(plan_line(sweep, plan), highlight=False)
+    _say(console, plan_line(sweep, plan))
     if len(sweep.seeds) < 3:
-        console.print(
-            f"[yellow]note:[/yellow] {len(sweep.seeds)} replicate(s): intervals need 3 or more", highlight=False
-        )
+        _say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
     for note in (*plan.notes, *sorted({note for data, _ in plan.datasets.values() for note in data.notes})):
-        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
-    console.print(f"results in {where(folder)}", highlight=False, soft_wrap=True)
+        _say(console, note, "note:")
+    _say(console, f"results in {where(folder)}")
 
 
 def print_resumed(console: Console, resumed: Resumed) -> None:
@@ -212,36 +226,36 @@ def print_resumed(console: Console, resumed: Resumed) -> None:
         text += " (config, data or training code changed)"
     if resumed.damaged_bytes:
         text += f"; a damaged last line of the ledger ({resumed.damaged_bytes} bytes) was cut off"
-    console.print(text, highlight=False)
+    _say(console, text)
 
 
 def print_outcome(console: Console, outcome: Outcome, command: Command, guess: Estimate | None = None) -> int:
     """The summary of a run that has ended, or how to resume it. Returns the exit code."""
     if outcome.signal is not None:
-        console.print(f"interrupted; everything is in {where(outcome.run)}. To go on:", highlight=False, soft_wrap=True)
+        _say(console, f"interrupted; everything is in {where(outcome.run)}. To go on:")
         console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
         _print_problems(console, outcome)
         return 128 + outcome.signal
     print_summary(console, outcome.run)
     _print_problems(console, outcome)
     if outcome.halted:
-        console.print(f"[yellow]ended early:[/yellow] {outcome.halted}. To go on:", highlight=False)
+        _say(console, f"{outcome.halted}. To go on:", "ended early:")
         console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
     if outcome.state.count("failed"):
         again = _resuming(command, outcome.run, retry_failed=True)
-        console.print(f"log of the failures: {outcome.run.log}; to run them again:", highlight=False, soft_wrap=True)
+        _say(console, f"log of the failures: {outcome.run.log}; to run them again:")
         console.print(f"  {again}", markup=False, highlight=False, soft_wrap=True)
     if outcome.report:
-        console.print(f"report: {outcome.report}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"report: {outcome.report}")
     took = f"{clock(outcome.seconds)} in all"
     took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
-    console.print(f"{took}; results in {where(outcome.run)}", highlight=False, soft_wrap=True)
+    _say(console, f"{took}; results in {where(outcome.run)}")
     return 1 if outcome.state.count("failed") or outcome.problems else 0
 
 
 def _print_problems(console: Console, outcome: Outcome) -> None:
     for problem in outcome.problems:
-        console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        _say(console, problem, "problem:", "red")
 
 
 def _resuming(command: Command, run: RunFolder, **changes: Any) -> str:
@@ -267,5 +281,5 @@ def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
             causes[row["stop_reason"]].append(row["trial_id"])
     for cause, trials in causes.items():  # the traceback stands in run.log
         console.print(
-            f"[red]{len(trials)} failed:[/red] {escape(cause)} (for example trial {trials[0]})", highlight=False
+            f"[red]{len(trials)} failed:[/red] {plain(cause)} (for example trial {trials[0]})", highlight=False
         )

@@ -30,6 +30,7 @@ def pull(
     from analysis.runs.find import find_run
     from analysis.runs.remote import is_uri
     from analysis.runs.run_folder import RunFolder
+    from analysis.terminal.plain_text import visible
     from trainables.errors import InputError
 
     if not is_uri(run) and not is_uri(storage or ""):
@@ -41,7 +42,7 @@ def pull(
     assert remote is not None
     home = RunFolder(into / found.sweep / found.run_id)
     staging.pull(home, remote, whole=True)
-    print(f"{staging.where(found)} is in {home.path}")
+    print(visible(f"{staging.where(found)} is in {home.path}"))
 
 
 if __name__ == "__main__":

@@ -69,29 +69,33 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 def _watch(console: Console, folder: RunFolder) -> None:
     """The live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
+    from datetime import UTC, datetime
+
     from analysis.runs.sync import pull, remote_of
     from sweeps.record.state import read_state
     from sweeps.screen.live import make_view
 
     about, remote = folder.read_description(), remote_of(folder)
     scientific = tuple(about["roles"]["scientific"])
-    view = make_view(read_state(folder.ledger), about["metric"], about["mode"], scientific, console, quiet=False)
+    nuisance = tuple(about["roles"].get("nuisance", ()))
+    state, now = read_state(folder.ledger), datetime.now(UTC)
+    gone = (now - (state.first or now)).total_seconds()
+    view = make_view(state, about["metric"], about["mode"], scientific, console, False, nuisance, gone)
     with contextlib.suppress(KeyboardInterrupt), view:
         while not view.state.ended:
             if remote:
                 time.sleep(REMOTE_SECONDS)
                 pull(folder, remote, whole=False)
             time.sleep(1)
-            view.state = read_state(folder.ledger)
+            view.follow(read_state(folder.ledger))
             view.update()
 
 
 def _print(console: Console, folder: RunFolder) -> None:
     from datetime import timedelta
 
-    from rich.markup import escape
-
     from analysis.runs.sync import where
+    from analysis.terminal.plain_text import plain
     from sweeps.messages import print_summary
     from sweeps.record.progress import Tally
     from sweeps.record.state import read_state
@@ -100,11 +104,11 @@ def _print(console: Console, folder: RunFolder) -> None:
     about, state = folder.read_description(), read_state(folder.ledger)
     gone = state.last - state.first if state.first and state.last else timedelta()
     progress = Tally(state, about["metric"], about["mode"]).progress(gone.total_seconds(), since_start=True)
-    console.print(f"[bold]{about['sweep']}[/bold]: {escape(about['question'])}", highlight=False)
+    console.print(f"[bold]{plain(about['sweep'])}[/bold]: {plain(about['question'])}", highlight=False)
     console.print(describe(progress), highlight=False)
     if folder.trials_table.exists():
         print_summary(console, folder)
-    console.print(f"in {where(folder)}", highlight=False, soft_wrap=True)
+    console.print(f"in {plain(where(folder))}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from analysis.comparison.results import Results
 from analysis.comparison.sentences import answers, association_words, importance_words
 from analysis.comparison.standings import Comparison
 from analysis.comparison.tables import associations_grid, differences_grid, standings_grid
-from analysis.grids import print_grid, visible
+from analysis.grids import print_grid
+from analysis.terminal.plain_text import visible
 
 SHOWN = 10  # associations on the screen; all stand in --json
 

@@ -12,7 +12,8 @@ from analysis.evaluation.calibration import COVERAGE, Calibration
 from analysis.evaluation.cost import Cost
 from analysis.evaluation.gate import NOTICE, Gate
 from analysis.evaluation.groups import Gap
-from analysis.grids import print_grid, visible
+from analysis.grids import print_grid
+from analysis.terminal.plain_text import visible
 from analysis.trial_evaluation.ranking import SOURCE, Ranking
 from analysis.trial_evaluation.tables import (
     MOST_CLASSES,

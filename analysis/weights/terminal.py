@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +19,7 @@ from analysis import table
 from analysis.grids import Cell, Column, Grid, print_grid, visible
 from analysis.measures import MEASURES
 from analysis.runs.run_folder import RunFolder
+from analysis.terminal.plain_text import plain
 from analysis.weights.measure_run import Measured
 from analysis.weights.rows import Row, measure_file, model_means, read_weights
 from trainables.errors import InputError
@@ -144,7 +144,7 @@ def progress_bar(console: Console, run: RunFolder) -> Iterator[Callable[[int, in
 def print_measured(console: Console, run: RunFolder, found: Measured, measures: Sequence[str], seconds: float) -> None:
     """What was done, and what could not be."""
     for problem in found.problems:
-        console.print(f"[red]problem:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.print(f"[red]problem:[/red] {plain(problem)}", highlight=False, soft_wrap=True)
     if found.tensors:
         text = f"{found.tensors:,} tensors of {found.replicates} replicates measured in {seconds:.1f} s"
     else:

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
-from rich.markup import escape
 
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
+from analysis.terminal.plain_text import plain
 from search_spaces.definition import Optuna, Pbt, Sweep
 from sweeps.planning.begin import create_run, folder_of_new_run, planned_fields
 from sweeps.planning.plan import make_plan
@@ -94,7 +94,7 @@ def execute(
     """
     from sweeps.running.upload import Mirror
 
-    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {escape(text)}", soft_wrap=True)) as mirror:
+    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {plain(text)}", soft_wrap=True)) as mirror:
         began = time.monotonic()
         outcome = _execute(sweep, plan, folder, settings, console, start)
         if settings.report:
@@ -130,7 +130,8 @@ def _execute(
         recorder = Recorder(folder, sweep, state, about, plan.epochs)
         todo = [] if isinstance(sweep.scheduler, Pbt) else plan.trials  # a population's are proposed, part by part
         jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
-        view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet)
+        tuned = tuple(sweep.nuisance)
+        view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet, tuned)
         told = None if settings.quiet else console
         with recorder, published(view.update, folder, sweep, state, settings.address, told) as on_step, view:
             if jobs or not state.ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -14,9 +15,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.comparison.labels import show_value
 from analysis.comparison.tables import STYLES
+from analysis.terminal.plain_text import plain, visible
 from sweeps.record.progress import Best, Progress, Stratum, Tally, sparkline
-from sweeps.record.state import RunState
+from sweeps.record.state import RunState, TrialState
 from sweeps.screen.machine import Machine
 
 REFRESH_SECONDS = 0.25
@@ -32,16 +35,27 @@ class View(Protocol):
     def __enter__(self) -> View: ...
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
     def update(self, *, final: bool = False) -> None: ...
+    def follow(self, state: RunState) -> None: ...
 
 
 def make_view(
-    state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool
-) -> View:
-    """The view that fits the console."""
+    state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool,
+    nuisance: tuple[str, ...] = (), gone: float = 0.0,
+) -> View:  # fmt: skip
+    """The view that fits the console. gone: seconds since the run began, where it is watched and not driven."""
     if quiet:
         return _Silent(state)
     kind = _Screen if console.is_terminal else _Lines
-    return kind(state, metric, mode, scientific, console)
+    return kind(state, metric, mode, scientific, console, nuisance, gone)
+
+
+LOOKED_AT = 1000  # trials in which a field must differ to be shown of each
+
+
+def varying_fields(state: RunState, fields: Sequence[str]) -> list[str]:
+    """The fields whose values differ between trials; those that a searcher has yet to propose count."""
+    trials = list(itertools.islice(state.trials.values(), LOOKED_AT))
+    return [name for name in dict.fromkeys(fields) if len({str(trial.config.get(name)) for trial in trials}) != 1]
 
 
 class _Silent:
@@ -57,15 +71,31 @@ class _Silent:
     def update(self, *, final: bool = False) -> None:
         return None
 
+    def follow(self, state: RunState) -> None:
+        self.state = state
+
 
 class _Lines:
     """One line every ten seconds."""
 
-    def __init__(self, state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console) -> None:
-        self.state, self.metric, self.console = state, metric, console
-        self.tally = Tally(state, metric, mode, scientific)
-        self.began = time.monotonic()
-        self.due = self.began + 2
+    def __init__(
+        self, state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console,
+        nuisance: tuple[str, ...], gone: float,
+    ) -> None:  # fmt: skip
+        self.metric, self.mode, self.console = metric, mode, console
+        self.scientific, self.fields = scientific, (*scientific, *nuisance)
+        self.began, self.watched = time.monotonic() - gone, gone > 0
+        self.due = time.monotonic() + 2
+        self.follow(state)
+
+    def follow(self, state: RunState) -> None:
+        """Show another state of the run: one that was read anew."""
+        self.state, self.tally = state, Tally(state, self.metric, self.mode, self.scientific)
+        self.varying = varying_fields(state, self.fields)
+
+    def progress(self) -> Progress:
+        """How far the run is, by its own clock."""
+        return self.tally.progress(time.monotonic() - self.began, since_start=self.watched)
 
     def __enter__(self) -> _Lines:
         return self
@@ -78,9 +108,9 @@ class _Lines:
         if final or now >= self.due:
             self.due = now + LINE_SECONDS
             self.tally.update()
-            progress, best = self.tally.progress(now - self.began), self.tally.best()[:1]
-            tail = f", best {self.metric} {best[0].value:.4f} ({best[0].name})" if best else ""
-            self.console.print(f"{describe(progress)}{tail}", highlight=False, soft_wrap=True)
+            best = self.tally.best()[:1]
+            tail = f", best {self.metric} {best[0].value:.4f} ({plain(best[0].name)})" if best else ""
+            self.console.print(f"{describe(self.progress())}{tail}", highlight=False, soft_wrap=True)
 
 
 def describe(progress: Progress) -> str:
@@ -91,6 +121,7 @@ def describe(progress: Progress) -> str:
 
 
 def clock(seconds: float) -> str:
+    """`1:02`, `1:01:02`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -109,7 +140,7 @@ class _Screen(_Lines):
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.live.__exit__(kind, error, trace)
         self.tally.update()
-        self.console.print(describe(self.tally.progress(time.monotonic() - self.began)), highlight=False)
+        self.console.print(describe(self.progress()), highlight=False)
 
     def update(self, *, final: bool = False) -> None:
         now = time.monotonic()
@@ -120,14 +151,16 @@ class _Screen(_Lines):
 
     def _render(self) -> Group:
         self.tally.update()
-        progress, best = self.tally.progress(time.monotonic() - self.began), self.tally.best()
+        progress, best = self.progress(), self.tally.best()
         groups = [group for group in self.tally.strata() if group.name not in {row.name for row in best}]
         height = max(3, (self.console.height - 9) // (3 if len(groups) > 1 else 2))  # rows of each table
         parts: list[RenderableType] = [self._bar(progress), self._best(best[:height]), self._running(height)]
         if len(groups) > 1:
             parts.insert(2, _strata(groups[:height]))
         if failed := self.tally.failures():
-            parts.append(Text(f"failed: {failed[0][1]} trials, {failed[0][0]}", STYLES["failed"], no_wrap=True))
+            parts.append(
+                Text(visible(f"failed: {failed[0][1]} trials, {failed[0][0]}"), STYLES["failed"], no_wrap=True)
+            )
         return Group(*parts, Text(self.machine.describe(), "dim", no_wrap=True))
 
     def _bar(self, progress: Progress) -> Table:
@@ -148,12 +181,12 @@ class _Screen(_Lines):
         for name in (self.metric, "at epoch", "ended"):
             table.add_column(name, justify="right")
         for best in rows:
-            table.add_row(best.name, f"{best.value:.4f}", str(best.epoch), f"{best.ended}/{best.trials}")
+            table.add_row(plain(best.name), f"{best.value:.4f}", str(best.epoch), f"{best.ended}/{best.trials}")
         return table
 
     def _running(self, rows: int) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("running", max_width=44, no_wrap=True)
+        table.add_column("running", max_width=max(24, self.console.width - 44), no_wrap=True)
         table.add_column("epoch", justify="right")
         table.add_column(self.metric, justify="right")
         table.add_column("", no_wrap=True, style="cyan")
@@ -161,12 +194,17 @@ class _Screen(_Lines):
             values = [mean.get(self.metric) for mean in trial.means]
             last = values[-1] if values else None
             table.add_row(
-                f"{trial.trial_id} {trial.stratum or trial.folder} lr={trial.config_now['lr']:.3g}",
+                plain(self._name(trial)),
                 f"{trial.epoch}/{trial.config['epochs']}",
                 "-" if last is None else f"{last:.4f}",
                 sparkline(values),
             )
         return table
+
+    def _name(self, trial: TrialState) -> str:
+        """`0007 optimizer=adam lr_scale=0.3`: the trial's number, and all that varies."""
+        config = trial.config_now
+        return " ".join([trial.trial_id, *(f"{name}={show_value(config[name])}" for name in self.varying)])
 
 
 def _strata(groups: Sequence[Stratum]) -> Table:
@@ -176,7 +214,7 @@ def _strata(groups: Sequence[Stratum]) -> Table:
     for name in ("ended", "stopped", "epochs"):
         table.add_column(name, justify="right")
     for group in groups:
-        table.add_row(group.name, f"{group.ended}/{group.trials}", str(group.stopped), str(group.epochs))
+        table.add_row(plain(group.name), f"{group.ended}/{group.trials}", str(group.stopped), str(group.epochs))
     return table
 
 
