@@ -8,13 +8,15 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
 from analysis.terminal.plain_text import visible
-from trainables.errors import InputError
+from trainables.errors import DISTRIBUTION, InputError
 
 BAD_INPUT = 2  # the exit code
 
@@ -27,12 +29,24 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
+        guard(check_own_package)
         code = guard(lambda: app(args=words, standalone_mode=False))
     except SystemExit as end:
         code = end.code
     if isinstance(code, str):
         print(code, file=sys.stderr)
     _leave(code if isinstance(code, int) else int(code is not None))
+
+
+def check_own_package() -> None:
+    """Raises `InputError` where the package `sweeps` that Python finds is another project's of that name."""
+    found, here = find_spec("sweeps"), Path(__file__).parents[1]
+    place = Path(found.origin).parent if found and found.origin else None
+    if place is None or place.resolve() != (here / "sweeps").resolve():
+        raise InputError(
+            f"the package `sweeps` that Python finds is another project's ({place}), ours is in {here}: "
+            f"pip uninstall sweeps, then pip install {here if (here / 'pyproject.toml').is_file() else DISTRIBUTION}"
+        )
 
 
 def _leave(code: int) -> NoReturn:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard` ends its tunnel
@@ -79,7 +79,7 @@ class Jobs:
         try:
             from ray.job_submission import JobSubmissionClient
         except ImportError:
-            raise InputError('jobs need ray[default]: pip install "sweeps[cluster]"') from None
+            raise InputError(f"jobs need ray[default]: {pip_install('cluster')}") from None
         os.environ.pop("RAY_ADDRESS", None)  # would be used in place of the one that was asked for
         os.environ.pop("RAY_API_SERVER_ADDRESS", None)
         with complaints(address):

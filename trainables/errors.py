@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
+DISTRIBUTION = "medsweeps"  # on the package index; `sweeps` there is another project
 LONGEST = 200  # characters of a value that a message shows
 
 
 class InputError(ValueError):
     """Bad input. Its text is one line that says what is wrong and what to do; commands print it and exit with 2."""
+
+
+def pip_install(extra: str) -> str:
+    """The command that installs one of our extras: in a checkout from there, else by the name of the distribution."""
+    here = Path(__file__).parents[1]
+    checkout = (here / "pyproject.toml").is_file()
+    return f"pip install -e '{here}[{extra}]'" if checkout else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def unknown_name(what: str, name: object, allowed: Iterable[str], also: Mapping[str, str] | None = None) -> str:

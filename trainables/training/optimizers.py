@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn, optim
 
 from trainables.config import TrialConfig
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 from trainables.network.transfer import parameter_groups
 
 Groups = list[dict[str, Any]]
@@ -34,7 +34,7 @@ def _lion(groups: Groups, config: TrialConfig) -> optim.Optimizer:
     try:
         from timm.optim import Lion
     except ImportError:
-        raise InputError("optimizer=lion needs timm: pip install 'sweeps[timm]', or choose another") from None
+        raise InputError(f"optimizer=lion needs timm: {pip_install('timm')}, or choose another") from None
     optimizer: optim.Optimizer = Lion(groups, weight_decay=config.weight_decay)
     return optimizer
 
