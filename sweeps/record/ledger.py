@@ -24,7 +24,7 @@ MAX_GARBAGE = 10_000  # lines at the beginning without an event: then it is anot
 class Ledger:
     """Appends events to a file. A line reaches the operating system whole or not at all, and the disk at `sync`.
 
-    After a failure nothing more is appended, so that no line can follow a torn one.
+    Where a line can neither be written nor be taken back, nothing more is appended: no line may follow a torn one.
     """
 
     def __init__(self, path: Path, *, new: bool = False) -> None:
@@ -46,7 +46,7 @@ class Ledger:
         try:
             self._write(text.encode() + b"\n")
         except OSError as error:
-            self._fail(f"{self.path} cannot be written ({error.strerror}): free space, then --resume")
+            raise InputError(f"{self.path} cannot be written ({error.strerror}): free space, then --resume") from None
         self._dirty = True
         back: Event = from_json(text)
         return back
@@ -57,8 +57,11 @@ class Ledger:
         try:
             while left:
                 left = left[os.write(self._file, left) :]
-        except OSError:
-            os.ftruncate(self._file, self._length)
+        except OSError as error:
+            try:
+                os.ftruncate(self._file, self._length)
+            except OSError:
+                self.failure = f"{self.path} cannot be written ({error.strerror}): free space, then --resume"
             raise
         self._length += len(data)
 

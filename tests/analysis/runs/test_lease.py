@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from analysis.runs import lease as leases
-from analysis.runs.lease import LEASE, Holder, hold, holding, is_under_way, seen_lease
+from analysis.runs.lease import LEASE, Holder, hold, holding, is_under_way, seen_lease, seen_there
+from analysis.runs.remote import Remote, open_remote
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.ledger import Ledger
 from sweeps.screen.runs import describe_run, list_run
@@ -223,3 +224,55 @@ def test_a_run_of_a_version_without_leases_goes_by_its_ledgers_age(tmp_path: Pat
     assert describe_run(run)["state"] == "interrupted"
     Ledger(run.ledger).append("note")
     assert describe_run(run)["state"] == "running"
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    """A place at a URI: a folder, reached as one."""
+    remote = open_remote((tmp_path / "bucket").as_uri())
+    monkeypatch.setattr(leases, "remote_of", lambda run: remote)
+    monkeypatch.setattr(leases, "STALE_SECONDS", 2.0)
+    monkeypatch.setattr(leases, "REMOTE_BEAT_SECONDS", 0.05)
+    return remote
+
+
+def beat_there(remote: Remote, number: int, **changes: Any) -> None:
+    holder = replace(leases._myself(), host="node-7", word="theirs", beat=number, **changes)
+    remote.write(LEASE, json.dumps(asdict(holder)).encode())
+
+
+def test_a_run_at_a_uri_has_one_driver_whatever_machine_it_is_on(tmp_path: Path, kept: Remote) -> None:
+    run, said = RunFolder(tmp_path / "here" / "s" / "r"), []
+    with hold(run, said.append):
+        there = seen_there(run)
+        assert there
+        assert there.alive
+    assert kept.read(LEASE) is None
+    beat_there(kept, 0, machine="another")
+    ending = threading.Event()
+
+    def beats() -> None:
+        number = 0
+        while not ending.wait(0.05):
+            beat_there(kept, number := number + 1, machine="another")
+
+    thread = threading.Thread(target=beats)
+    thread.start()
+    try:
+        with pytest.raises(InputError, match=r"is under way: process .* on node-7"), hold(run, said.append):
+            raise AssertionError
+    finally:
+        ending.set()
+        thread.join()
+    with hold(run, said.append) as mine:  # it is silent now
+        assert said[-1].endswith("its lease on the run is taken over")
+        beat_there(kept, 99, machine="a third")
+        end = time.monotonic() + 60
+        while mine.lost_to is None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        with pytest.raises(InputError, match=r"was taken over by process .* on node-7"):
+            mine.read_back()
+    left = kept.read(LEASE)
+    assert left, "the lease of who took it over is left alone"
+    assert b"a third" in left

@@ -94,30 +94,41 @@ def test_a_line_longer_than_any_event_is_skipped_in_pieces(tmp_path: Path) -> No
     assert [event["event"] for event in read_ledger(path)] == ["a", "b"]
 
 
-def test_a_short_write_is_taken_back_and_nothing_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_no_line_follows_one_of_which_only_a_part_was_written(
+    taken_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """write(2) may take a part of a line without an error, where the disk is full for a moment."""
     path, real = tmp_path / "ledger.jsonl", os.write
     ledger = Ledger(path)
     ledger.append("first")
-    taken = iter([7])
+    room = iter([7])
+
+    def full(*arguments: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     def write(descriptor: int, data: bytes) -> int:
-        room = next(taken, None)
-        if room is None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(descriptor, bytes(data[:room]))
+        part = next(room, None)
+        return real(descriptor, bytes(data[:part])) if part else full()
 
     monkeypatch.setattr(os, "write", write)
+    if not taken_back:
+        monkeypatch.setattr(os, "ftruncate", full)
     with pytest.raises(InputError, match=r"No space left on device.*free space, then --resume"):
         ledger.append("second", text="x" * 100)
-    monkeypatch.setattr(os, "write", real)  # another program's scratch files are gone
-    for again in (lambda: ledger.append("third"), ledger.sync):
-        with pytest.raises(InputError, match="No space left"):
-            again()
+    monkeypatch.undo()  # another program's scratch files are gone
+    if taken_back:
+        ledger.append("third")
+        ledger.sync()
+    else:
+        for again in (lambda: ledger.append("third"), ledger.sync):
+            with pytest.raises(InputError, match="No space left"):
+                again()
     ledger.close()
-    assert [event["event"] for event in read_ledger(path)] == ["first"]
+    whole = ["first", "third"] if taken_back else ["first"]
+    assert [event["event"] for event in read_ledger(path)] == whole
     Ledger(path).append("fourth")
-    assert [event["event"] for event in read_ledger(path)] == ["first", "fourth"]
+    assert [event["event"] for event in read_ledger(path)] == [*whole, "fourth"]
 
 
 def test_writes_that_take_a_part_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
