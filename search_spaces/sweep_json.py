@@ -44,7 +44,7 @@ def read_sweep(path: Path) -> tuple[str, Sweep]:
     try:
         about = json.loads(file.read_text())
         return str(about["sweep"]), from_data(about["definition"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} holds no sweep that can be run again ({type(error).__name__}: {error})") from None
 
 
