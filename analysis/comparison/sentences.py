@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from analysis.comparison.labels import join_words
 from analysis.comparison.results import Results
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 # A mean AUC or accuracy from which on three decimals read 1.000.
 SATURATED = 0.9995
+# Numbers of a grid from which on a best one at its end says something.
+SMALLEST_GRID = 3
 NAMES = {
     "auc": "AUC", "acc": "accuracy", "loss": "loss", "val": "validation", "gap": "gap between training and test",
 }  # fmt: skip
@@ -63,6 +65,37 @@ def verdict(results: Results, comparison: Comparison, block: str) -> str:
         reason = f"none of {len(differences)} differences from {base} is beyond what seeds do by chance"
         reason += f" ({_range(differences)})"
     return f"Nothing is told apart: {reason}. {_saturation(results, judged)}".strip()
+
+
+def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
+    """Sentences on best settings at an end of their grid, beyond which a better one may lie.
+
+    A grid of two numbers has nothing but ends, and says nothing.
+    """
+    rows = results.table.select(["trial", "block", "value", *results.nuisance]).to_pylist()
+    grids = [name for name in results.nuisance if all(_lists(about, name) for about in results.metadata)]
+    found: dict[tuple[str, str], list[str]] = {}
+    for standing in comparison.block(block) if grids else ():
+        same = [row for row in rows if (row["block"], row["value"]) == (block, standing.value)]
+        best = next((row for row in same if row["trial"] == standing.trial), {})
+        for name in grids:
+            tried, chosen = {row[name] for row in same if isinstance(row[name], int | float)}, best.get(name)
+            if len(tried) >= SMALLEST_GRID and chosen in (min(tried), max(tried)):
+                end = "least" if chosen == min(tried) else "largest"
+                found.setdefault((name, f"{end} of its grid, {chosen:g}"), []).append(standing.value)
+    return [
+        f"The best {name} is the {end}{_of(values)}: a wider grid may be better."
+        for (name, end), values in found.items()
+    ]
+
+
+def _of(values: Sequence[str]) -> str:
+    return f" (for {join_words(values)})" if any(values) else ""
+
+
+def _lists(about: Mapping[str, Any], name: str) -> bool:
+    """Return whether a run lists a field's values; one that is drawn has no ends that were chosen."""
+    return isinstance(about.get("roles", {}).get("nuisance", {}).get(name, []), list)
 
 
 def _saturation(results: Results, judged: Sequence[Standing]) -> str:

@@ -783,3 +783,27 @@ def test_a_field_that_two_runs_hold_differently_still_parts_them(tmp_path: Path)
         for size in (32, 64)
     ]
     assert len(load(runs).blocks) == 2
+
+
+@pytest.mark.parametrize(
+    ("rates", "best", "expected"),
+    [
+        ([0.001, 0.01, 0.1], 0.1, "The best lr is the largest of its grid, 0.1 (for relu and tanh)"),
+        ([0.1, 0.001, 0.01], 0.001, "The best lr is the least of its grid, 0.001 (for relu and tanh)"),
+        ([0.001, 0.01, 0.1], 0.01, ""),
+        ([0.001, 0.1], 0.1, ""),
+        ("Float (0.001, 0.1)", 0.1, ""),
+    ],
+)
+def test_a_best_setting_at_the_edge_of_its_grid_is_said(tmp_path: Path, rates: Any, best: float, expected: str) -> None:
+    grid = rates if isinstance(rates, list) else [0.001, 0.01, 0.1]
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": ["relu", "tanh"]}, {"lr": grid},
+        lambda c, s, e: 0.9 - 0.1 * abs(math.log10(c["lr"] / best)) + 1e-3 * s,
+        roles={"scientific": {"activation": ["relu", "tanh"]}, "nuisance": {"lr": rates}, "fixed": {}},
+    )  # fmt: skip
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_standings(console, load([run]))
+    text = console.export_text()
+    assert ("of its grid" in text) == bool(expected)
+    assert expected in text
