@@ -77,7 +77,7 @@ def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
     found: dict[tuple[str, str], list[str]] = {}
     for standing in comparison.block(block) if grids else ():
         same = [row for row in rows if (row["block"], row["value"]) == (block, standing.value)]
-        best = next((row for row in same if row["trial"] == standing.trial), {})
+        best: Mapping[str, Any] = next((row for row in same if row["trial"] == standing.trial), {})
         for name in grids:
             tried, chosen = {row[name] for row in same if isinstance(row[name], int | float)}, best.get(name)
             if len(tried) >= SMALLEST_GRID and chosen in (min(tried), max(tried)):
