@@ -236,7 +236,7 @@ def print_outcome(console: Console, outcome: Outcome, command: Command, guess: E
         console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
         _print_problems(console, outcome)
         return 128 + outcome.signal
-    print_summary(console, outcome.run)
+    print_summary(console, outcome.run, test=not outcome.halted)
     _print_problems(console, outcome)
     if outcome.halted:
         _say(console, f"{outcome.halted}. To go on:", "ended early:")
@@ -263,10 +263,10 @@ def _resuming(command: Command, run: RunFolder, **changes: Any) -> str:
     return command.resuming(run.run_id if remote_of(run) else str(run.path), **changes)
 
 
-def print_summary(console: Console, run: RunFolder) -> None:
-    """Print the best setting of each compared value, from the run's files alone."""
+def print_summary(console: Console, run: RunFolder, *, test: bool = True) -> None:
+    """Print the best setting of each compared value, from the run's files alone; `test`: with its test metrics."""
     results = load([run])
-    print_standings(console, results)
+    print_standings(console, results, test=test)
     rows = results.table.select(["trial_id", "status", "stop_reason", "changes"]).to_pylist()
     if any(row["changes"] for row in rows):
         console.print("[dim]a population's values are those a trial began with; the column changes has the rest[/dim]")

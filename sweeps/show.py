@@ -107,7 +107,7 @@ def _print(console: Console, folder: RunFolder) -> None:
     console.print(f"[bold]{plain(about['sweep'])}[/bold]: {plain(about['question'])}", highlight=False)
     console.print(describe(progress), highlight=False)
     if folder.trials_table.exists():
-        print_summary(console, folder)
+        print_summary(console, folder, test=state.ended)
     console.print(f"in {plain(where(folder))}", highlight=False, soft_wrap=True)
 
 

@@ -14,10 +14,13 @@ from analysis.grids import print_grid
 COMPLEXITY = ("lmc", "sample_entropy")
 
 
-def print_standings(console: Console, results: Results) -> None:
-    """Print for each block its values at their best settings, and whether they can be told apart."""
+def print_standings(console: Console, results: Results, *, test: bool = True) -> None:
+    """Print for each block its values at their best settings, and whether they can be told apart.
+
+    test: leave it out while trials are still to come, so that nobody stops or goes on by it.
+    """
     comparison = compare(results, also=COMPLEXITY)
-    metrics = (*comparison.metrics, *COMPLEXITY)
+    metrics = tuple(name for name in (*comparison.metrics, *COMPLEXITY) if test or not name.startswith("test_"))
     for block in results.blocks:
         standings = comparison.block(block)
         title = block if len(results.blocks) > 1 else ""
@@ -28,4 +31,5 @@ def print_standings(console: Console, results: Results) -> None:
             console.print(sentence, markup=False, highlight=False)
     seeds = max((standing.n for standing in comparison.standings), default=0)
     how = f"mean ±95 % interval over {seeds} replicates" if seeds >= FEWEST else f"{seeds} replicate(s): no interval"
-    console.print(f"{how}; selected by {results.metric}, test only reported", style="dim", highlight=False)
+    tested = "test only reported" if test else "test is shown when all trials have ended"
+    console.print(f"{how}; selected by {results.metric}, {tested}", style="dim", highlight=False)

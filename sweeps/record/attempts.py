@@ -12,8 +12,10 @@ from trainables.attempt_folder import ATTEMPT
 from trainables.image_classifier import DONOR
 
 
-def collect_attempts(run: RunFolder, trial: TrialState) -> None:
+def collect_attempts(run: RunFolder, trial: TrialState, status: str) -> None:
     """Move the files of a trial's attempts to their final folder, later attempts over earlier ones.
+
+    The checkpoint is kept where the trial failed (status: how it ends): only a failed one is tried again.
 
     Done by the driver alone, once the trial has ended: a worker of an earlier attempt that still writes, writes to a
     folder that nobody reads any more.
@@ -27,7 +29,8 @@ def collect_attempts(run: RunFolder, trial: TrialState) -> None:
             target.mkdir(exist_ok=True)
             for file in replicate.glob("*.safetensors"):
                 file.replace(target / file.name)
-        _move_checkpoint(attempt, folder.checkpoint)
+        if status == "failed":
+            _move_checkpoint(attempt, folder.checkpoint)
     # those above trial.attempt died before their first report
     for attempt in folder.path.glob(f"{ATTEMPT}*"):
         shutil.rmtree(attempt, ignore_errors=True)

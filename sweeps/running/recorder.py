@@ -178,7 +178,7 @@ class Recorder:
                 self.record("interrupted", trial_id=trial.trial_id, reason=f"interrupted after epoch {trial.epoch}")
 
     def _end(self, trial: TrialState, status: str, reason: str, **fields: Any) -> None:
-        collect_attempts(self.run, trial)
+        collect_attempts(self.run, trial, status)
         self.record(status, trial_id=trial.trial_id, reason=reason, **fields)
         self._compare(trial.stratum)
 

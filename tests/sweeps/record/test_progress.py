@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from analysis.trial_status import ENDED
 from sweeps.record.progress import STATUSES, Tally
 from sweeps.record.state import RunState
+from sweeps.screen.live import make_view
 
 KINDS = ("started", "epoch", "epoch", "epoch", "waiting", "completed", "stopped", "failed", "interrupted", "requeued")
 
@@ -93,3 +96,16 @@ def test_rows_of_running_trials_keep_their_places() -> None:
     state.apply(event("epoch", 0, 1, 0.5))
     tally.update()
     assert [trial.trial_id for trial in tally.running(2)] == ["0000", "0001"]
+
+
+def test_a_view_shows_the_state_that_it_is_given() -> None:
+    text = StringIO()
+    state = RunState()
+    state.apply(planned(0))
+    view = make_view(state, "val_auc", "max", ("activation",), Console(file=text, width=120), False)
+    again = RunState()
+    again.apply(planned(0))
+    again.apply(event("completed", 0, 1, None))
+    view.follow(again)
+    view.update(final=True)
+    assert text.getvalue().startswith("1/1 trials ended (1 completed)")

@@ -11,7 +11,7 @@ from rich.console import Console
 from analysis import report
 from analysis.runs.run_folder import RunFolder
 from sweeps.check_command import parse
-from sweeps.messages import print_failures, print_outcome
+from sweeps.messages import print_failures, print_outcome, print_summary
 from sweeps.planning.command import Command
 from sweeps.record.state import RunState
 from sweeps.running.execution import Outcome
@@ -80,7 +80,7 @@ def test_it_is_written_unless_asked_not_to(words: list[str], expected: bool) -> 
 def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
     from sweeps import messages as telling
 
-    monkeypatch.setattr(telling, "print_summary", lambda console, run: None)
+    monkeypatch.setattr(telling, "print_summary", lambda console, run, test: None)
     code, text = told(with_report(outcome))
     assert code == 0
     assert f"report: {outcome.run.path / 'report.html'}" in text
@@ -91,3 +91,11 @@ def test_a_cause_is_printed_as_it_is_brackets_and_all(capsys: pytest.CaptureFixt
     rows = [{"status": "failed", "trial_id": name, "stop_reason": cause} for name in ("0001", "0001", "0002")]
     print_failures(Console(width=140), rows)
     assert capsys.readouterr().out.strip() == f"2 failed: {cause} (for example trial 0001)"
+
+
+def test_test_metrics_are_shown_once_all_trials_have_ended(outcome: Outcome) -> None:
+    for test in (True, False):
+        text = StringIO()
+        print_summary(Console(file=text, width=140), outcome.run, test=test)
+        assert ("test auc" in text.getvalue()) == ("test acc" in text.getvalue()) == test
+        assert ("test is shown when all trials have ended" in text.getvalue()) != test

@@ -48,13 +48,27 @@ def test_a_trial_that_is_tried_again_goes_on_from_its_checkpoint_in_a_new_attemp
     for number in (1, 2, 3):  # the third died before its first report
         assert new_attempt(folder.path) == number
         (folder.attempt(number) / "checkpoint.pt").write_bytes(b"state %d" % number)
-    collect_attempts(run, trial)
+    collect_attempts(run, trial, "failed")
     assert last_attempt(folder.path) == 0
     for _ in range(2):  # a crash between this and the ledger's line repeats it
         reopen_attempts(run, trial)
         assert (folder.attempt(2) / "checkpoint.pt").read_bytes() == b"state 2"
         assert not (folder.checkpoint / "checkpoint.pt").exists()
     assert new_attempt(folder.path) == 3
+
+
+@pytest.mark.parametrize("status", ["completed", "stopped", "diverged"])
+def test_a_trial_that_is_not_tried_again_keeps_no_checkpoint(tmp_path: Path, status: str) -> None:
+    run = RunFolder(tmp_path / "sweep" / "run")
+    trial = TrialState("0001", "key", "one", {"seeds": (0,)}, 1, 1, attempt=1)
+    attempt = run.trial("one").path / f"attempt-{new_attempt(run.trial('one').path)}"
+    (attempt / "checkpoint.pt").write_bytes(b"state")
+    (attempt / "seed_0").mkdir()
+    (attempt / "seed_0" / "best_model.safetensors").write_bytes(b"weights")
+    collect_attempts(run, trial, status)
+    assert [path.relative_to(run.trial("one").path).as_posix() for path in run.path.rglob("*") if path.is_file()] == [
+        "seed_0/best_model.safetensors"
+    ]
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone keeps a peak that can be reset")
