@@ -143,8 +143,13 @@ def _submit(words: Sequence[str], address: str, follow: bool) -> int:
 
 
 def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
-    """Two drivers of one run would write over one another; where the storage is seen, its lease says the same."""
+    """Two drivers of one run would write over one another; where the storage is seen here, its lease says so too."""
+    from analysis.runs.find import new_run
+    from analysis.runs.lease import refuse_if_under_way
+    from analysis.runs.sync import folder_of
+
     storage = about["storage"]
+    refuse_if_under_way(new_run(folder_of(storage), about["sweep"], about["run"]))
     for job in jobs.all():
         same = (job.sweep, job.run, same_storage(job.storage)) == (about["sweep"], about["run"], same_storage(storage))
         if not job.over and same:

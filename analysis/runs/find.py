@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from analysis.runs.lease import is_under_way
+from analysis.runs.lease_holder import is_under_way
 from analysis.runs.remote import Storage, as_path, is_uri
 from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
 from analysis.runs.sync import begun, folder_of, pull, remote_of, remote_runs, uri_of_run, where

@@ -10,28 +10,24 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import psutil
-
+from analysis.runs import lease_holder
+from analysis.runs.lease_holder import LEASE, Holder, Seen, myself, read_holder, seen_lease, seen_there
 from analysis.runs.remote import Remote, reaching
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from trainables.errors import InputError
 
-LEASE = ".lease"
 BEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0  # a holder on another machine that has been silent for longer is taken to be dead
 REMOTE_BEAT_SECONDS = 20.0  # an object is written anew each time
 SETTLE_SECONDS = 1.0  # where nothing locks: after writing, before reading back who was the last to write
 Say = Callable[[str], None]
@@ -39,110 +35,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Holder:
-    """The command that holds a lease. machine: a name that no other machine or container has; born: of its process."""
-
-    host: str
-    machine: str
-    pid: int
-    born: float
-    word: str
-    beat: int = 0
-
-    @property
-    def here(self) -> bool:
-        """Whether process numbers of the holder are ours."""
-        return self.machine == _machine()
-
-    @property
-    def process_lives(self) -> bool:
-        """Whether its process is there still. Only of a holder `here`."""
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.born) < 1.0
-        except psutil.Error:
-            return False
-
-    @property
-    def name(self) -> str:
-        return f"process {self.pid} on {self.host}"
-
-
-def _machine() -> str:
-    """Return a text for the space of process numbers: this start of the kernel, and the container."""
-    parts = [socket.gethostname()]
-    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text().strip(), _pid_space):
-        with suppress(OSError):
-            parts.append(read())
-    return " ".join(parts)
-
-
-def _pid_space() -> str:
-    return os.readlink("/proc/self/ns/pid")
-
-
-def _myself() -> Holder:
-    pid = os.getpid()
-    return Holder(socket.gethostname(), _machine(), pid, psutil.Process(pid).create_time(), secrets.token_hex(8))
-
-
-def _read(content: bytes | None) -> Holder | None:
-    """Return the holder that a lease names, None where it names none."""
-    try:
-        return Holder(**json.loads(content or b""))
-    except (ValueError, TypeError, RecursionError):
-        return None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A lease as another command sees it. age: seconds since its last beat."""
-
-    holder: Holder
-    age: float
-
-    @property
-    def alive(self) -> bool:
-        return self.holder.process_lives if self.holder.here else self.age < STALE_SECONDS
-
-
-def seen_lease(run: RunFolder) -> Seen | None:
-    """Return the lease in a run's folder on this machine, None where there is none. Writes nothing."""
-    path = run.path / LEASE
-    try:
-        holder, age = _read(path.read_bytes()), time.time() - path.stat().st_mtime
-    except OSError:
-        return None
-    return Seen(holder, max(0.0, age)) if holder else None
-
-
-def seen_there(run: RunFolder) -> Seen | None:
-    """Return the lease at the URI that a run is kept at, None where there is none. Raises `InputError`."""
-    remote = remote_of(run)
-    if remote is None:
-        return None
-    with reaching(remote):
-        holder, stamp = _read(remote.read(LEASE)), remote.stamps([LEASE]).get(LEASE)
-    age = time.time() - stamp.modified / 1e9 if stamp and stamp.modified else 0.0
-    return Seen(holder, max(0.0, age)) if holder else None
-
-
-def knows_leases(run: RunFolder) -> bool:
-    """Tell whether a run was ever written to by a version that has leases: then it is dead where nobody holds it."""
-    return (run.path / LEASE).exists()
-
-
-def is_under_way(run: RunFolder) -> bool:
-    """Tell whether a command writes into the run's folder on this machine now."""
-    seen = seen_lease(run)
-    return seen is not None and seen.alive
+def refuse_if_under_way(run: RunFolder) -> None:
+    """Raise `InputError` where a command works on a run, as far as its folder or its URI say so from here."""
+    seen = seen_there(run) or seen_lease(run)
+    if seen and seen.alive:
+        raise Lease(run, "take another --name").refusal(seen)
 
 
 class Lease:
     """The right to write into a run, once `hold` has given it."""
 
     def __init__(self, run: RunFolder, instead: str) -> None:
-        self.run, self.me, self.instead = run, _myself(), instead
+        self.run, self.me, self.instead = run, myself(), instead
         self.path = run.path / LEASE
         self.lost_to: Holder | None = None  # seen at the URI
         self._due = 0.0
@@ -234,7 +138,7 @@ def _locked(lease: Lease, say: Say) -> Iterator[None]:
         raise InputError(f"{run.path} cannot be written ({error.strerror}): choose another --storage") from None
     try:
         locks = _lock(descriptor, lease)
-        before = _read(os.pread(descriptor, 4096, 0))
+        before = read_holder(os.pread(descriptor, 4096, 0))
         if before is not None:
             _outlast(lease, Seen(before, _age(path)), locks, lambda: _beat_of(path), say)
         _write(descriptor, lease.me)
@@ -255,7 +159,7 @@ def _release(descriptor: int, lease: Lease) -> bool:
     """Empty the file, which stays to say that this run knows leases, and unlock it; False where it is another's."""
     ours = False
     with suppress(OSError):
-        holder = _read(os.pread(descriptor, 4096, 0))
+        holder = read_holder(os.pread(descriptor, 4096, 0))
         ours = holder is not None and holder.word == lease.me.word
         if ours:
             os.ftruncate(descriptor, 0)
@@ -287,12 +191,12 @@ def _outlast(lease: Lease, seen: Seen, locks: bool, beat: Callable[[], object], 
     name = f"{where(lease.run)}: {seen.holder.name}"
     if seen.holder.here and not locks and seen.holder.process_lives:
         raise lease.refusal(seen)
-    left = 0.0 if seen.holder.here else STALE_SECONDS - seen.age
+    left = 0.0 if seen.holder.here else lease_holder.STALE_SECONDS - seen.age
     if left > 0:
         say(f"{name} wrote to it {seen.age:.0f} s ago; looking for up to {left:.0f} s whether it is alive")
     first, end = beat(), time.monotonic() + left
     while time.monotonic() < end:
-        time.sleep(min(1.0, STALE_SECONDS / 10))
+        time.sleep(min(1.0, lease_holder.STALE_SECONDS / 10))
         if beat() != first:
             raise lease.refusal(Seen(seen.holder, 0.0))
     say(f"{name} ended without a word; its lease on the run is taken over")
@@ -343,7 +247,7 @@ def _beating(beat: Callable[[], Any], seconds: float) -> Iterator[None]:
 def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
     """Hold the object at a URI: written, then read back, since not every store can write on a condition."""
     with reaching(remote):
-        before = _read(remote.read(LEASE))
+        before = read_holder(remote.read(LEASE))
         if before is not None and before.word != lease.me.word:
             stamp = remote.stamps([LEASE]).get(LEASE)
             age = max(0.0, time.time() - stamp.modified / 1e9) if stamp and stamp.modified else 0.0
@@ -352,7 +256,7 @@ def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
 
         def beat() -> None:
             nonlocal number
-            now = _read(remote.read(LEASE)) if number else None
+            now = read_holder(remote.read(LEASE)) if number else None
             if now is not None and now.word != lease.me.word:
                 lease.lost_to = now
                 return
@@ -360,7 +264,7 @@ def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
             remote.write(LEASE, json.dumps({**asdict(lease.me), "beat": number}).encode())
 
         beat()
-        after = _read(remote.read(LEASE))
+        after = read_holder(remote.read(LEASE))
         if after is None or after.word != lease.me.word:
             raise lease.refusal(Seen(after, 0.0) if after else None)
     try:

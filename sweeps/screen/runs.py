@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from analysis.runs.lease import knows_leases, seen_lease, seen_there
+from analysis.runs.lease_holder import knows_leases, seen_lease, seen_there
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import size_there
 from analysis.trial_status import ENDED

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from analysis.runs import lease as leases
-from analysis.runs.lease import LEASE, Holder, hold, holding, is_under_way, seen_lease, seen_there
+from analysis.runs import lease_holder
+from analysis.runs.lease import hold, holding, refuse_if_under_way
+from analysis.runs.lease_holder import LEASE, Holder, is_under_way, seen_lease, seen_there
 from analysis.runs.remote import Remote, open_remote
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.ledger import Ledger
@@ -53,7 +55,7 @@ def held_elsewhere(run: RunFolder) -> Iterator[subprocess.Popen[str]]:
 def leave_lease(run: RunFolder, **changes: Any) -> Holder:
     """A lease as a holder leaves it that was killed."""
     run.path.mkdir(parents=True, exist_ok=True)
-    holder = replace(leases._myself(), host="node-7", word="theirs", **changes)
+    holder = replace(lease_holder.myself(), host="node-7", word="theirs", **changes)
     (run.path / LEASE).write_text(json.dumps(asdict(holder)))
     return holder
 
@@ -63,6 +65,8 @@ def test_a_second_command_is_refused_by_name_and_may_begin_when_the_first_has_en
     with held_elsewhere(run) as process:
         assert is_under_way(run)
         assert describe_run(run)["state"] == "running"
+        with pytest.raises(InputError, match="is under way: process"):
+            refuse_if_under_way(run)
         with (
             pytest.raises(InputError, match=rf"is under way: process {process.pid} on \S+, alive \d+ s ago"),
             hold(run),
@@ -70,6 +74,7 @@ def test_a_second_command_is_refused_by_name_and_may_begin_when_the_first_has_en
             raise AssertionError
         process.communicate("", timeout=60)
     assert not is_under_way(run)
+    refuse_if_under_way(run)
     with hold(run):
         assert is_under_way(run)
     assert describe_run(run)["state"] == "interrupted", "though its ledger was written a moment ago"
@@ -93,6 +98,25 @@ def test_a_process_number_that_was_given_again_is_not_the_holder(tmp_path: Path)
     assert not is_under_way(run)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b"\xff", b"[" * 100_000, b'{"pid": "x"}', b'{"host": 1, "odd": 2}']
+)
+def test_what_is_no_lease_holds_nobody_up(content: bytes, tmp_path: Path) -> None:
+    run = make_run(tmp_path, "first", ended=1)
+    (run.path / LEASE).write_bytes(content)
+    assert not is_under_way(run)
+    with hold(run):
+        assert is_under_way(run)
+
+
+def test_a_lease_of_a_stranger_is_text(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "first", ended=1)
+    holder = replace(lease_holder.myself(), host="\x1b[31mred\n[/x]", pid=-5, word="theirs")
+    (run.path / LEASE).write_text(json.dumps(asdict(holder)))
+    assert not is_under_way(run)
+    assert holder.name == "process -5 on [31mred[/x]"
+
+
 def test_without_locks_a_living_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_lock", lambda descriptor, lease: False)
     monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.0)
@@ -105,7 +129,7 @@ def test_without_locks_a_living_process_is_refused(tmp_path: Path, monkeypatch: 
 def test_another_machine_is_believed_while_it_beats_and_followed_when_it_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leases, "STALE_SECONDS", 2.0)
+    monkeypatch.setattr(lease_holder, "STALE_SECONDS", 2.0)
     run, said = RunFolder(tmp_path / "s" / "r"), []
     leave_lease(run, machine="another")
     assert is_under_way(run)
@@ -230,14 +254,15 @@ def test_a_run_of_a_version_without_leases_goes_by_its_ledgers_age(tmp_path: Pat
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
     """A place at a URI: a folder, reached as one."""
     remote = open_remote((tmp_path / "bucket").as_uri())
-    monkeypatch.setattr(leases, "remote_of", lambda run: remote)
-    monkeypatch.setattr(leases, "STALE_SECONDS", 2.0)
+    for module in (leases, lease_holder):
+        monkeypatch.setattr(module, "remote_of", lambda run: remote)
+    monkeypatch.setattr(lease_holder, "STALE_SECONDS", 2.0)
     monkeypatch.setattr(leases, "REMOTE_BEAT_SECONDS", 0.05)
     return remote
 
 
 def beat_there(remote: Remote, number: int, **changes: Any) -> None:
-    holder = replace(leases._myself(), host="node-7", word="theirs", beat=number, **changes)
+    holder = replace(lease_holder.myself(), host="node-7", word="theirs", beat=number, **changes)
     remote.write(LEASE, json.dumps(asdict(holder)).encode())
 
 
