@@ -219,6 +219,8 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -
 def print_resumed(console: Console, resumed: Resumed) -> None:
     """What a resume found."""
     text = f"resuming: {resumed.finished} trials finished, {resumed.unfinished} to go on with, {resumed.added} new"
+    if resumed.news:
+        text += f" with {'; '.join(resumed.news)}"
     if resumed.requeued:
         text += f", {resumed.requeued} that had failed to try again"
     if resumed.foreign:

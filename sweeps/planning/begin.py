@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from analysis.comparison.labels import show_value
 from analysis.runs.find import new_run
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import begun, where
@@ -19,10 +21,10 @@ from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.attempts import reopen_attempts
 from sweeps.record.ledger import Ledger, cut_damaged_end
-from sweeps.record.state import RunState, read_state
+from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
-from trainables.config import make_config
+from trainables.config import TrialConfig, make_config
 from trainables.errors import InputError
 
 
@@ -68,6 +70,7 @@ class Resumed:
     requeued: int  # of the unfinished, those that had failed
     foreign: int  # trials of the run that this command does not plan; left as they are
     damaged_bytes: int  # cut off the end of the ledger
+    news: tuple[str, ...] = ()  # of the trials added: values that no trial of the run has had
 
 
 def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
@@ -99,8 +102,20 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     ledger.close()
     return Resumed(
         replace(plan, trials=tuple(trials)), finished, len(mine) - finished, len(added), len(requeued),
-        len(foreign), damaged,
+        len(foreign), damaged, tuple(new_values(added, list(known.values()))),
     )  # fmt: skip
+
+
+def new_values(added: Sequence[PlannedTrial], known: Sequence[TrialState]) -> list[str]:
+    """`epochs 3 (so far 2)`: the values of the trials added that no trial of a run has had, by field."""
+    found = []
+    configs = [trial.config.model_dump(mode="json") for trial in added]
+    for name in TrialConfig.model_fields if known else ():
+        old = {show_value(trial.config[name]) for trial in known if name in trial.config}
+        new = {show_value(config[name]) for config in configs} - old
+        if new:
+            found.append(f"{name} {', '.join(sorted(new))} (so far {', '.join(sorted(old)) or 'not known'})")
+    return found
 
 
 def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedTrial]:

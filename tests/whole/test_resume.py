@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from ray import tune
+from rich.console import Console
 
 from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
+from sweeps.messages import print_resumed
 from sweeps.planning.begin import create_run, resume_run
+from sweeps.planning.overrides import override
 from sweeps.planning.plan import make_plan
 from sweeps.planning.reuse import take_finished
 from sweeps.planning.settings import Settings
@@ -119,3 +123,15 @@ def test_what_is_trained_on_is_measured_anew(tmp_path: Path) -> None:
     table.write(folder.weights_table, "weights", rows, {})
     forget(folder, {keys[1]})
     assert table.read_arrow(folder.weights_table, "weights")["trial_key"].to_pylist() == [keys[0], keys[2]]
+
+
+def test_a_resume_says_what_is_new_of_the_trials_that_it_adds(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    more = override(SWEEP, [], [], {"epochs": SWEEP.fixed["epochs"] + 4})
+    resumed = resume_run(folder, more, make_plan(more, None, NOW))
+    assert resumed.added
+    assert resumed.news == (f"epochs {SWEEP.fixed['epochs'] + 4} (so far {SWEEP.fixed['epochs']})",)
+    text = io.StringIO()
+    print_resumed(Console(file=text, width=200), resumed)
+    assert f"{resumed.added} new with epochs " in text.getvalue()
+    assert resume_run(folder, more, make_plan(more, None, NOW)).news == ()
