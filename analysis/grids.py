@@ -46,7 +46,7 @@ class Grid:
     rows: tuple[tuple[Cell, ...], ...]
 
     def without(self, column: Column) -> Grid:
-        """The same table without one of its columns."""
+        """Return the table without one of its columns."""
         kept = [index for index, own in enumerate(self.columns) if own is not column]
         rows = tuple(tuple(row[index] for index in kept) for row in self.rows)
         return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows)

@@ -1,4 +1,4 @@
-"""What an augmentation does to images, to be looked at: `python -m analysis.plots_augmentation DATASET OUT.png`."""
+"""Pictures of augmented images: `python -m analysis.plots_augmentation DATASET OUT.png`."""
 
 from __future__ import annotations
 

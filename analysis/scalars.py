@@ -53,7 +53,7 @@ def read_scalars(folder: Path) -> pa.Table:
 
 
 def read_files(folder: Path) -> Scalars:
-    """The same of what can be read, and which files could not. Raises `InputError` where there is no event file."""
+    """Read all scalars that can be read, and name the files that could not. Raises `InputError` without any file."""
     import pyarrow as pa
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 

@@ -314,7 +314,7 @@ def _complete(content: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 
 def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
-    """What a run's table says of itself, its JSON read. Raises `InputError` where roles or metric are not said."""
+    """Return the metadata of a run's table, its JSON read. Raises `InputError` where roles or metric are not said."""
     found: dict[str, Any] = {}
     for key, value in (content.schema.metadata or {}).items():
         text = value.decode(errors="replace")
@@ -331,7 +331,7 @@ def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
 
 
 def read(path: Path | str, kind: Kind = "trials") -> pd.DataFrame:
-    """The same as a pandas frame; what one file says of itself is in `frame.attrs`."""
+    """Read one or more tables as a pandas frame; the metadata of a single file is in `frame.attrs`."""
     content = read_arrow(path, kind)
     frame = content.to_pandas()
     frame.attrs = {

@@ -26,14 +26,14 @@ class Travels(Protocol):
     """A job that can be done where its files are not."""
 
     def files(self) -> Mapping[str, Path]:
-        """What it reads, by names without folders."""
+        """Return the files that it reads, by names without folders."""
 
     def moved(self, folder: Path) -> Travels:
-        """The same job with its files in another folder, under these names."""
+        """Return a copy of the job with its files in another folder, under these names."""
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """Count the processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -61,10 +61,10 @@ def show(
 
 def _document(folder: RunFolder) -> dict[str, Any]:
     from analysis import table
+    from trainables.json_values import as_json_value
 
     rows = table.read_arrow(folder.trials_table).to_pylist() if folder.trials_table.exists() else []
-    clean = [{k: None if isinstance(v, float) and v != v else v for k, v in row.items()} for row in rows]
-    return {"run": folder.read_description(), "trials": clean}
+    return {"run": folder.read_description(), "trials": as_json_value(rows)}
 
 
 def _watch(console: Console, folder: RunFolder) -> None:

@@ -1,1 +1,1 @@
-"""What trained models do with data."""
+"""Activations and loss of trained models on data."""

@@ -1,4 +1,4 @@
-"""What a trained model's weights and activations look like, in numbers: for `run_stats.json`."""
+"""Statistics of a trained model's weights and activations, for `run_stats.json`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, Any]:
 
 
 def weight_statistics(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Of each tensor of reals: mean, std (of the population), min, max, norm, shares of zeros and negatives, shape."""
+    """Mean, std (of the population), min, max, norm, shares of zeros and negatives, shape of each tensor of reals."""
     return {name: _of_tensor(tensor) for name, tensor in weights.items() if tensor.is_floating_point()}
 
 
@@ -99,8 +99,10 @@ class _Moments:
 
 
 def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dict[str, dict[str, Any]]]:
-    """Of each hidden activation, `before` and `after`: mean and std over all units and images, share of zeros, and the
-    sum of all units of an image: its mean, least and greatest value, whether it is the same for all, whether it is 1.
+    """Measure each hidden activation, `before` and `after`.
+
+    Mean and std over all units and images, share of zeros, and the sum of all units of an image: its mean, least and
+    greatest value, whether it is the same for all, whether it is 1.
 
     An activation that a model calls at several places counts them together.
     """

@@ -1,4 +1,4 @@
-"""What the layers of a trained model give out, and whether their sums are kept: for `run_stats.json`."""
+"""Statistics of the outputs of a trained model's layers, and whether their sums are kept, for `run_stats.json`."""
 
 from __future__ import annotations
 

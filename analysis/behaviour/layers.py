@@ -1,4 +1,4 @@
-"""What trained weights do on the validation split: activations by layer, and how sharp the minimum is.
+"""Measures of a trained model on the validation split: activations by layer, and how sharp the minimum is.
 
 Unlike the measures of weights, these need the model and the data, and run only where they are asked for.
 """
@@ -166,7 +166,7 @@ def _means(rows: list[Row]) -> dict[str, float]:
 def sharpness(
     model: nn.Module, split: DeviceSplit, info: DataInfo, directions: int = DIRECTIONS, radius: float = RADIUS
 ) -> dict[str, float]:
-    """How much the loss rises a little way from the weights: mean and largest rise over random directions, in nats.
+    """Measure the rise of the loss a little way from the weights: mean and largest over random directions, in nats.
 
     Formula: mean and max over directions d of (L(w + r d) + L(w - r d)) / 2 - L(w). Each row of a weight matrix in d is
     Gaussian and as long as the row in w (filter normalisation); vectors do not move. Directions are always the same.

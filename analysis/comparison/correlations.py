@@ -47,7 +47,7 @@ class Association:
 
 @dataclass(frozen=True)
 class Held:
-    """How fields are held: a label of each trial's block, the columns that are adjusted for, and the names of each."""
+    """Fields as they are held: a label of each trial's block, the columns adjusted for, and the names of each."""
 
     labels: np.ndarray
     controls: tuple[np.ndarray, ...]
@@ -88,7 +88,7 @@ def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
 
 
 def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[str] | None = None) -> list[Association]:
-    """The same for each module type and each third of the depth, from the best weights of each tensor."""
+    """Associate each module type and each third of the depth, from the best weights of each tensor."""
     trials = results.trials[results.trials["finished"]]
     weights = results.frame("weights")
     weights = weights[(weights["stage"] == "best") & weights["trial"].isin(trials["trial"])]

@@ -77,7 +77,7 @@ def find_roles(columns: Mapping[str, Column], run_ids: Sequence[str], metadata: 
 
 
 def _follows(column: Column, given: Sequence[Column], run_ids: Sequence[str]) -> bool:
-    """Whether a field varies within a run and has one value for each combination of the given fields."""
+    """Return whether a field varies within a run and has one value for each combination of the given fields."""
     if not given or len(set(zip(run_ids, column, strict=True))) == len(set(run_ids)):
         return False
     settings = list(zip(*given, strict=True))

@@ -1,4 +1,4 @@
-"""What a comparison came to, in sentences: each follows from the figures beside it."""
+"""Sentences that say what a comparison found: each follows from the figures beside it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _lists(about: Mapping[str, Any], name: str) -> bool:
 
 
 def _saturation(results: Results, judged: Sequence[Standing]) -> str:
-    """Where two values or more are at the top of what an AUC or accuracy can be."""
+    """Say that two values or more are at the top of what an AUC or accuracy can be."""
     top = [s for s in judged if s.metrics[results.metric].mean >= SATURATED]
     if results.metric.endswith("loss") or len(top) < 2:
         return ""
@@ -178,7 +178,7 @@ def _gap(difference: Difference) -> str:
 
 
 def _more_seeds(results: Results, differences: Sequence[Difference], judged: Sequence[Standing]) -> Iterator[str]:
-    """How many seeds would tell the nearest value that was not told apart from the one it is compared with."""
+    """Say how many seeds would tell the nearest value apart from the one it is compared with."""
     seeds = {standing.value: standing.seeds[results.metric] for standing in judged}
     for d in differences:
         own, base = seeds[d.value], seeds[d.against]
@@ -260,7 +260,7 @@ def importance_words(importance: Importance) -> str:
 
 
 def association_words(found: Sequence[Association]) -> str:
-    """How many associations survive, without and with what is held, and the strongest."""
+    """Say how many associations survive, without and with fields held, and name the strongest."""
     known = [association for association in found if not math.isnan(association.plain.rho)]
     if not known:
         return "There are too few finished trials (6 or more) for a correlation of complexity with performance."

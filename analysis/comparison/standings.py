@@ -89,7 +89,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Noise:
-    """What replicates that differ by their seed alone differ by.
+    """The differences between replicates that differ by their seed alone.
 
     deviation: pooled standard deviation within trials. least: two means of `n` replicates that differ by less cannot
     be told apart (5 %, two-sided t).

@@ -56,7 +56,7 @@ def mean_interval(values: Iterable[float | None]) -> Estimate:
 
 
 def _alike(values: Sequence[float]) -> bool:
-    """Whether values differ by no more than rounding."""
+    """Return whether values differ by no more than rounding."""
     return max(values) - min(values) <= ROUNDING * max(1.0, *map(abs, values))
 
 

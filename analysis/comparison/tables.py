@@ -78,7 +78,7 @@ def status_cell(statuses: Mapping[str, int]) -> Cell:
 
 
 def differences_grid(comparison: Comparison, block: str) -> Grid:
-    """What each value is better or worse by than the one it is compared with, over the same seeds."""
+    """One row for each value: its differences from the one it is compared with, over the same seeds."""
     found = [difference for difference in comparison.differences if difference.block == block]
     columns = [Column(f"less {found[0].against}", words=True)]
     for number, metric in enumerate(comparison.metrics):

@@ -45,7 +45,7 @@ def print_text(console: Console, text: str, style: str = "") -> None:
 
 
 def explanation(results: Results) -> str:
-    """How the numbers were made, in one sentence."""
+    """Say in one sentence how the numbers were made."""
     stopped = (
         "all trials at equal epochs"
         if results.equal_epochs is not None

@@ -1,4 +1,4 @@
-"""How figures look: colours, sizes, and SVG that follows the page's light or dark scheme."""
+"""The style of figures: colours, sizes, and SVG that follows the page's light or dark scheme."""
 
 from __future__ import annotations
 

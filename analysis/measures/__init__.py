@@ -1,4 +1,4 @@
-"""What is measured on a weight tensor: one table of measures. Adding one is a function and an entry here.
+"""The table of measures of a weight tensor. Adding one is a function and an entry here.
 
 Importing this package costs numpy alone; SciPy and Numba are imported by the functions that need them.
 """
@@ -32,7 +32,7 @@ Direction = Literal["", "higher", "lower"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one number means, in which unit, and whether more of it is better ("" where neither is)."""
+    """The meaning of one number, its unit, and whether more of it is better ("" where neither is)."""
 
     meaning: str
     unit: str = "1"

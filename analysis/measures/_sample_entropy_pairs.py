@@ -178,7 +178,7 @@ def local_ranks(ranks: Ranks, n: int) -> tuple[Bits, Ranks]:
 
 @compiled
 def local(bits: Bits, before: Ranks, rank: int) -> np.int64:
-    """How many members of the bitset are below a rank."""
+    """Count the members of the bitset that are below a rank."""
     word = rank >> 6
     below = (np.uint64(1) << np.uint64(rank & 63)) - np.uint64(1)
     return np.int64(before[word]) + np.int64(popcount(bits[word] & below))

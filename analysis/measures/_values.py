@@ -34,7 +34,7 @@ def flat(weights: ArrayLike) -> Values:
 
 
 def finite(values: Values) -> bool:
-    """Whether there is a value, and every one is a number."""
+    """Return whether there is a value, and every one is a finite number."""
     return values.size > 0 and bool(np.isfinite(values).all())
 
 

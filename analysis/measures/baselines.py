@@ -1,4 +1,4 @@
-"""What a measure gives where there is nothing to find: the same values shuffled, or as many Gaussian ones."""
+"""The values of a measure where there is nothing to find: of the same values shuffled, or as many Gaussian ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far training has moved the weights from where they began."""
+"""The distance that training has moved the weights from where they began."""
 
 from __future__ import annotations
 

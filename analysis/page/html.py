@@ -109,7 +109,7 @@ def _static_cell(column: LongColumn, value: Any) -> str:
 
 
 def _fixed(value: float, digits: int) -> str:
-    """As the page's script writes numbers: very small ones by their power of ten."""
+    """Format a number as the page's script does: very small ones by their power of ten."""
     return f"{value:.{digits}f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
 
 

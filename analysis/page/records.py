@@ -51,7 +51,7 @@ def _texts(column: pd.Series) -> list[str]:
 
 
 def failures(material: Material) -> Section:
-    """What did not train to its end, by cause."""
+    """List the trials that did not train to their end, by cause."""
     trials = material.everything.trials.drop_duplicates("trial")
     bad = trials[trials["ended"].isin(["failed", "diverged", "interrupted"])]
     stopped = int((trials["ended"] == "stopped").sum())
@@ -70,7 +70,7 @@ def failures(material: Material) -> Section:
 
 
 def provenance(material: Material, command: Sequence[str]) -> Section:
-    """What made the runs, and the commands that make them and this page again."""
+    """Name the code and machines that made the runs, and the commands that make them and this page again."""
     html = ""
     for run, about in zip(material.everything.runs, material.everything.metadata, strict=True):
         html += f"<h3>{escape(f'{run.sweep}/{run.run_id}')}</h3>{definitions(_provenance(about))}"

@@ -152,5 +152,5 @@ def sentence(text: str) -> str:
 
 
 def run_names(runs: Sequence[RunFolder]) -> str:
-    """What the page is called."""
+    """The title of the page."""
     return ", ".join(f"{run.sweep}/{run.run_id}" for run in runs)

@@ -19,7 +19,7 @@ STOCHASTIC = ("StochasticLinear", "StochasticConv")
 
 
 def is_matrix(tensor: str, shape: Sequence[int], module_type: str = "") -> bool:
-    """Whether a tensor is a weight matrix: two axes or more, and its layer multiplies by it.
+    """Return whether a tensor is a weight matrix: two axes or more, and its layer multiplies by it.
 
     >>> is_matrix("0.weight", [8, 1, 3, 3]), is_matrix("0.weight_rho", [8, 4]), is_matrix("pos_embedding", [1, 9, 4])
     (True, False, False)

@@ -36,14 +36,14 @@ J = TypeVar("J", bound=Job)
 
 @dataclass(frozen=True)
 class Replicate:
-    """What is to be measured of one replicate: files of the same measures together."""
+    """The measures to take of one replicate: files of the same measures together."""
 
     identity: Mapping[str, Any]
     folder: Path
     parts: tuple[tuple[tuple[str, ...], Mapping[str, Path]], ...]  # measures, and the files by stage
 
     def files(self) -> dict[str, Path]:
-        """What it reads; the initial weights always, which the others are compared with."""
+        """Return the files that it reads; the initial weights always, which the others are compared with."""
         initial = stage_files(self.folder).get("initial")
         wanted = {path for _, files in self.parts for path in files.values()} | ({initial} if initial else set())
         return {path.name: path for path in sorted(wanted)}
@@ -55,7 +55,7 @@ class Replicate:
 
 @dataclass
 class Measured:
-    """What came of measuring a run."""
+    """The counts of a measured run, and a line for each problem."""
 
     tensors: int
     replicates: int
@@ -153,7 +153,7 @@ def key_of(row: Row) -> Key:
 def missing(
     run: RunFolder, rows: Mapping[Key, Row], measures: Sequence[str], every: int, again: bool
 ) -> Iterator[Replicate]:
-    """What is to be done for each replicate with saved weights. Raises `InputError` where `every` finds nothing."""
+    """Yield the work that is left for each replicate with weights. Raises `InputError` where `every` finds nothing."""
     by_stage: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows.values():
         by_stage.setdefault((row["trial_id"], row["seed"], row["stage"]), []).append(row)

@@ -142,7 +142,7 @@ def progress_bar(console: Console, run: RunFolder) -> Iterator[Callable[[int, in
 
 
 def print_measured(console: Console, run: RunFolder, found: Measured, measures: Sequence[str], seconds: float) -> None:
-    """What was done, and what could not be."""
+    """Print the number of tensors measured, and each problem."""
     for problem in found.problems:
         console.print(f"[red]problem:[/red] {plain(problem)}", highlight=False, soft_wrap=True)
     if found.tensors:

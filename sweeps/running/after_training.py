@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from analysis import table
@@ -29,6 +28,7 @@ from trainables.config import make_config
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
 from trainables.image_classifier import DataKey, data_key
+from trainables.json_values import as_json_value
 from trainables.training.replicates import by_layer
 
 Row = dict[str, Any]
@@ -198,7 +198,7 @@ def write_run_stats(
         "layers": layers,
         "provenance": metadata.get("provenance", {}),
     }
-    folder.run_stats.write_text(json.dumps(_finite(stats), indent=1))
+    folder.run_stats.write_text(json.dumps(as_json_value(stats), indent=1))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -222,15 +222,6 @@ def _replicate(history: Sequence[Row], row: Row) -> Row:
 def _statistics(row: Row) -> Row:
     where = {name: row[name] for name in ("seed", "stage", "tensor", "module_type", "shape")}
     return {**where, **{name: value for name, value in row.items() if name.startswith("weight_")}}
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: null in its place."""
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
