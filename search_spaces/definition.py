@@ -43,7 +43,7 @@ def _adapters(kind: Any) -> dict[str, TypeAdapter[Any]]:
 
 @dataclass(frozen=True)
 class Resources(Checked):
-    """What one trial takes. gpus=None: the share that its measured memory needs, where there are GPUs."""
+    """The processors of one trial. gpus=None: the share that its measured memory needs, where there are GPUs."""
 
     cpus: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] = 1.0
     gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -54,7 +54,7 @@ class Resources(Checked):
             raise InputError(f"Resources: gpus={self.gpus:g} should be a share of one GPU, or a whole number of them")
 
     def slots(self, cpus: float, gpus: float) -> int:
-        """How many trials fit at a time on so many CPUs and GPUs."""
+        """Return how many trials fit at a time on so many CPUs and GPUs."""
         fit = int(cpus / self.cpus)
         return min(fit, int(gpus / self.gpus)) if self.gpus else fit
 

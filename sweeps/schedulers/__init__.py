@@ -1,1 +1,1 @@
-"""What stops or changes trials."""
+"""Rules that stop trials or change them."""

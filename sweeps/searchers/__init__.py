@@ -1,1 +1,1 @@
-"""What proposes settings."""
+"""Searchers propose settings of the nuisance fields."""
