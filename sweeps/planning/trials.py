@@ -44,8 +44,10 @@ class Planner:
     def trial(self, config: TrialConfig, trial_id: str) -> PlannedTrial:
         """Return a config as a trial. Raises `InputError` where its model cannot be built."""
         from trainables.network.model_size import model_size
+        from trainables.network.transfer import check_weights
 
         data, _ = self.datasets[data_key(config)]
+        check_weights(config, data.info)
         key = trial_key(config, data.digest, code_digest(), weights_digest(config))
         size = model_size(config, data.info)
         name = f"{self.now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"

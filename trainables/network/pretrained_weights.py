@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,17 +16,16 @@ from torch import Tensor
 from trainables.config import TrialConfig
 from trainables.errors import InputError, pip_install
 from trainables.models import MODELS
+from trainables.network.state_dicts import read_state_dict
 
 BEST = "best_model.safetensors"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 
 # what others named otherwise -> the model's own name
 RENAMES = (
-    (r"^(?:module|_orig_mod)\.", ""),  # DataParallel, torch.compile
     (r"\.shortcut\.", ".downsample."),  # MedMNIST's own ResNets
     (r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),  # torchvision's DenseNet files
 )
-WRAPPERS = ("state_dict", "model_state_dict", "net", "model")  # keys under which training scripts put a state dict
 
 
 def find_weights(config: TrialConfig) -> Path | None:
@@ -127,33 +125,8 @@ def read_weights(config: TrialConfig) -> Mapping[str, Tensor]:
     """The config's weights by the model's own names."""
     path = find_weights(config)
     assert path is not None, "scratch has no weights"
-    tensors = read_state_dict(path)
+    tensors = {_renamed(name): tensor for name, tensor in read_state_dict(path).items()}
     return _by_position(tensors, path) if path.name == Path(LITE0_FILE).name else tensors
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a torch file that holds a state dict and nothing that runs code."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and safetensors each raise their own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{path} cannot be read as weights ({reason[0][:200]}): name another file") from None
-    return {_renamed(name): tensor for name, tensor in _unwrapped(content, path).items()}
-
-
-def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
-    for key in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
-    if not tensors:
-        raise InputError(f"{path} holds no state dict: name a file of weights")
-    return tensors
 
 
 def _renamed(name: str) -> str:
@@ -175,8 +148,8 @@ def _by_position(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]
     return dict(zip(own, given, strict=True))
 
 
-def fitted(given: Tensor, shape: torch.Size, name: str, config: TrialConfig) -> Tensor:
-    """A pretrained tensor in the shape that the model needs. Raises `InputError` where that cannot be.
+def adapt_shape(given: Tensor, shape: torch.Size, name: str, config: TrialConfig) -> Tensor:
+    """Bring a pretrained tensor into the shape that the model needs. Raises `InputError` where that cannot be.
 
     Channels of the first convolution: 3 to 1 by the sum, which equals repeating a grey image three times; 1 to 3 by a
     third each. A 2D kernel becomes 1×k×k, or k×k×k by a k-th each (inflation, Carreira & Zisserman 2017). Positions of

@@ -26,7 +26,7 @@ from trainables.layers.random_layers import (
 )
 from trainables.layers.random_weights import BayesianLayer, ConcreteDropout, DropConnect, WeightLayer
 from trainables.layers.stochastic_matrices import replace_module, use_stochastic_matrices
-from trainables.network.transfer import frozen_paths, is_in
+from trainables.network.transfer import frozen_paths, is_inside
 
 STRENGTH, TEMPERATURE, KL = "stochastic_strength", "stochastic_temperature", "kl_weight"
 Transform = Callable[[nn.Module, TrialConfig], nn.Module]
@@ -217,7 +217,7 @@ def _refuse_idle(model: nn.Module, config: TrialConfig, before: set[int]) -> Non
     """Random layers draw nothing in frozen stages, which compute as in evaluation."""
     added = {id(module) for module in random_layers(model)} - before
     frozen = frozen_paths(model, config)
-    if added and all(is_in(path, frozen) for path, module in model.named_modules() if id(module) in added):
+    if added and all(is_inside(path, frozen) for path, module in model.named_modules() if id(module) in added):
         raise InputError(
             f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its places in "
             f"{config.model!r} are frozen; choose transfer=full, partial:N of more stages, or another of either"

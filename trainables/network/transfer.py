@@ -13,17 +13,19 @@ stochastic depth are off.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import MethodType, ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainables.config import TrialConfig
+from trainables.config import MODEL_OPTIONS, TrialConfig
+from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
 from trainables.layers.activations import hidden_activations
-from trainables.models import MODELS
-from trainables.network.pretrained_weights import fitted, read_weights
+from trainables.models import MODELS, build_plain
+from trainables.network.pretrained_weights import adapt_shape, find_weights, read_weights
 
 Stages = list[tuple[str, ...]]
 
@@ -45,9 +47,9 @@ def load_backbone(model: nn.Module, config: TrialConfig) -> None:
     given = read_weights(config)
     state = model.state_dict()
     head = stages_of(model, config)[-1]
-    backbone = [name for name in state if not is_in(name, head)]
+    backbone = [name for name in state if not is_inside(name, head)]
     optional = _optional(model)
-    missing = [name for name in backbone if name not in given and not is_in(name, optional)]
+    missing = [name for name in backbone if name not in given and not is_inside(name, optional)]
     if missing:
         raise InputError(
             f"weights={config.weights}: {len(missing)} of the {len(backbone)} tensors of {config.model}'s backbone are "
@@ -55,11 +57,30 @@ def load_backbone(model: nn.Module, config: TrialConfig) -> None:
         )
     with torch.no_grad():
         for name in (name for name in backbone if name in given):
-            state[name].copy_(fitted(given[name], state[name].shape, name, config))
+            state[name].copy_(adapt_shape(given[name], state[name].shape, name, config))
+
+
+def check_weights(config: TrialConfig, info: DataInfo) -> None:
+    """Open the config's pretrained weights and try them on its model without allocating it, before anything starts.
+
+    Raises `InputError` where they are missing, cannot be read or do not fit.
+    """
+    path = find_weights(config)
+    if path is not None:
+        built = {name: getattr(config, name) for name in ("model", "activation", "weights", *MODEL_OPTIONS)}
+        _try_weights(TrialConfig.model_construct(transfer="full", **built), info, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _try_weights(config: TrialConfig, info: DataInfo, changed: int) -> None:
+    """changed: of the file, so that another one at the same path is tried again."""
+    with torch.device("meta"):
+        model = build_plain(config, info)
+    load_backbone(model, config)
 
 
 def _optional(model: nn.Module) -> tuple[str, ...]:
-    """What activations hold, and BatchNorm's counters, which decide nothing."""
+    """Tensors that a pretrained file may lack: parameters of activations, and BatchNorm's step counters."""
     counters = (name for name in model.state_dict() if name.endswith("num_batches_tracked"))
     return (*(path for path, _ in hidden_activations(model)), *counters)
 
@@ -81,7 +102,7 @@ def frozen_paths(model: nn.Module, config: TrialConfig) -> tuple[str, ...]:
     return tuple(path for stage in backbone[: len(backbone) - trained] for path in stage)
 
 
-def is_in(name: str, paths: tuple[str, ...]) -> bool:
+def is_inside(name: str, paths: tuple[str, ...]) -> bool:
     """Whether a module, parameter or buffer is one of these paths or lies inside one."""
     return any(name == path or name.startswith(f"{path}.") for path in paths)
 
@@ -111,6 +132,6 @@ def parameter_groups(model: nn.Module, config: TrialConfig) -> list[dict[str, An
     head = stages_of(model, config)[-1]
     parts: dict[bool, list[Tensor]] = {True: [], False: []}
     for name, parameter in trained.items():
-        parts[is_in(name, head)].append(parameter)
+        parts[is_inside(name, head)].append(parameter)
     rates = {True: config.lr, False: config.lr * config.backbone_lr_scale}
     return [{"params": parts[is_head], "lr": rates[is_head]} for is_head in (True, False)]

@@ -24,8 +24,9 @@ from trainables.errors import InputError
 from trainables.models import MODELS, efficientnet_lite0
 from trainables.network.build import build_model
 from trainables.network.model_size import model_size
-from trainables.network.pretrained_weights import find_weights, read_state_dict, read_weights, weights_digest
-from trainables.network.transfer import freeze, load_backbone, parameter_groups, stages_of
+from trainables.network.pretrained_weights import find_weights, read_weights, weights_digest
+from trainables.network.state_dicts import read_state_dict
+from trainables.network.transfer import check_weights, freeze, load_backbone, parameter_groups, stages_of
 from trainables.training.checkpoint import save_weights
 from trainables.training.loop import copy_weights
 from trainables.training.optimizers import make_optimizer
@@ -171,12 +172,14 @@ def test_2d_weights_fit_a_3d_network(conv3d: str, file: Callable[..., Path]) -> 
 def test_positions_are_interpolated_as_torchvision_does(tmp_path: Path) -> None:
     from torchvision.models.vision_transformer import interpolate_embeddings
 
-    from trainables.network.pretrained_weights import fitted
+    from trainables.network.pretrained_weights import adapt_shape
 
     positions = torch.rand(1, 1 + 14 * 14, 768)
     expected = interpolate_embeddings(32, 16, {"encoder.pos_embedding": positions})["encoder.pos_embedding"]
     config = pretrained("vit_b_16", tmp_path / "any.pt")
-    torch.testing.assert_close(fitted(positions, torch.Size((1, 5, 768)), "encoder.pos_embedding", config), expected)
+    torch.testing.assert_close(
+        adapt_shape(positions, torch.Size((1, 5, 768)), "encoder.pos_embedding", config), expected
+    )
 
 
 # strategies
@@ -403,7 +406,7 @@ def test_folder_of_an_earlier_trial(tmp_path: Path) -> None:
 def test_other_peoples_files_are_understood(theirs: str, ours: str, wrapper: str | None, tmp_path: Path) -> None:
     content: dict[str, Any] = {theirs: torch.ones(2)}
     torch.save(content if wrapper is None else {wrapper: content, "epoch": 3}, tmp_path / "weights.pth")
-    assert list(read_state_dict(tmp_path / "weights.pth")) == [ours]
+    assert list(read_weights(pretrained("resnet18", tmp_path / "weights.pth"))) == [ours]
 
 
 # the config and its key
@@ -480,9 +483,9 @@ def test_bad_files_are_one_line(tmp_path: Path, file: Callable[..., Path]) -> No
         "wide.safetensors": lambda path: path.write_bytes(file("cnn", width=8).read_bytes()),
     }
     messages = {
-        "evil.pt": "cannot be read as weights",
-        "list.pt": "holds no state dict: name a file of weights",
-        "empty.pt": "cannot be read as weights",
+        "evil.pt": "holds more than tensors .*, which could run code",
+        "list.pt": "holds no state dict: save model.state_dict",
+        "empty.pt": "is empty: get the file again",
         "cut.safetensors": "cannot be read as weights",
         "other.safetensors": "tensors of cnn's backbone are missing, such as 0.0.weight: choose the model",
         "wide.safetensors": r"0.\d+.(weight|bias) is \(.*\), cnn as configured needs \(.*: set the model's options",
@@ -495,6 +498,8 @@ def test_bad_files_are_one_line(tmp_path: Path, file: Callable[..., Path]) -> No
         with pytest.raises(InputError, match=message) as caught:
             load_backbone(built(config, images()), config)
         assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match=message):  # as the plan asks
+            check_weights(config, images())
 
 
 @pytest.mark.parametrize(
