@@ -60,6 +60,7 @@ def print_plan(
     if plan.proposed:
         space = ", ".join(f"{name} {show_domain(domain)}" for name, domain in sweep.nuisance.items())
         _say(console, f"{space}; shown are the compared values", "searched:", "dim")
+    print_data(console, plan)
     _say(console, plan_line(sweep, plan) + "; nothing was started (--dry-run)")
     for note in plan.notes:
         _say(console, note, "note:")
@@ -211,9 +212,32 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -
     _say(console, plan_line(sweep, plan))
     if len(sweep.seeds) < 3:
         _say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
-    for note in (*plan.notes, *sorted({note for data, _ in plan.datasets.values() for note in data.notes})):
+    for note in plan.notes:
         _say(console, note, "note:")
+    print_data(console, plan)
     _say(console, f"results in {where(folder)}")
+
+
+def print_data(console: Console, plan: Plan) -> None:
+    """Print the classes of each dataset with their images, and what the user should know of them."""
+    from trainables.data.check import class_line
+
+    loaded = [data for data, _ in plan.datasets.values()]
+    for line in dict.fromkeys(class_line(data) for data in loaded):
+        _say(console, line)
+    for note in sorted({note for data in loaded for note in data.notes}):
+        _say(console, note, "note:")
+
+
+def print_data(console: Console, plan: Plan) -> None:
+    """The classes of each dataset with their images, and what the user should know of them."""
+    from trainables.data.check import class_line
+
+    loaded = [data for data, _ in plan.datasets.values()]
+    for line in dict.fromkeys(class_line(data) for data in loaded):
+        console.print(line, markup=False, highlight=False)
+    for note in sorted({note for data in loaded for note in data.notes}):
+        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
 
 
 def print_resumed(console: Console, resumed: Resumed) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.definition import ALWAYS_APART, Asha, Optuna, Pbt, Sweep, check_metric
+from sweeps.planning.data_checks import check_metric_on_data
 from sweeps.planning.notes import plan_notes
 from sweeps.planning.trials import Plan, PlannedTrial, Planner
 from sweeps.schedulers.asha import bracket_weights
@@ -68,7 +69,9 @@ def plan_for_optuna(sweep: Sweep, searcher: Optuna, data_root: Path | None, now:
 
 def make_planner(sweep: Sweep, configs: Sequence[TrialConfig], data_root: Path | None, now: datetime) -> Planner:
     """Return the planner for configs like these."""
-    planner = Planner(load_datasets(configs, data_root), choose_strata(sweep, configs), now)
+    datasets = load_datasets(configs, data_root)
+    check_metric_on_data(sweep, (data for data, _ in datasets.values()))
+    planner = Planner(datasets, choose_strata(sweep, configs), now)
     if isinstance(sweep.scheduler, Asha):
         planner.brackets = bracket_weights(sweep.scheduler, max(config.epochs for config in configs))
     return planner

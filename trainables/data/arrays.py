@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.duplicates import shared_images
 from trainables.errors import InputError
 
 Task = Literal["binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class"]
@@ -117,10 +118,12 @@ def make_data(
             raise InputError(f"the splits differ in image shape {shapes}")
     except InputError as error:
         raise InputError(f"{where}: {error}; {remedy}") from None
-    notes = tuple(
-        note for split, part in checked.items() for note in _class_notes(name, split, part, task, class_names)
+    info = DataInfo(name, task, class_names, shapes["train"])
+    notes = (
+        *(note for split, part in checked.items() for note in _class_notes(info, split, part)),
+        *shared_images(name, {split: part.images for split, part in checked.items()}),
     )
-    return Data(DataInfo(name, task, class_names, shapes["train"]), checked, digest_of(checked), notes, source)
+    return Data(info, checked, digest_of(checked), notes, source)
 
 
 def as_rgb(data: Data) -> Data:
@@ -149,13 +152,21 @@ def _checked_split(split: str, images: np.ndarray, labels: np.ndarray, task: Tas
     return Split(np.ascontiguousarray(images), labels.astype(np.int64))
 
 
-def _class_notes(name: str, split: str, part: Split, task: Task, class_names: tuple[str, ...]) -> Iterator[str]:
-    if task == MULTI_LABEL:
-        missing = [c for i, c in enumerate(class_names) if part.labels[:, i].min() == part.labels[:, i].max()]
-    else:
-        missing = [c for i, c in enumerate(class_names) if not (part.labels == i).any()]
-    if missing:
-        yield f"{name}: split {split!r} lacks {', '.join(missing)}; its AUC is undefined (NaN)"
+def class_counts(info: DataInfo, split: Split) -> dict[str, int]:
+    """Images of each class in a split; of multi-label sets, images with each label."""
+    counts = split.labels.sum(axis=0) if split.labels.ndim == 2 else np.bincount(split.labels, minlength=info.n_classes)
+    return dict(zip(info.class_names, counts.tolist(), strict=True))
+
+
+def classes_without_auc(info: DataInfo, split: Split) -> list[str]:
+    """The classes that make AUC undefined on a split: those of no image and, of labels, those of every image."""
+    undefined = (0, len(split)) if info.task == MULTI_LABEL else (0,)
+    return [name for name, n in class_counts(info, split).items() if n in undefined]
+
+
+def _class_notes(info: DataInfo, split: str, part: Split) -> Iterator[str]:
+    if missing := classes_without_auc(info, part):
+        yield f"{info.name}: split {split!r} lacks {', '.join(missing)}; its AUC is undefined (NaN)"
 
 
 def digest_of(splits: Mapping[str, Split]) -> str:

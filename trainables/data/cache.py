@@ -26,7 +26,7 @@ from trainables.errors import InputError
 
 MAPPED_FROM = 2**28  # bytes; a smaller dataset is read into memory and shared through Ray's object store
 ENTRY = "entry.json"
-VERSION = 1  # of how datasets are decoded and laid out: another number decodes everything again
+VERSION = 2  # of how datasets are decoded, laid out and described: another number decodes everything again
 
 Build = Callable[[Path], Data]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from trainables.data.arrays import SPLITS, Data, Split
+from trainables.data.arrays import SPLITS, Data, class_counts
 from trainables.data.datasets import find, load
+from trainables.data.duplicates import rows_by_image
 from trainables.data.normalization import NORMALIZATIONS, normalization_of, true_ranges
 
 
@@ -55,7 +55,7 @@ def check(
 ) -> DataCheck:
     """Load a dataset and look at every image. Raises `InputError` where it cannot be loaded."""
     entry, data = find(name), load(name, image_size, data_root, channels)
-    counts = {split: class_counts(data, split) for split in SPLITS}
+    counts = {split: class_counts(data.info, data.splits[split]) for split in SPLITS}
     occurring = [n for n in counts["train"].values() if n]
     return DataCheck(
         name=data.info.name,
@@ -74,16 +74,9 @@ def check(
     )
 
 
-def class_counts(data: Data, split: str) -> dict[str, int]:
-    """Images of each class in a split; of multi-label sets, images with each label."""
-    labels, names = data.splits[split].labels, data.info.class_names
-    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
-    return dict(zip(names, counts.tolist(), strict=True))
-
-
 def find_duplicates(data: Data) -> Iterator[Duplicates]:
     """Byte-identical images within a split and between two, where there are any."""
-    rows = {name: _rows_by_image(split) for name, split in data}
+    rows = {name: rows_by_image(split.stored) for name, split in data}
     for first, second in [*((split, split) for split in SPLITS), *combinations(SPLITS, 2)]:
         same = first == second
         pairs = [
@@ -97,11 +90,19 @@ def find_duplicates(data: Data) -> Iterator[Duplicates]:
             yield Duplicates(first, second, len(pairs), tuple(pairs[:10]), disagreeing)
 
 
-def _rows_by_image(split: Split) -> dict[bytes, list[int]]:
-    found: dict[bytes, list[int]] = {}
-    for row, image in enumerate(split.stored):
-        found.setdefault(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), []).append(row)
-    return found
+MOST_CLASSES = 12  # that a line names
+
+
+def class_line(data: Data) -> str:
+    """`brain_mri: glioma 42/9/9, ... (images in train/val/test)`."""
+    counts = [class_counts(data.info, split) for _, split in data]
+    names = [f"{_printable(name)} {'/'.join(str(count[name]) for count in counts)}" for name in data.info.class_names]
+    more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
+    return f"{data.info.name}: {', '.join(names[:MOST_CLASSES])}{more} (images in train/val/test)"
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def lines(found: DataCheck) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.data.arrays import Data, Request, as_rgb, load_stored
-from trainables.data.folder_names import FOLDER, folder_options
+from trainables.data.folder_names import FOLDER, folder_options, split_name
 from trainables.errors import InputError, unknown_name
 
 
@@ -79,13 +79,13 @@ def canonical(name: str) -> str:
     find(name)
     if not name.startswith(FOLDER):
         return name
-    path, options = name.removeprefix(FOLDER).partition("?")[::2]
+    path, options = split_name(name)
     absolute = Path(path).expanduser().absolute()
     return f"{FOLDER}{absolute}{'?' * bool(options)}{options}"
 
 
 def default_data_root() -> Path:
-    """`SWEEPS_DATA_ROOT`, else `~/.medmnist`, where the medmnist package keeps its files."""
+    """Return `SWEEPS_DATA_ROOT`, else `~/.medmnist`, where the medmnist package keeps its files."""
     return Path(os.environ.get("SWEEPS_DATA_ROOT") or Path.home() / ".medmnist")
 
 
@@ -110,5 +110,7 @@ def load(name: str, image_size: int | None = None, data_root: Path | None = None
     if channels not in (None, 1, 3):
         raise InputError(f"channels={channels}: choose 1 (grey) or 3 (RGB), or leave it out")
     root = (data_root or default_data_root()).expanduser().absolute()
+    if data_root is not None and not root.is_dir():
+        raise InputError(f"--data-root {root}: no such folder: name the one that holds the data, or make it first")
     data = load_stored(Request(canonical(name), native_size(name, image_size), root, channels, find(name).loader))
     return as_rgb(data) if channels == 3 and data.info.channels == 1 else data

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ def cache_root() -> Path:
     return Path(os.environ.get("SWEEPS_CACHE") or Path.home() / ".cache" / "sweeps").expanduser().absolute()
 
 
-def stamp(paths: Iterable[Path], *more: object) -> str:
+def fingerprint(paths: Iterable[Path], *more: object) -> str:
     """16 hexadecimal digits that change when a file changes in place, size or time of writing, or `more` does."""
     digest = hashlib.sha256(repr(more).encode())
     for path in paths:
@@ -62,7 +62,7 @@ def check_md5(path: Path, expected: str) -> str:
 
     A file is read once, until it changes.
     """
-    passed = cache_root() / "checked" / f"{stamp([path], expected)}.json"
+    passed = cache_root() / "checked" / f"{fingerprint([path], expected)}.json"
     if passed.exists():
         return expected
     with path.open("rb") as file:
@@ -74,11 +74,11 @@ def check_md5(path: Path, expected: str) -> str:
             f"{path} is damaged or not the published file (MD5 {found}, expected {expected}): delete it and run again "
             f"to download it, or, if you know it to be right, add --trust {path.name}={found}"
         )
-    keep(passed, json.dumps({"file": str(path), "md5": found}))
+    cache_text(passed, json.dumps({"file": str(path), "md5": found}))
     return found
 
 
-def keep(path: Path, text: str) -> None:
+def cache_text(path: Path, text: str) -> None:
     """Write a small file that only saves time: where the cache cannot be written, its work is done again."""
     try:
         write_beside(path, text)
@@ -110,19 +110,24 @@ def check_room(source: Path, folder: Path, needed: int) -> None:
         )
 
 
-def download(name: str, folder: Path, fetch: Callable[[Path], None]) -> None:
-    """Make the folder and fetch into it; every failure becomes one line with the remedy."""
+def download(name: str, folder: Path, fetch: Callable[[Path], None], hint: str = "") -> None:
+    """Fetch into a folder, which is made; every failure becomes one line with the remedy and leaves no empty folder."""
     if not _policy.get().download:
         raise InputError(
-            f"{name} is not in {folder}, and --dry-run downloads nothing: leave --dry-run out, name the folder of the "
+            f"{name} is not in {folder}, and --dry-run downloads nothing: {hint}leave --dry-run out, name the folder of the "
             "file with --data-root, or try --dataset digits, which needs no download"
         )
+    before = {path for path in (folder, *folder.glob("*"), *folder.glob("*/*")) if path.exists()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fetch(folder)
     except (OSError, RuntimeError) as error:
+        for path in (*folder.glob("*/*"), *folder.glob("*"), folder):
+            with suppress(OSError):  # only what this made, and only what is empty
+                if path not in before and path.is_dir():
+                    path.rmdir()
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{name} is not in {folder} and could not be downloaded ({reason}): put the file there, "
+            f"{name} is not in {folder} and could not be downloaded ({reason}): {hint}put the file there, "
             "name its folder with --data-root, or try --dataset digits, which needs no download"
         ) from None

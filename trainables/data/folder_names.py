@@ -13,18 +13,20 @@ FOLDER = "folder:"
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """Where the images are and how they are read."""
+    """Where the images are and how they are read. group: finds the patient in a file's name."""
 
     path: Path
-    group: re.Pattern[str] | None = None  # its first group, or its match, in a file's name: the patient
+    group: re.Pattern[str] | None = None
     skip_unreadable: bool = False
 
 
 def folder_options(name: str) -> FolderOptions:
     """Read `folder:PATH?group=REGEX&unreadable=skip`. Raises `InputError` that names what is wrong with it."""
-    path, _, query = name.removeprefix(FOLDER).partition("?")
+    path, query = split_name(name)
     if not path:
         raise InputError(f"{name!r} names no folder: write folder:PATH")
+    if any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in path):
+        raise InputError(f"{name!r} names a folder whose path is not UTF-8: rename it")
     options = FolderOptions(Path(path).expanduser().absolute())
     for part in re.split("&(?=group=|unreadable=)", query) if query else ():
         key, _, value = part.partition("=")
@@ -37,6 +39,13 @@ def folder_options(name: str) -> FolderOptions:
         else:
             raise InputError(f"{name!r}: {unknown_name('option', key, ('group', 'unreadable'))}")
     return options
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The path and the options of `folder:PATH?NAME=...`. A `?` that no `NAME=` follows belongs to the path."""
+    text = name.removeprefix(FOLDER)
+    options = re.search(r"\?(?=\w+=)", text)
+    return (text[: options.start()], text[options.end() :]) if options else (text, "")
 
 
 def _compiled(expression: str) -> re.Pattern[str]:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.arrays import Data, Split, chunks
-from trainables.data.downloads import cache_root, keep, write_beside
+from trainables.data.downloads import cache_root, cache_text, write_beside
+from trainables.data.folder_names import FOLDER
 from trainables.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -58,7 +59,7 @@ def _of_training_split(data: Data) -> Normalization:
         return read_saved(saved, data)
     found = statistics(data)
     if data.folder is not None:
-        keep(data.folder / _file_name(data), _as_json(found, data))
+        cache_text(data.folder / _file_name(data), _as_json(found, data))
     return found
 
 
@@ -129,8 +130,11 @@ def _places(data: Data) -> list[Path]:
 
 
 def _file_name(data: Data) -> str:
-    stem = data.info.name if data.source is None or data.source.is_dir() else data.source.stem
-    return f"{stem.rpartition('/')[2].partition('?')[0]}-{data.digest}.normalization.json"
+    if data.source is not None and (data.info.name.startswith(FOLDER) or not data.source.is_dir()):
+        name = data.source.name if data.source.is_dir() else data.source.stem
+    else:
+        name = data.info.name
+    return f"{name}-{data.digest}.normalization.json"
 
 
 def save(data: Data) -> Path:

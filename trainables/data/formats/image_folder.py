@@ -7,88 +7,69 @@ decoded once, resized to squares, brought to one mode and kept in the cache.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
 from trainables.data.arrays import SPLITS, Data, Request, Task, make_data
 from trainables.data.cache import cached
-from trainables.data.downloads import check_room, stamp
+from trainables.data.downloads import check_room, fingerprint
 from trainables.data.folder_names import FolderOptions, folder_options
+from trainables.data.formats.image_files import SHOWN, Found, ImageFile, find_images, printable
 from trainables.data.splitting import FRACTIONS, SPLIT_SEED, grouped_split, stratified_split
 from trainables.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm")
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-    "testing": "test",
-}  # fmt: skip
-SHOWN = 10  # names at most in a message
+ALONE = 2**22  # pixels; a larger image is decoded while no other one is, so that memory holds a single one
+_one_at_a_time = Lock()
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """One file: its path, its class, and its split where the folder is divided already."""
+class Look:
+    """What a file's header says. fault: why the file cannot be used, or empty."""
 
-    path: Path
-    class_name: str
-    split: str = ""
+    grey: bool = True
+    pages: int = 1
+    pixels: int = 0
+    fault: str = ""
 
 
 def load_image_folder(request: Request) -> Data:
     """Split 70/15/15 by class (and by group) with seed 42, unless the folder has train, val and test subfolders."""
     options = folder_options(request.name)
-    files = sorted(find_images(options.path), key=lambda file: str(file.path))
-    query = request.name.partition("?")[2]
-    key = stamp((file.path for file in files), request.size, request.channels, query)
-    return cached(request, f"folder-{key}", partial(_decode, request, options, files))
+    found = find_images(options.path)
+    usable = (file.path for file in found.images if not file.fault)
+    faults = [(file.path, file.fault) for file in found.images if file.fault]
+    how = (options.group and options.group.pattern, options.skip_unreadable, faults)
+    key = fingerprint(usable, request.size, request.channels, *how)
+    data = cached(request, f"folder-{key}", partial(_decode, request, options, found))
+    return replace(data, notes=(*data.notes, *found.notes()))
 
 
-def find_images(root: Path) -> Iterator[ImageFile]:
-    """The image files of a folder. Raises `InputError` where it has no class subfolders or one of them no image."""
-    if not root.is_dir():
-        raise InputError(f"{root} is no folder: name a folder of class subfolders with folder:PATH")
-    parts = _subfolders(root)
-    split_of = {part: SPLIT_NAMES.get(part.name.lower(), "") for part in parts}
-    if not parts or (any(split_of.values()) and not all(split_of.values())):
-        names = ", ".join(part.name for part in parts) or "nothing"
-        raise InputError(f"{root} must hold class subfolders, or train, val and test; found {names}")
-    for part in parts:
-        if not split_of[part]:
-            yield from _images_of(part, "")
-        elif not _subfolders(part):
-            raise InputError(f"{part} holds no class subfolders: put each class's images into one")
-        for class_folder in _subfolders(part) if split_of[part] else ():
-            yield from _images_of(class_folder, split_of[part])
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images_of(folder: Path, split: str) -> list[ImageFile]:
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
-    if not paths:
-        raise InputError(f"{folder} holds no image ({' '.join(SUFFIXES)}): add some, or delete the subfolder")
-    return [ImageFile(path, folder.name, split) for path in paths]
-
-
-def _decode(request: Request, options: FolderOptions, files: list[ImageFile], folder: Path) -> Data:
+def _decode(request: Request, options: FolderOptions, found: Found, folder: Path) -> Data:
     """Decode all files into one mapped array, then copy each split's rows into an array of its own."""
-    grey = sum(map(is_grey, files))
+    files = found.images
+    looks = _in_threads(_look, files, "ignore")[0]  # the same warnings come again when the pixels are read
+    grey = sum(look.grey for look in looks)
     channels = request.channels or (1 if grey == len(files) else 3)
     shape = (len(files), request.size, request.size, channels)
     check_room(options.path, folder, 2 * int(np.prod(shape)))
     pixels = open_memmap(folder / "all.npy", mode="w+", dtype=np.uint8, shape=shape)
-    with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter while it decodes
-        faults = list(pool.map(partial(_decode_one, files, pixels), range(len(files))))
+    faults, warned = _in_threads(partial(_decode_one, files, looks, pixels), range(len(files)), "always")
     readable = np.flatnonzero([not fault for fault in faults])
-    notes = [*_unreadable(options, files, faults), *_mixture(options, grey, len(files), channels)]
+    notes = [
+        *_unreadable(options, files, faults), *_mixture(options, grey, len(files), channels),
+        *_stacks(options, files, looks), *_warned(options, warned),
+    ]  # fmt: skip
     kept = [files[row] for row in readable]
     class_names = tuple(sorted({file.class_name for file in files}))
     labels = np.array([class_names.index(file.class_name) for file in kept], np.int64)
@@ -103,10 +84,36 @@ def _decode(request: Request, options: FolderOptions, files: list[ImageFile], fo
     return replace(data, splits=named, notes=(*notes, *more, *data.notes))
 
 
+def _in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], action: Literal["ignore", "always"]
+) -> tuple[list[Result], list[str]]:
+    """Results and warnings. Pillow lets go of the interpreter while it decodes, and warns in plain text on stderr."""
+    with warnings.catch_warnings(record=True) as caught, ThreadPoolExecutor() as pool:
+        warnings.simplefilter(action)
+        return list(pool.map(function, items)), [str(warning.message) for warning in caught]
+
+
 def _mixture(options: FolderOptions, grey: int, n: int, channels: int) -> Iterator[str]:
     if 0 < grey < n:
         mode = "grey" if channels == 1 else "RGB"
         yield f"{options.path}: {grey} grey and {n - grey} colour files, all brought to {mode}"
+
+
+def _stacks(options: FolderOptions, files: list[ImageFile], looks: list[Look]) -> Iterator[str]:
+    stacks = [
+        (printable(_relative(options, file)), look.pages)
+        for file, look in zip(files, looks, strict=True)
+        if look.pages > 1
+    ]
+    if stacks:
+        shown = ", ".join(f"{name} {pages}" for name, pages in stacks[:SHOWN]) + ", ..." * (len(stacks) > SHOWN)
+        yield f"{options.path}: {len(stacks)} file(s) hold several pages ({shown}): the first of each is read"
+
+
+def _warned(options: FolderOptions, messages: list[str]) -> Iterator[str]:
+    """A line for each kind of warning that Pillow gave."""
+    for message, n in Counter(text.splitlines()[0][:200] for text in messages if text).most_common(SHOWN):
+        yield f"{options.path}: Pillow warns of {n} image(s): {message}"
 
 
 def _task(class_names: tuple[str, ...]) -> Task:
@@ -117,38 +124,70 @@ def _relative(options: FolderOptions, file: ImageFile) -> str:
     return file.path.relative_to(options.path).as_posix()
 
 
-def is_grey(file: ImageFile) -> bool:
-    """Whether a file's mode has no colour; a file that cannot be read has none either."""
+def _look(file: ImageFile) -> Look:
+    """Read a file's header; no pixel is decoded."""
     from PIL import Image
 
+    if file.fault:
+        return Look(fault=file.fault)
     try:
         with Image.open(file.path) as image:
-            return image.mode in ("1", "L", "LA", "La")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return True
+            if image.mode[0] in "IF":
+                return Look(fault=f"{image.mode} has more than 8 bits: convert it, its window is for you to choose")
+            # a second picture of a phone's JPEG is no page
+            pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            return Look(image.mode in ("1", "L", "LA", "La"), pages, image.width * image.height)
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
+        return Look(fault=_reason(error))
 
 
-def _decode_one(files: list[ImageFile], pixels: np.ndarray, row: int) -> str:
-    """Decode a file into its row: upright, one mode, squeezed to the square. Returns what is wrong with it, or ""."""
+def _decode_one(files: list[ImageFile], looks: list[Look], pixels: np.ndarray, row: int) -> str:
+    """Decode a file into its row. Returns what is wrong with it, or an empty text."""
+    from PIL import Image
+
+    look = looks[row]
+    if look.fault:
+        return look.fault
+    try:
+        if look.pixels <= ALONE:
+            pixels[row] = _square(files[row].path, pixels.shape[1], pixels.shape[3])
+        else:
+            with _one_at_a_time:
+                pixels[row] = _square(files[row].path, pixels.shape[1], pixels.shape[3])
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
+        return _reason(error)
+    return ""
+
+
+def _square(path: Path, side: int, channels: int) -> np.ndarray:
+    """(side, side, channels) uint8: upright, one mode, squeezed to the square. Holds one copy of a large image."""
     from PIL import Image, ImageOps
 
-    side, channels = pixels.shape[1], pixels.shape[3]
-    try:
-        with Image.open(files[row].path) as image:
-            if image.mode[0] in "IF":
-                return f"{image.mode} has more than 8 bits: convert it, its window is for you to choose"
-            colours = image.convert("RGBA") if "transparency" in image.info else image
-            upright = ImageOps.exif_transpose(colours).convert("L" if channels == 1 else "RGB")
-            square = upright.resize((side, side), Image.Resampling.BILINEAR)
-            pixels[row] = np.asarray(square).reshape(side, side, channels)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return str(error).splitlines()[0] or type(error).__name__
-    return ""
+    with Image.open(path) as image:
+        upright: Image.Image = image
+        if "transparency" in image.info:
+            upright = image.convert("RGBA")
+        ImageOps.exif_transpose(upright, in_place=True)
+        mode = "L" if channels == 1 else "RGB"
+        if upright.mode != mode:
+            upright = upright.convert(mode)
+        square = upright.resize((side, side), Image.Resampling.BILINEAR)
+        return np.asarray(square).reshape(side, side, channels)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "too large for this machine's memory"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _unreadable(options: FolderOptions, files: list[ImageFile], faults: list[str]) -> tuple[str, ...]:
     """A note that lists the unreadable images, or an `InputError` where they are not to be skipped."""
-    bad = [f"{_relative(options, file)} ({fault})" for file, fault in zip(files, faults, strict=True) if fault]
+    bad = [
+        f"{printable(_relative(options, file))} ({fault})" for file, fault in zip(files, faults, strict=True) if fault
+    ]
     if not bad:
         return ()
     shown = "; ".join(bad[:SHOWN]) + ("; ..." if len(bad) > SHOWN else "")

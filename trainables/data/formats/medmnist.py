@@ -7,6 +7,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from math import prod
@@ -45,15 +46,34 @@ def load_medmnist(request: Request) -> Data:
     suffix = "" if request.size == 28 else f"_{request.size}"
     md5, filename = info[f"MD5{suffix}"], f"{request.name}{suffix}.npz"
     grey = request.channels == 1 and info["n_channels"] == 3
-    path = find_file([request.root / filename, request.root / "medmnist" / filename])
+    path = find_file([folder / filename for folder in _places(request.root)])
     if path is None and not entry_folder(_key(request, grey, md5)).exists():
-        download(filename, request.root, lambda folder: _fetch(request.name, request.size, folder))
+        hint = _other_sizes(request)
+        download(filename, request.root, lambda folder: _fetch(request.name, request.size, folder), hint)
         path = request.root / filename
     if path is not None:
         md5 = check_md5(path, md5)  # a file that is trusted has another, and so an entry of its own
     key = _key(request, grey, md5)
     source = path or request.root / filename
-    return cached(request, key, lambda folder: _decode(source, request, info, grey, folder))
+    data = cached(request, key, lambda folder: _decode(source, request, info, grey, folder))
+    if path is not None:
+        return data
+    return replace(data, notes=(*data.notes, f"{filename} is not in {request.root}: its copy in the cache was taken"))
+
+
+def _places(root: Path) -> tuple[Path, ...]:
+    return root, root / "medmnist"
+
+
+def _other_sizes(request: Request) -> str:
+    """A hint where the dataset is there in another size."""
+    names = {"": 28} | {f"_{size}": size for size in (64, 128, 224)}
+    there = [
+        size
+        for suffix, size in names.items()
+        if find_file([folder / f"{request.name}{suffix}.npz" for folder in _places(request.root)])
+    ]
+    return "".join(f"it is there at {size} px (--set image_size={size}); or " for size in there)
 
 
 def _key(request: Request, grey: bool, md5: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from trainables.data.arrays import Data, Request, make_data
 from trainables.data.cache import cached
-from trainables.data.downloads import check_md5, download, find_file, stamp
+from trainables.data.downloads import check_md5, download, find_file, fingerprint
 from trainables.data.splitting import SPLIT_SEED
 from trainables.errors import InputError
 
@@ -45,14 +46,28 @@ CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 
 def load_mnist(request: Request) -> Data:
     """60,000 training images split 90/10 into train and val by class with seed 42; the official 10,000 are test."""
-    name, folder = request.name, request.root / FOLDERS[request.name] / "raw"
-    if any(_find(folder, file) is None for file in FILES.values()):
+    name = request.name
+    places = _places(request.root, FOLDERS[name])
+    if any(_find(places, file) is None for file in FILES.values()):
         download(f"{FOLDERS[name]}/raw", request.root, lambda target: _fetch(name, target))
-    paths = {key: _find(folder, file) or folder / file for key, file in FILES.items()}
+    paths = {key: _find(places, file) or places[0] / file for key, file in FILES.items()}
+    unchecked = [path.name for path in paths.values() if path.suffix != ".gz"]
     for key, path in paths.items():
         if path.suffix == ".gz":
             check_md5(path, MD5[name][key])
-    return cached(request, f"{name}-{stamp(paths.values())}", lambda target: _decode(name, folder, paths, target))
+    folder = paths["train_images"].parent
+    data = cached(request, f"{name}-{fingerprint(paths.values())}", lambda target: _decode(name, folder, paths, target))
+    if not unchecked:
+        return data
+    note = f"{name}: {', '.join(unchecked)} in {folder} were not checked: an MD5 is published for the .gz files alone"
+    return replace(data, notes=(*data.notes, note))
+
+
+def _places(root: Path, folder: str) -> list[Path]:
+    """Where the files may be: in torchvision's layout below the root, or where the root is a folder of that layout."""
+    return [root / folder / "raw", *([root / "raw"] if root.name == folder else [])] + (
+        [root] if root.name == "raw" and root.parent.name == folder else []
+    )
 
 
 def _decode(name: str, folder: Path, paths: dict[str, Path], target: Path) -> Data:
@@ -70,8 +85,9 @@ def _decode(name: str, folder: Path, paths: dict[str, Path], target: Path) -> Da
     return make_data(name, "multi-class", DIGITS if name == "mnist" else CLOTHES, splits, folder, AGAIN)
 
 
-def _find(folder: Path, file: str) -> Path | None:
-    return find_file([folder / file, folder / f"{file}.gz"])
+def _find(places: list[Path], file: str) -> Path | None:
+    """The .gz file before the unpacked one, for which no MD5 is published."""
+    return find_file([place / name for place in places for name in (f"{file}.gz", file)])
 
 
 def _fetch(name: str, root: Path) -> None:
