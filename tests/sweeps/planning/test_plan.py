@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from search_spaces.find import find_sweep, sweep_names
 from sweeps.planning.overrides import override, parse_assignment, parse_seeds
 from sweeps.planning.plan import choose_strata, expand, make_plan
 from sweeps.planning.trials import stratum_of
+from tests.support.generated_data import write_images
 from trainables.config import TrialConfig, make_config
 from trainables.errors import InputError
 from trainables.trial_key import trial_key
@@ -197,3 +199,19 @@ def test_a_sweep_may_be_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def
     path.write_text("1 / 0\n")
     with pytest.raises(InputError, match="ZeroDivisionError"):
         find_sweep(str(path))
+
+
+@pytest.mark.parametrize("searcher", ["grid", Optuna(metrics=("val_loss", "val_auc"))])
+def test_auc_is_refused_where_val_lacks_a_class(searcher: str | Optuna, tmp_path: Path) -> None:
+    root = write_images(tmp_path / "scans", {"glioma": 20, "pituitary": 20, "schwannoma": 1})
+    sweep = Sweep(
+        "?", {"activation": tune.grid_search(["relu", "tanh"])}, {"lr": tune.loguniform(1e-4, 1e-1)},
+        fixed={"dataset": f"folder:{root}", "image_size": 8}, searcher=searcher,
+        metric="val_auc" if searcher == "grid" else "val_loss",
+    )  # fmt: skip
+    with pytest.raises(
+        InputError, match=r"val_auc is undefined on .* lacks schwannoma: choose --metric val_acc or val_"
+    ):
+        make_plan(sweep, None, datetime.now())
+    if searcher == "grid":
+        assert len(make_plan(replace(sweep, metric="val_acc"), None, datetime.now()).trials) == 2

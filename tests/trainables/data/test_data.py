@@ -19,8 +19,10 @@ from tests.support.generated_data import SIZES, medmnist_arrays, pass_for_publis
 from trainables.config import make_config
 from trainables.data.arrays import SPLITS
 from trainables.data.batches import to_device
-from trainables.data.check import check, lines
+from trainables.data.check import check, class_line, lines
 from trainables.data.datasets import DATASETS, MEDMNIST, find, load, native_size
+from trainables.data.formats import medmnist as medmnist_format
+from trainables.data.formats import mnist
 from trainables.data.normalization import normalization_of
 from trainables.errors import InputError
 from trainables.training.loop import start, train
@@ -272,3 +274,72 @@ def test_grey_as_rgb_and_rgb_as_grey_equal_pillow(tmp_path: Path, monkeypatch: p
 def test_config_refuses(values: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_config(values)
+
+
+# Where files are looked for -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inside", ["", "FashionMNIST", "FashionMNIST/raw"])
+def test_the_root_may_be_the_folder_of_the_files(inside: str, tmp_path: Path) -> None:
+    folder = _write_clothes(tmp_path)
+    data = load("fashionmnist", data_root=tmp_path / inside)
+    assert data.digest == load("fashionmnist", data_root=tmp_path).digest
+    (note,) = data.notes
+    assert "were not checked: an MD5 is published for the .gz files alone" in note
+    assert str(folder) in note
+
+
+def test_mnist_is_found_from_its_own_folder_and_is_checked(data_root: Path) -> None:
+    assert load("mnist", data_root=data_root / "MNIST" / "raw").notes == ()
+
+
+def test_a_root_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    for name in ("digits", "breastmnist", "mnist"):
+        with pytest.raises(InputError, match="nowhere: no such folder: name the one that holds the data"):
+            load(name, data_root=tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def _no_network(folder: Path) -> None:
+    (folder / "FashionMNIST" / "raw").mkdir(parents=True)
+    raise OSError("no network")
+
+
+def test_a_failed_download_leaves_no_empty_folder_and_names_another_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "_fetch", lambda name, folder: _no_network(folder))
+    with pytest.raises(InputError, match="could not be downloaded \\(no network\\)"):
+        load("fashionmnist", data_root=tmp_path)
+    assert not (tmp_path / "FashionMNIST").exists()
+    monkeypatch.setattr(medmnist_format, "_fetch", lambda name, size, folder: _no_network(folder))
+    (tmp_path / "medmnist").mkdir()
+    (tmp_path / "medmnist" / "adrenalmnist3d_64.npz").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"it is there at 64 px \(--set image_size=64\)"):
+        load("adrenalmnist3d", data_root=tmp_path)
+    assert (tmp_path / "medmnist" / "adrenalmnist3d_64.npz").exists()
+
+
+def test_images_in_two_splits_are_a_note(data_root: Path) -> None:
+    notes = {name: load(name, data_root=data_root).notes for name in ("breastmnist", "pneumoniamnist", "retinamnist")}
+    assert notes["breastmnist"] == ("breastmnist: 1 image of test stands byte by byte in train, too",)
+    assert notes["pneumoniamnist"] == ("pneumoniamnist: 8 images of val stand byte by byte in train, too",)
+    assert notes["retinamnist"] == ()
+
+
+def test_a_copy_from_the_cache_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "breastmnist.npz"
+    np.savez(path, **medmnist_arrays("breastmnist", 28))
+    pass_for_published(path, "breastmnist", 28, monkeypatch)
+    plain = load("breastmnist", data_root=tmp_path)
+    path.unlink()
+    cached = load("breastmnist", data_root=tmp_path)
+    assert cached.digest == plain.digest
+    assert f"breastmnist.npz is not in {tmp_path}: its copy in the cache was taken" in cached.notes
+
+
+def test_classes_are_named_with_their_images(data_root: Path) -> None:
+    line = class_line(load("retinamnist", data_root=data_root))
+    assert (
+        line == "retinamnist: 0 486/54/174, 1 128/12/46, 2 206/28/92, 3 194/20/68, 4 66/6/20 (images in train/val/test)"
+    )
