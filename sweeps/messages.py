@@ -60,7 +60,7 @@ def print_plan(
     if plan.proposed:
         space = ", ".join(f"{name} {show_domain(domain)}" for name, domain in sweep.nuisance.items())
         _say(console, f"{space}; shown are the compared values", "searched:", "dim")
-    print_data(console, plan)
+    print_data(console, sweep, plan, settings)
     _say(console, plan_line(sweep, plan) + "; nothing was started (--dry-run)")
     for note in plan.notes:
         _say(console, note, "note:")
@@ -207,19 +207,20 @@ def show_pbt(rule: Pbt) -> str:
     return f"{name} every {rule.interval} epoch(s)"
 
 
-def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder) -> None:
+def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings) -> None:
     """What is about to run, and what the user should know of the data."""
     _say(console, plan_line(sweep, plan))
     if len(sweep.seeds) < 3:
         _say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
     for note in plan.notes:
         _say(console, note, "note:")
-    print_data(console, plan)
+    print_data(console, sweep, plan, settings)
     _say(console, f"results in {where(folder)}")
 
 
-def print_data(console: Console, plan: Plan) -> None:
-    """Print the classes of each dataset with their images, and what the user should know of them."""
+def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -> None:
+    """Print the classes of each dataset with their images, and what one should know of them, and of memory."""
+    from sweeps.planning.notes import memory_note
     from trainables.data.check import class_line
 
     loaded = [data for data, _ in plan.datasets.values()]
@@ -227,17 +228,8 @@ def print_data(console: Console, plan: Plan) -> None:
         _say(console, line)
     for note in sorted({note for data in loaded for note in data.notes}):
         _say(console, note, "note:")
-
-
-def print_data(console: Console, plan: Plan) -> None:
-    """The classes of each dataset with their images, and what the user should know of them."""
-    from trainables.data.check import class_line
-
-    loaded = [data for data, _ in plan.datasets.values()]
-    for line in dict.fromkeys(class_line(data) for data in loaded):
-        console.print(line, markup=False, highlight=False)
-    for note in sorted({note for data in loaded for note in data.notes}):
-        console.print(f"[yellow]note:[/yellow] {escape(note)}", highlight=False)
+    if settings.address is None and (note := memory_note(sweep, plan, settings.max_concurrent)):
+        _say(console, note, "note:")
 
 
 def print_resumed(console: Console, resumed: Resumed) -> None:

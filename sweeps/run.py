@@ -123,7 +123,7 @@ def _plan_and_run(
     if command.reuse:
         messages.print_reused(console, take_finished(folder, plan.trials, command.storage))
     if not command.quiet:
-        messages.print_start(console, sweep, plan, folder)
+        messages.print_start(console, sweep, plan, folder, command)
     outcome = execution.execute(sweep, plan, folder, command, console, start)
     return messages.print_outcome(console, outcome, command, guess)
 

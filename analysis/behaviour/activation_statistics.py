@@ -106,6 +106,7 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
 
     An activation that a model calls at several places counts them together.
     """
+    batch = evaluation_batch(model, split)
     found: dict[str, dict[str, _Moments]] = {}
     hooks = [
         module.register_forward_hook(_recorder(found.setdefault(path, {"before": _Moments(), "after": _Moments()})))
@@ -114,7 +115,7 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
     try:
         with torch.no_grad():
             model.eval()
-            for inputs, _ in batches(split, evaluation_batch(split)):
+            for inputs, _ in batches(split, batch):
                 model(inputs)
     finally:
         for hook in hooks:

@@ -97,6 +97,7 @@ def activations(model: nn.Module, split: DeviceSplit) -> list[Row]:
 
 def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, Tensor], None]) -> None:
     """Show every output of every module without parts for all images."""
+    batch = evaluation_batch(model, split)
     hooks = []
     for name, module in model.named_modules():
         if not list(module.children()):
@@ -108,7 +109,7 @@ def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, 
             hooks.append(module.register_forward_hook(hook))
     try:
         model.eval()
-        for inputs, _ in batches(split, evaluation_batch(split)):
+        for inputs, _ in batches(split, batch):
             model(inputs)
     finally:
         for handle in hooks:

@@ -1,14 +1,19 @@
-"""Notes on a plan: what it cannot do as it was asked, or does otherwise than one may think."""
+"""Notes on a plan: what it cannot do as it was asked, or does otherwise than one may think; and what refuses it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from search_spaces.definition import Optuna, Pbt, Rule, Sweep
 from search_spaces.domains import is_random
 from sweeps.planning.trials import Plan
 from sweeps.schedulers.table import entry_of, name_of
+from trainables.data.arrays import Data, classes_without_auc
+from trainables.errors import InputError
+from trainables.image_classifier import data_key
+
+WEIGHED = 3  # trials, those with the most operations in a batch, whose memory is worked out
 
 
 def plan_notes(sweep: Sweep, plan: Plan) -> tuple[str, ...]:
@@ -63,3 +68,43 @@ def _search_notes(sweep: Sweep, plan: Plan) -> Iterator[str]:
             yield f"optuna tries {each} settings of each compared value, not {sweep.samples}: there are no more"
     elif sweep.samples > 1 and sweep.searcher == "grid" and not any(map(is_random, sweep.nuisance.values())):
         yield f"samples={sweep.samples} has no effect: no nuisance field is a random domain; see --searcher random"
+
+
+def check_metric_on_data(sweep: Sweep, datasets: Iterable[Data]) -> None:
+    """Raise `InputError` where the sweep is steered by a val AUC that the data leave undefined."""
+    searched = sweep.searcher.metrics if isinstance(sweep.searcher, Optuna) else ()
+    metrics = [metric for metric in dict.fromkeys((sweep.metric, *searched)) if metric.endswith("_auc")]
+    for data in datasets if metrics else ():
+        missing = classes_without_auc(data.info, data.splits["val"])
+        if missing:
+            raise InputError(
+                f"{metrics[0]} is undefined on {data.info.name}, whose val lacks {', '.join(missing)}: choose "
+                "--metric val_acc or val_loss, or add images until each class has some in val"
+            )
+
+
+def memory_note(sweep: Sweep, plan: Plan, most: int | None) -> str:
+    """Return a line where the trials that run at a time on this machine's CPUs do not fit its memory; else nothing.
+
+    most: trials at a time at most.
+    """
+    import psutil
+    import torch
+
+    from trainables.training.cost import needed_memory
+
+    trials = plan.trials or plan.examples
+    if torch.cuda.is_available():  # a GPU's memory is measured: see `--gpus-per-trial auto`
+        return ""
+    costliest = sorted(trials, key=lambda trial: -trial.macs * trial.config.batch_size)[:WEIGHED]
+    infos = {trial.trial_id: plan.datasets[data_key(trial.config)][0].info for trial in costliest}
+    need = max(needed_memory(trial.config, infos[trial.trial_id], trial.parameters) for trial in costliest)
+    free, slots = psutil.virtual_memory().available, sweep.resources.slots(psutil.cpu_count() or 1, 0)
+    slots = max(1, min(slots, most or slots, plan.proposed or len(trials)))
+    if slots * need <= free:
+        return ""
+    fit = f"--max-concurrent {free // need}, " if free >= need else ""
+    return (
+        f"{slots} trial(s) at a time take about {slots * need / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free: "
+        f"choose {fit}a smaller batch_size, or accumulate"
+    )

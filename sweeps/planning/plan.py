@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.definition import ALWAYS_APART, Asha, Optuna, Pbt, Sweep, check_metric
-from sweeps.planning.data_checks import check_metric_on_data
-from sweeps.planning.notes import plan_notes
+from sweeps.planning.notes import check_metric_on_data, plan_notes
 from sweeps.planning.trials import Plan, PlannedTrial, Planner
 from sweeps.schedulers.asha import bracket_weights
 from sweeps.schedulers.pbt import population_fields

@@ -114,8 +114,8 @@ def download(name: str, folder: Path, fetch: Callable[[Path], None], hint: str =
     """Fetch into a folder, which is made; every failure becomes one line with the remedy and leaves no empty folder."""
     if not _policy.get().download:
         raise InputError(
-            f"{name} is not in {folder}, and --dry-run downloads nothing: {hint}leave --dry-run out, name the folder of the "
-            "file with --data-root, or try --dataset digits, which needs no download"
+            f"{name} is not in {folder}, and --dry-run downloads nothing: {hint}leave --dry-run out, name the "
+            "folder of the file with --data-root, or try --dataset digits, which needs no download"
         )
     before = {path for path in (folder, *folder.glob("*"), *folder.glob("*/*")) if path.exists()}
     try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
@@ -65,6 +67,46 @@ def _count(config: TrialConfig, info: DataInfo) -> ModelSize:
     parameters = list(model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     return ModelSize(sum(p.numel() for p in parameters), trained, counter.get_total_flops() // 2)
+
+
+@dataclass(frozen=True)
+class ActivationSize:
+    """Values that one image fills. kept: the outputs of all layers, which training holds for the backward pass;
+    largest: inputs and outputs of the layer with the most, which is what an evaluation holds."""
+
+    kept: int
+    largest: int
+
+
+def activation_size(model: nn.Module, image: Tensor) -> ActivationSize:
+    """Pass one image (1, C, [D,] H, W) through a model in evaluation mode. What is no module of its own is not seen."""
+    kept, largest = 0, image.numel()
+
+    def see(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal kept, largest
+        given, made = (sum(t.numel() for t in tensors if isinstance(t, Tensor)) for tensors in (inputs, _flat(output)))
+        largest = max(largest, given + made)
+        kept += 0 if any(True for _ in module.children()) else made
+
+    model.eval()
+    handles = [module.register_forward_hook(see) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.forward(image)  # and not model(image), which is compiled where torch.compile is asked for
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ActivationSize(kept, largest)
+
+
+def _flat(output: Any) -> tuple[Any, ...]:
+    return tuple(output) if isinstance(output, tuple | list) else (output,)
+
+
+def planned_activation_size(config: TrialConfig, info: DataInfo) -> ActivationSize:
+    """The same of a config's model, on the meta device: nothing is allocated."""
+    with torch.device("meta"):
+        return activation_size(build_model(config, info), torch.zeros(1, info.channels, *info.shape[:-1]))
 
 
 def model_sizes(side: int = 28, channels: int = 1, classes: int = 10) -> dict[str, ModelSize | str]:

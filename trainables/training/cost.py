@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import psutil
 import torch
 
 from trainables.config import TrialConfig
-from trainables.data.arrays import Data
+from trainables.data.arrays import Data, DataInfo
 from trainables.data.batches import DeviceSplit, part, to_device
 from trainables.data.normalization import Normalization
+from trainables.network.model_size import planned_activation_size
+from trainables.training.evaluation import MOST_IMAGES, ROOM
 from trainables.training.loop import start, train
 
 BATCHES = 6  # of training, at least, in each of the epochs that are measured
@@ -81,6 +84,22 @@ def peak_memory_mb() -> float:
 
 def _beginning(split: DeviceSplit, images: int) -> DeviceSplit:
     return part(split, images / len(split)) if len(split) > images else split
+
+
+WORKER = 600 * 2**20  # bytes of a process that has loaded torch
+COPIES = 6  # of each weight: itself, its gradient, two moments, the best so far, and one on its way to the disk
+
+
+def needed_memory(config: TrialConfig, info: DataInfo, parameters: int) -> int:
+    """About the bytes that a worker takes to train a trial on CPUs, beside the images, which all workers share.
+
+    Training holds the outputs of all layers and their gradients, one part of a batch at a time; an evaluation holds
+    what `evaluation_batch` leaves room for.
+    """
+    part = math.ceil(config.batch_size / config.accumulate)
+    size = planned_activation_size(config, info)
+    evaluated = min(ROOM["cpu"], 4 * size.largest * MOST_IMAGES["cpu"])
+    return WORKER + COPIES * 4 * parameters * len(config.seeds) + max(2 * 4 * size.kept * part, evaluated)
 
 
 def share_of_gpu(peak: int, total: int, most: int = 8) -> float:

@@ -6,15 +6,17 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from trainables.data.arrays import DataInfo, Task
-from trainables.data.batches import DeviceSplit, batches
+from trainables.data.batches import DeviceSplit, batches, normalized
 from trainables.layers.random_layers import random_layers
 from trainables.metrics.losses import loss_of, probabilities
 from trainables.metrics.quality import accuracy, auc
+from trainables.network.model_size import activation_size
 from trainables.training.precision import EXACT, Numerics
 
 
@@ -33,16 +35,29 @@ class Quality:
     mutual_information: float = math.nan
 
 
-def evaluation_batch(split: DeviceSplit) -> int:
-    """Images in a batch of evaluation: few on a CPU, whose caches wide activations leave, many on a GPU."""
-    return 1024 if split.images.is_cuda else 128
+ROOM = {"cpu": 2**28, "cuda": 2**31}  # bytes that the largest layer may fill
+MOST_IMAGES = {"cpu": 128, "cuda": 1024}  # few on a CPU, whose caches wide activations leave
+_largest_layers: WeakKeyDictionary[nn.Module, dict[torch.Size, int]] = WeakKeyDictionary()
+
+
+def evaluation_batch(model: nn.Module, split: DeviceSplit) -> int:
+    """Images in a batch of evaluation: as many as the model's largest layer leaves room for.
+
+    A function of the model and of the image's shape alone, so that a run that goes on evaluates as before.
+    """
+    device = split.labels.device
+    image = normalized(split, split.images[:1].to(device))
+    known = _largest_layers.setdefault(model, {})
+    if image.shape not in known:
+        known[image.shape] = activation_size(model, image).largest
+    return max(1, min(MOST_IMAGES[device.type], ROOM[device.type] // (4 * known[image.shape])))
 
 
 @torch.no_grad()
 def predict(model: nn.Module, split: DeviceSplit, numerics: Numerics = EXACT) -> Tensor:
     """Logits (N, classes) in evaluation mode."""
     model.eval()
-    return torch.cat([numerics.logits(model, inputs) for inputs, _ in batches(split, evaluation_batch(split))])
+    return torch.cat([numerics.logits(model, inputs) for inputs, _ in batches(split, evaluation_batch(model, split))])
 
 
 def evaluate(
@@ -75,9 +90,10 @@ def sample(
     model: nn.Module, split: DeviceSplit, task: Task, samples: int, numerics: Numerics = EXACT
 ) -> Iterator[Tensor]:
     """Probabilities (N, classes), drawn `samples` times: random layers as in training, all else as in evaluation."""
+    batch = evaluation_batch(model, split)
     for _ in range(samples):
         with torch.no_grad(), sampling(model):
-            logits = [numerics.logits(model, inputs) for inputs, _ in batches(split, evaluation_batch(split))]
+            logits = [numerics.logits(model, inputs) for inputs, _ in batches(split, batch)]
         yield probabilities(torch.cat(logits), task)
 
 

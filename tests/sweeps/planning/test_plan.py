@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from ray import tune
 
 from search_spaces.definition import Asha, Optuna, Sweep
 from search_spaces.find import find_sweep, sweep_names
+from sweeps.planning.notes import memory_note
 from sweeps.planning.overrides import override, parse_assignment, parse_seeds
 from sweeps.planning.plan import choose_strata, expand, make_plan
 from sweeps.planning.trials import stratum_of
 from tests.support.generated_data import write_images
 from trainables.config import TrialConfig, make_config
+from trainables.data.datasets import load
 from trainables.errors import InputError
+from trainables.training.cost import needed_memory
 from trainables.trial_key import trial_key
 
 TWO = Sweep(
@@ -215,3 +219,21 @@ def test_auc_is_refused_where_val_lacks_a_class(searcher: str | Optuna, tmp_path
         make_plan(sweep, None, datetime.now())
     if searcher == "grid":
         assert len(make_plan(replace(sweep, metric="val_acc"), None, datetime.now()).trials) == 2
+
+
+def test_what_does_not_fit_in_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Sweep("?", {"batch_size": tune.grid_search([32, 4096])}, fixed={"model": "cnn", "epochs": 1}, seeds=(0,))
+    plan = make_plan(sweep, None, datetime.now())
+    one = plan.trials[1]
+    need = needed_memory(one.config, load("digits").info, one.parameters)
+    monkeypatch.setattr("psutil.cpu_count", lambda: 8)
+
+    def note(free: float, most: int | None = None) -> str:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=int(free)))
+        return memory_note(sweep, plan, most)
+
+    assert note(2 * need) == ""
+    assert "2 trial(s) at a time" in note(1.5 * need)
+    assert "choose --max-concurrent 1, a smaller batch_size, or accumulate" in note(1.5 * need)
+    assert note(1.5 * need, most=1) == ""
+    assert "choose a smaller batch_size" in note(0.5 * need)

@@ -25,7 +25,7 @@ from trainables.errors import InputError
 from trainables.layers.activations import hidden_activations
 from trainables.models import MODELS
 from trainables.network.build import build_model
-from trainables.network.model_size import model_size, model_sizes
+from trainables.network.model_size import ActivationSize, activation_size, model_size, model_sizes
 from trainables.training.loop import TrainingState, start, train
 
 NAMES_3D = ("cnn3d", "one_conv3d", "resnet18_3d", "resnet50_3d")
@@ -397,6 +397,16 @@ def test_every_slice_counts(conv3d: str) -> None:
     x = torch.rand(1, 1, 12, 12, 12, requires_grad=True)
     (gradient,) = torch.autograd.grad(model(x)[0, 0], x)
     assert (gradient.abs().amax((0, 1, 3, 4)) > 0).all()
+
+
+# memory
+
+
+def test_activation_sizes_are_those_of_the_layers() -> None:
+    """By hand: a convolution (1, 8, 8) to (4, 8, 8), its activation, a pool to (4, 4, 4), 10 logits of 64 values."""
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 10))
+    found = activation_size(model, torch.zeros(1, 1, 8, 8))
+    assert found == ActivationSize(kept=256 + 256 + 64 + 64 + 10, largest=256 + 256)
 
 
 # classifiers

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
 from tests.support.short_training import digits, go_on, small_config, splits, started, trained
 from trainables.config import make_config
 from trainables.data.arrays import DataInfo
+from trainables.data.batches import DeviceSplit
 from trainables.network.build import build_model
-from trainables.training.evaluation import entropy, evaluate, sample, sampling
+from trainables.training.evaluation import MOST_IMAGES, ROOM, entropy, evaluate, evaluation_batch, sample, sampling
 
 GREY = DataInfo("tiny", "multi-class", ("a", "b", "c"), (8, 8, 1))
 
@@ -58,3 +60,33 @@ def test_sampled_metrics_are_reported_by_epoch_and_repeatable() -> None:
     assert all(m.quality[split].mutual_information > 0 for m in first for split in ("train", "val", "test"))
     _, plain = trained(stochastic="dropout")
     assert math.isnan(plain[0].quality["val"].entropy)
+
+
+def _volumes(n: int, side: int) -> DeviceSplit:
+    images = torch.zeros(n, side, side, side, 1, dtype=torch.uint8)
+    return DeviceSplit(images, torch.arange(n) % 2, torch.ones(1) / 255, torch.zeros(1))
+
+
+def test_a_batch_of_evaluation_follows_the_largest_layer() -> None:
+    """A convolution of 16 channels on 48³ voxels holds 17 × 48³ values an image: 128 of them would take 0.96 GB."""
+    convolution, seen = nn.Conv3d(1, 16, 3, padding=1), []
+    convolution.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    model = nn.Sequential(convolution, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(16, 2))
+    split = _volumes(40, 48)
+    expected = ROOM["cpu"] // (4 * 17 * 48**3)
+    assert expected == 35
+    assert evaluation_batch(model, split) == expected
+    seen.clear()
+    evaluate(model, split, DataInfo("made", "binary-class", ("a", "b"), (48, 48, 48, 1)))
+    assert seen == [35, 5]
+
+
+def test_small_images_are_evaluated_in_the_batches_of_old_runs() -> None:
+    for name in ("cnn", "mlp"):
+        config = small_config(model=name)
+        assert evaluation_batch(started(config).model, splits()["val"]) == MOST_IMAGES["cpu"] == 128
+
+
+def test_one_image_that_is_too_large_is_still_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ROOM, "cpu", 8)
+    assert evaluation_batch(nn.Flatten(), _volumes(2, 4)) == 1

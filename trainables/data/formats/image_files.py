@@ -61,8 +61,9 @@ class Found:
                 f"{self.root}: {len(masks)} of {len(self.images)} images look like masks and are trained on as images "
                 f"(such as {masks[0].path.relative_to(self.root)}): move them out if they are"
             )
-        names = Counter(name.casefold() for name in {file.class_name for file in self.images})
-        if alike := sorted({file.class_name for file in self.images if names[file.class_name.casefold()] > 1}):
+        classes = {file.class_name for file in self.images}
+        spellings = Counter(name.casefold() for name in classes)
+        if alike := sorted(name for name in classes if spellings[name.casefold()] > 1):
             yield f"{self.root}: classes that differ by case only: {', '.join(alike)}"
 
 

@@ -30,7 +30,8 @@ from trainables.errors import InputError
 
 ALONE = 2**22  # pixels; a larger image is decoded while no other one is, so that memory holds a single one
 _one_at_a_time = Lock()
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
