@@ -23,7 +23,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class TrialConfig(BaseModel):
-    """One trial's configuration. Equal configs on equal hardware give equal results.
+    """One trial's configuration. Equal configs give equal results on equal CPUs with as many threads.
 
     A field that is None takes the dataset's or the model's own value. Unknown keys and values out of range are errors
     that name the field, the value, what is allowed and the closest match.
@@ -99,7 +99,7 @@ class TrialConfig(BaseModel):
     min_delta: float = _field(0.0, "early stopping: a change of the metric must exceed this to be an improvement", ge=0)
     early_stopping_metric: Literal["val_auc", "val_acc", "val_loss"] = _field("val_auc", "what early stopping watches")
     precision: Literal["float32", "bfloat16", "float16"] = _field(
-        "float32", "number format of the forward and backward pass"
+        "float32", "number format of the forward and backward pass, in evaluations too"
     )
     channels_last: bool = _field(True, "keep images and convolution weights in channels-last order in memory")
     compile: bool = _field(False, "compile the model with torch.compile")

@@ -30,6 +30,7 @@ from trainables.training.checkpoint import (
 )
 from trainables.training.cost import peak_memory_mb, reset_peak_memory
 from trainables.training.loop import EpochMetrics, TrainingState, start
+from trainables.training.precision import make_repeatable
 from trainables.training.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
 
 CHECKPOINT = "checkpoint.pt"
@@ -83,7 +84,7 @@ def train_trial(
     job = Job.from_json(tune_config["job"])
     name_thread(f"trial {job.trial_id}")
     data, normalization = datasets[data_key(job.config)]
-    torch.set_num_threads(threads)
+    make_repeatable(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     place = new_place(job.folder, home)
     fresh = [start(job.config, seed, data.info, device) for seed in job.config.seeds]

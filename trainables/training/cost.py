@@ -19,6 +19,7 @@ from trainables.data.normalization import Normalization
 from trainables.network.model_size import planned_activation_size
 from trainables.training.evaluation import MOST_IMAGES, ROOM
 from trainables.training.loop import start, train
+from trainables.training.precision import make_repeatable
 
 BATCHES = 6  # of training, at least, in each of the epochs that are measured
 EPOCHS = 3  # of which the first warms up
@@ -36,7 +37,7 @@ class Cost:
 
 def measure(config: TrialConfig, data: Data, normalization: Normalization, threads: int) -> Cost:
     """Train one replicate for a few batches, evaluate a few, and scale up to the whole splits."""
-    torch.set_num_threads(threads)
+    make_repeatable(threads)
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
     if cuda:

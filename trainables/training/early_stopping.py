@@ -39,9 +39,9 @@ class Patience:
         return self.limit is not None and self.waited >= self.limit
 
     def state_dict(self) -> dict[str, Any]:
-        """What depends on the past."""
+        """Return the state for a checkpoint."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore it."""
         self.best, self.waited = saved["best"], saved["waited"]

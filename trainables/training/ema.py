@@ -6,6 +6,7 @@ from copy import deepcopy
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def average_of(model: nn.Module) -> nn.Module:
@@ -21,6 +22,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, steps: in
     `ExponentialMovingAverage` with `num_updates`). Buffers, such as BatchNorm's statistics, are copied.
     """
     kept = min(decay, (1 + steps) / (10 + steps))
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - kept)
+    update = get_ema_multi_avg_fn(kept)
+    update(list(average.parameters()), list(model.parameters()), steps)
     for own, new in zip(average.buffers(), model.buffers(), strict=True):
         own.copy_(new)

@@ -15,18 +15,18 @@ FORMATS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16
 
 @dataclass(frozen=True)
 class Numerics:
-    """format: that of autocast, None for float32 throughout; channels_last: images stay as they are stored."""
+    """dtype: used by autocast (None: float32 everywhere). channels_last: keep the memory format of the images."""
 
-    format: torch.dtype | None = None
+    dtype: torch.dtype | None = None
     channels_last: bool = True
 
     def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
         """The model's outputs in float32."""
         if not self.channels_last:
             inputs = inputs.clone(memory_format=torch.contiguous_format)  # `contiguous()` leaves one channel as it is
-        if self.format is None:
+        if self.dtype is None:
             return model(inputs)
-        with torch.autocast(inputs.device.type, self.format):
+        with torch.autocast(inputs.device.type, self.dtype):
             outputs: Tensor = model(inputs)
         return outputs.float()
 
@@ -38,6 +38,16 @@ class Numerics:
 
 
 EXACT = Numerics()
+
+
+def make_repeatable(threads: int) -> None:
+    """Use so many threads of the CPU, and cuDNN's deterministic kernels.
+
+    Sums depend on the number of threads in their last bits. A few CUDA kernels that add with atomics stay as they are.
+    """
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
 
 
 def numerics_of(config: TrialConfig, device: torch.device) -> Numerics:

@@ -155,15 +155,15 @@ class Schedule:
             group["lr"] = peak * factor
 
     def end_epoch(self, val_loss: float) -> None:
-        """What the epoch came to."""
+        """Tell `plateau` this epoch's validation loss."""
         self.plateau.see(val_loss)
 
     def state_dict(self) -> dict[str, Any]:
-        """What depends on the past."""
+        """Return the state for a checkpoint."""
         return {"best": self.plateau.best, "waited": self.plateau.waited, "drops": self.plateau.drops}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore it."""
         self.plateau.best, self.plateau.waited, self.plateau.drops = saved["best"], saved["waited"], saved["drops"]
 
 

@@ -16,6 +16,7 @@ from trainables.data.arrays import DataInfo
 from trainables.data.batches import DeviceSplit
 from trainables.network.build import build_model
 from trainables.training.evaluation import MOST_IMAGES, ROOM, entropy, evaluate, evaluation_batch, sample, sampling
+from trainables.training.precision import make_repeatable
 
 GREY = DataInfo("tiny", "multi-class", ("a", "b", "c"), (8, 8, 1))
 
@@ -90,3 +91,16 @@ def test_small_images_are_evaluated_in_the_batches_of_old_runs() -> None:
 def test_one_image_that_is_too_large_is_still_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ROOM, "cpu", 8)
     assert evaluation_batch(nn.Flatten(), _volumes(2, 4)) == 1
+
+
+def test_repeatable_kernels_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    before = torch.get_num_threads()
+    try:
+        make_repeatable(1)
+        assert (torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark) == (
+            1, True, False,
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(before)
