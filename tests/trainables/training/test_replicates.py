@@ -48,7 +48,7 @@ def test_early_stopping_ends_each_replicate_in_its_own_time() -> None:
         assert [m.epoch for m in metrics] == [epoch] * 4
         for number, m in enumerate(metrics):
             own = alone[number][min(epoch, lengths[number]) - 1]
-            assert m.quality == own.quality
+            assert repr(m.quality) == repr(own.quality)  # NaN equals NaN on every version of Python
             assert m.stop_reason == ("early_stopping" if epoch >= lengths[number] else "")
             assert (m.images > 0) == (epoch <= lengths[number])
             assert not (m.is_best and epoch > lengths[number])
