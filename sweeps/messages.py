@@ -226,9 +226,8 @@ def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -
     loaded = [data for data, _ in plan.datasets.values()]
     for line in dict.fromkeys(class_line(data) for data in loaded):
         _say(console, line)
-    for note in sorted({note for data in loaded for note in data.notes}):
-        _say(console, note, "note:")
-    if settings.address is None and (note := memory_note(sweep, plan, settings.max_concurrent)):
+    memory = memory_note(sweep, plan, settings.max_concurrent) if settings.address is None else ""
+    for note in filter(None, [*sorted({note for data in loaded for note in data.notes}), memory]):
         _say(console, note, "note:")
 
 

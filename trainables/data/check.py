@@ -96,13 +96,9 @@ MOST_CLASSES = 12  # that a line names
 def class_line(data: Data) -> str:
     """`brain_mri: glioma 42/9/9, ... (images in train/val/test)`."""
     counts = [class_counts(data.info, split) for _, split in data]
-    names = [f"{_printable(name)} {'/'.join(str(count[name]) for count in counts)}" for name in data.info.class_names]
+    names = [f"{name} {'/'.join(str(count[name]) for count in counts)}" for name in data.info.class_names]
     more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
     return f"{data.info.name}: {', '.join(names[:MOST_CLASSES])}{more} (images in train/val/test)"
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def lines(found: DataCheck) -> list[tuple[str, str]]:
