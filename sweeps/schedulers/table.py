@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.definition import Asha, Median, Pbt, Rule, Scheduler, Sweep
 from sweeps.schedulers.asha import Rungs
@@ -69,19 +71,43 @@ def name_of(scheduler: Scheduler) -> str:
 def change_scheduler(scheduler: Scheduler, name: str | None, options: Mapping[str, Any]) -> Scheduler:
     """Return a sweep's scheduler with another name and other options; it keeps those that both have.
 
-    name: None leaves the scheduler as it is. Raises `InputError` for an unknown name, an option that the scheduler does
-    not have, and a value out of its limits.
+    name: may carry options, `asha:grace=2:reduction=4`; None leaves the scheduler as it is. Raises `InputError` for an
+    unknown name, an option that the scheduler does not have, and a value out of its limits.
     """
-    if name is not None and name not in SCHEDULERS:
-        raise InputError(unknown_name("scheduler", name, SCHEDULERS))
     if name is not None:
+        name, *words = name.split(":")
+        if name not in SCHEDULERS:
+            raise InputError(unknown_name("scheduler", name, SCHEDULERS))
         entry = SCHEDULERS[name]
+        options = {**_parsed(name, entry.rule, words), **options}
         kept = scheduler if entry.rule is not None and isinstance(scheduler, entry.rule) else None
         scheduler = "fifo" if entry.rule is None else _changed(kept or entry.rule(), entry.preset)
     for option in options:
         if option not in options_of(scheduler):
             raise InputError(f"--{option} is no option of the scheduler {name_of(scheduler)}")
     return scheduler if isinstance(scheduler, str) else _changed(scheduler, options)
+
+
+def _parsed(name: str, rule: type[Rule] | None, words: Sequence[str]) -> dict[str, Any]:
+    """Options of a rule from words such as `grace=2`, each as the type that its annotation says."""
+    hints = get_type_hints(rule, include_extras=True) if rule else {}
+    options: dict[str, Any] = {}
+    for word in words:
+        option, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"--scheduler {name}:{word}: write OPTION=VALUE, such as asha:grace=2")
+        if not hints:
+            raise InputError(f"--scheduler {name}:{word}: {name} has no options")
+        if option not in hints:
+            raise InputError(f"--scheduler {name}: {unknown_name('option', option, hints)}")
+        value: Any = None if text == "none" else text
+        if option == "stratify":
+            value = () if text == "none" else tuple(text.split(","))
+        try:
+            options[option] = TypeAdapter(hints[option]).validate_python(value)
+        except ValidationError as error:
+            raise InputError(f"--scheduler {name}:{word}: {error.errors(include_url=False)[0]['msg']}") from None
+    return options
 
 
 def _changed(rule: Any, options: Mapping[str, Any]) -> Rule:

@@ -64,3 +64,26 @@ def test_a_changed_scheduler_keeps_what_it_can() -> None:
     for name, options in (("asah", {}), ("fifo", {"grace": 2}), ("median", {"reduction": 2.0}), ("asha", {"grace": 0})):
         with pytest.raises(InputError):
             change_scheduler("fifo", name, options)
+
+
+def test_options_may_follow_the_name() -> None:
+    assert change_scheduler("fifo", "asha:grace=2:reduction=4", {}) == Asha(2, 4)
+    assert change_scheduler("fifo", "asha:stratify=none", {}) == Asha(stratify=())
+    assert change_scheduler("fifo", "asha:stratify=lr,model:brackets=none", {}) == Asha(1, 3, ("lr", "model"), None)
+    assert change_scheduler("fifo", "asha:grace=2", {"grace": 3}) == Asha(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("asha:grace", "write OPTION=VALUE"),
+        ("asha:grace=0", "greater than or equal to 1"),
+        ("asha:reduction=inf", "finite"),
+        ("asha:grce=1", "did you mean 'grace'"),
+        ("fifo:grace=1", "fifo has no options"),
+        ("nosuch:grace=1", "unknown scheduler 'nosuch'"),
+    ],
+)
+def test_an_option_that_is_wrong_is_named(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        change_scheduler("fifo", name, {})
