@@ -8,8 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-import numpy
-
 import search_spaces
 from search_spaces.definition import Sweep
 from search_spaces.sweep_json import read_sweep
@@ -39,6 +37,9 @@ def find_sweep(name: str) -> tuple[str, Sweep]:
 def _run_file(path: Path) -> dict[str, object]:
     if not path.is_file():
         raise InputError(f"{path} is not a file: name a .py file with a SWEEP")
+    # not at the top: --help needs no numpy
+    import numpy
+
     # a file that draws its values must give the same ones at a resume
     random.seed(0)
     numpy.random.seed(0)  # noqa: NPY002 the generator that such a file draws from
