@@ -15,10 +15,11 @@ from typing import Any, NoReturn
 
 import typer
 
+from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.plain_text import visible
 from trainables.errors import DISTRIBUTION, InputError
 
-BAD_INPUT = 2  # the exit code
+BAD_INPUT = int(ExitCode.BAD_INPUT)
 
 
 def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:

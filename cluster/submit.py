@@ -90,7 +90,7 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     from analysis.runs.find import new_run
     from cluster.start import sweep_of, value_of
     from sweeps.check_command import check_words
-    from sweeps.planning.names import new_run_id
+    from sweeps.record.names import new_run_id
 
     words = list(words)
     sweep = sweep_of(words)

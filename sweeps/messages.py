@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sweeps.planning.reuse import Reused
     from sweeps.planning.settings import Settings
     from sweeps.planning.trials import Plan
-    from sweeps.record.outcome import Outcome
+    from sweeps.record.outcome import Halt, Outcome
     from sweeps.running.estimate import Estimate
 
 
@@ -116,14 +116,17 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
 
 
 def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
+    from sweeps.planning.match import match_trials
     from sweeps.planning.reuse import find_finished, reasons_not_reused
     from sweeps.record.state import read_state
 
     known = find_finished(plan.trials, settings.storage, fetch=False)
     if resumed:
-        ended = {trial.key for trial in read_state(resumed.ledger).trials.values() if trial.ended}
-        there = sum(trial.key in ended for trial in plan.trials)
+        match = match_trials(plan.trials, read_state(resumed.ledger).trials.values(), resumed.read_description())
+        there = sum(trial.ended for trial in match.known.values())
         _say(console, f"{there} of {len(plan.trials)} have ended in {where(resumed)}")
+        for note in match.notes:
+            _say(console, note, "note:")
     elif known:
         how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
         console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
@@ -240,44 +243,55 @@ def print_resumed(console: Console, resumed: Resumed) -> None:
         text += f", {resumed.requeued} that had failed to try again"
     if resumed.foreign:
         text += f"; {resumed.foreign} of the run stay as they are: this command does not plan them"
-        text += " (config, data or training code changed)"
+        text += " (config or data changed)"
     if resumed.damaged_bytes:
         text += f"; a damaged last line of the ledger ({resumed.damaged_bytes} bytes) was cut off"
     _say(console, text)
+    for note in resumed.notes:
+        _say(console, note, "note:")
 
 
 def print_outcome(console: Console, outcome: Outcome, command: Command, guess: Estimate | None = None) -> int:
     """The summary of a run that has ended, or how to resume it. Returns the exit code."""
     if outcome.signal is not None:
         _say(console, f"interrupted; everything is in {where(outcome.run)}. To go on:")
-        console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
+        _print_command(console, command_to_go_on(command, outcome.run))
         _print_problems(console, outcome)
-        return 128 + outcome.signal
-    print_summary(console, outcome.run, test=not outcome.halted)
+        return outcome.exit_code
+    print_summary(console, outcome.run, test=outcome.halt is None)
     _print_problems(console, outcome)
-    if outcome.halted:
-        _say(console, f"{outcome.halted}. To go on:", "ended early:")
-        console.print(f"  {_resuming(command, outcome.run)}", markup=False, highlight=False, soft_wrap=True)
+    if outcome.halt:
+        _say(console, f"{outcome.halt.reason}. To go on:", "ended early:")
+        _print_command(console, command_to_go_on(command, outcome.run))
     if outcome.state.count("failed"):
-        again = _resuming(command, outcome.run, retry_failed=True)
         _say(console, f"log of the failures: {outcome.run.log}; to run them again:")
-        console.print(f"  {again}", markup=False, highlight=False, soft_wrap=True)
+        _print_command(console, command_to_go_on(command, outcome.run, retry_failed=True))
     if outcome.report:
         _say(console, f"report: {outcome.report}")
     took = f"{clock(outcome.seconds)} in all"
     took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
     _say(console, f"{took}; results in {where(outcome.run)}")
-    return 1 if outcome.state.count("failed") or outcome.problems else 0
+    return outcome.exit_code
+
+
+def print_new_process(console: Console, halt: Halt, command: str) -> None:
+    """Why a run goes on in a new process, and with which command."""
+    _say(console, f"{halt.reason}. The run goes on in a new process:", "note:")
+    _print_command(console, command)
+
+
+def command_to_go_on(command: Command, run: RunFolder, **changes: Any) -> str:
+    """The command that goes on with a run. changes: options that differ from the command that was given."""
+    return command.resuming(run.run_id if remote_of(run) else str(run.path), **changes)
+
+
+def _print_command(console: Console, command: str) -> None:
+    console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_problems(console: Console, outcome: Outcome) -> None:
     for problem in outcome.problems:
         _say(console, problem, "problem:", "red")
-
-
-def _resuming(command: Command, run: RunFolder, **changes: Any) -> str:
-    """The command that goes on with a run."""
-    return command.resuming(run.run_id if remote_of(run) else str(run.path), **changes)
 
 
 def print_summary(console: Console, run: RunFolder, *, test: bool = True) -> None:

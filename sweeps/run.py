@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search_spaces.definition import Sweep
+    from sweeps.running.interrupt import Interrupt
 
 app = new_app()
 EXAMPLES = """
@@ -41,6 +42,7 @@ def run(command: Command) -> None:
     from analysis.terminal.plain_text import plain
     from sweeps.planning.options import newly_compared
     from sweeps.running.early_ray import EarlyRay
+    from sweeps.running.interrupt import Interrupt
 
     go_on_without_output()
     console = Console()
@@ -50,15 +52,16 @@ def run(command: Command) -> None:
         for field in newly_compared(before, sweep):
             text = f"--set compares the values of {field.partition('=')[0]}; --tune {field} tunes them for each value"
             console.print(f"[yellow]note:[/yellow] {plain(text)}", highlight=False)
-    if command.dry_run or command.estimate or command.address:  # a probe beside Ray's start would be too slow
-        sys.exit(_carry_out(command, name, sweep, console))
-    with EarlyRay() as early:
-        try:
-            code = _carry_out(command, name, sweep, console, early.wait)
-        except InputError as error:
-            print_error(error)
-            early.leave(BAD_INPUT)
-            sys.exit(BAD_INPUT)
+    with Interrupt() as interrupt:
+        if command.dry_run or command.estimate or command.address:  # a probe beside Ray's start would be too slow
+            sys.exit(_carry_out(command, name, sweep, console, interrupt))
+        with EarlyRay() as early:
+            try:
+                code = _carry_out(command, name, sweep, console, interrupt, early.wait)
+            except InputError as error:
+                print_error(error)
+                early.leave(BAD_INPUT)
+                sys.exit(BAD_INPUT)
     sys.exit(code)
 
 
@@ -66,18 +69,20 @@ app.command(epilog=EXAMPLES)(with_options(run))
 
 
 def _carry_out(
-    command: Command, name: str, sweep: Sweep, console: Console, start: Callable[[], None] | None = None
-) -> int:
+    command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt,
+    start: Callable[[], None] | None = None,
+) -> int:  # fmt: skip
     """Plan, show or run, and print what came of it. Returns the exit code. start: as `execution.execute` has it."""
     from contextlib import ExitStack
 
     with ExitStack() as leases:
-        return _plan_and_run(command, name, sweep, console, start, leases)
+        return _plan_and_run(command, name, sweep, console, interrupt, start, leases)
 
 
 def _plan_and_run(
-    command: Command, name: str, sweep: Sweep, console: Console, start: Callable[[], None] | None, leases: ExitStack
-) -> int:
+    command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt,
+    start: Callable[[], None] | None, leases: ExitStack,
+) -> int:  # fmt: skip
     """Do what `_carry_out` does. leases: takes the one on the run, before the first file of it is written."""
     from datetime import datetime
 
@@ -88,6 +93,7 @@ def _plan_and_run(
     from sweeps.planning.plan import decide_replicates
     from sweeps.planning.reuse import check_reuse, take_finished
     from sweeps.running import execution
+    from sweeps.running.interrupt import become, time_left
 
     if command.reuse:
         check_reuse(sweep)
@@ -120,11 +126,18 @@ def _plan_and_run(
         folder, resumed = old, resume_run(old, sweep, plan, command.retry_failed)
         plan = resumed.plan
         messages.print_resumed(console, resumed)
+    interrupt.go_on = messages.command_to_go_on(command, folder)
     if command.reuse:
         messages.print_reused(console, take_finished(folder, plan.trials, command.storage))
     if not command.quiet:
         messages.print_start(console, sweep, plan, folder, command)
-    outcome = execution.execute(sweep, plan, folder, command, console, start)
+    outcome = execution.execute(sweep, plan, folder, command, console, start, interrupt)
+    if outcome.halt and outcome.halt.new_process:
+        left = {"time_budget": time_left(command.time_budget, outcome.seconds), "max_errors": command.max_errors}
+        again = messages.command_to_go_on(command, folder, **left)
+        messages.print_new_process(console, outcome.halt, again)
+        leases.close()
+        become(again)
     return messages.print_outcome(console, outcome, command, guess)
 
 

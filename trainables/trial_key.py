@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from trainables.config import TrialConfig
 
 
 def config_json(config: TrialConfig) -> str:
-    """The config as canonical JSON: sorted keys, no spaces; what `trial_key` hashes."""
-    return json.dumps(config.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """The config as canonical JSON: sorted keys, no spaces."""
+    return canonical_json(config.model_dump(mode="json"))
 
 
 def trial_key(config: TrialConfig, data_digest: str, code_digest: str, weights_digest: str = "") -> str:
     """The trial's identity across runs: 12 hexadecimal digits of SHA-256 over config, data and training code.
 
-    The digest of pretrained weights stands for their place: the same file elsewhere is the same trial.
+    The digests of the data and of pretrained weights stand for their places: the same files elsewhere are the same
+    trial.
     """
-    if weights_digest:
-        config = config.model_copy(update={"weights": weights_digest})
-    text = "\n".join((config_json(config), data_digest, code_digest))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return _hash(
+        canonical_json(without_places(config.model_dump(mode="json"), weights_digest)), data_digest, code_digest
+    )
+
+
+def key_of_0_1_0(config: Mapping[str, Any], data_digest: str, code_digest: str, weights_digest: str = "") -> str:
+    """The key that version 0.1.0 gave to a config as its ledger holds it: the place of a folder of images is in it."""
+    values = {**config, "weights": weights_digest} if weights_digest else dict(config)
+    return _hash(canonical_json(values), data_digest, code_digest)
+
+
+def without_places(config: Mapping[str, Any], weights_digest: str = "") -> dict[str, Any]:
+    """A config's values without the paths of its data and weights, whose digests say more.
+
+    `folder:/a/b?unreadable=skip` becomes `folder:?unreadable=skip`.
+    """
+    kind, colon, rest = str(config["dataset"]).partition(":")
+    dataset = f"{kind}:?{rest.partition('?')[2]}" if colon else kind
+    return {**config, "dataset": dataset, **({"weights": weights_digest} if weights_digest else {})}
+
+
+def canonical_json(values: Mapping[str, Any]) -> str:
+    """JSON with sorted keys and no spaces: equal values, equal text."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

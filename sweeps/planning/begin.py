@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,13 +14,13 @@ from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import begun, where
 from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
-from sweeps.planning.names import new_run_id
-from sweeps.planning.plan import match_known_trials
-from sweeps.planning.run_json import describe_run
+from sweeps.planning.match import match_trials
+from sweeps.planning.run_json import describe_run, extend_run_json
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.attempts import reopen_attempts
 from sweeps.record.ledger import Ledger, cut_damaged_end
+from sweeps.record.names import new_run_id
 from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
@@ -70,21 +70,25 @@ class Resumed:
     requeued: int  # of the unfinished, those that had failed
     foreign: int  # trials of the run that this command does not plan; left as they are
     damaged_bytes: int  # cut off the end of the ledger
+    notes: tuple[str, ...]  # what is not as it was when the run began
     news: tuple[str, ...] = ()  # of the trials added: values that no trial of the run has had
 
 
 def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
-    """Match the plan with the run's ledger by trial key and append what is new."""
+    """Match the plan with the run's trials and append what is new. Raises `InputError` for what cannot go together."""
+    about = folder.read_description()
+    check_same_metric(about, sweep)
     damaged = cut_damaged_end(folder.ledger)
     state = read_state(folder.ledger)
-    known = {trial.key: trial for trial in state.trials.values()}
     plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
-    trials = match_known_trials(plan.trials, {key: (trial.trial_id, trial.folder) for key, trial in known.items()})
-    mine = [known[trial.key] for trial in trials if trial.key in known]
-    requeued = [trial for trial in mine if retry_failed and trial.status == "failed"]
-    finished = sum(trial.ended for trial in mine) - len(requeued)
+    match = match_trials(plan.trials, state.trials.values(), about, retry_failed)
+    requeued = [trial for trial in match.known.values() if retry_failed and trial.status == "failed"]
+    finished = sum(trial.ended for trial in match.known.values()) - len(requeued)
+    added = [trial for trial in match.trials if trial.trial_id not in match.known]
+    foreign = sorted(set(state.trials) - set(match.known))
+    update = extend_run_json(about, sweep, plan, len(state.trials) + len(added))
+    write_atomically(folder.description, json.dumps(update, indent=1).encode())
     ledger = Ledger(folder.ledger)
-    added = [trial for trial in trials if trial.key not in known]
     for trial in added:
         ledger.append("planned", **planned_fields(trial))
     forget(folder, {failed.key for failed in requeued})
@@ -92,17 +96,19 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
         reopen_attempts(folder, failed)
         ledger.append("requeued", trial_id=failed.trial_id)
     if plan.proposed:
-        ledger.append("expected", trials=plan.proposed + len(known) - len(mine))
-    for trial in trials:
-        if trial.key in known and known[trial.key].stratum != trial.stratum:  # the sweep was extended by a field
+        ledger.append("expected", trials=plan.proposed + len(foreign))
+    for event, fields in match.events:
+        ledger.append(event, **fields)
+    for trial in match.trials:
+        known = match.known.get(trial.trial_id)
+        if known and known.stratum != trial.stratum:  # the sweep was extended by a field
             ledger.append("stratum", trial_id=trial.trial_id, stratum=trial.stratum)
-    foreign = sorted({trial.trial_id for trial in known.values()} - {trial.trial_id for trial in mine})
-    counts = {"finished": finished, "unfinished": len(mine) - finished, "added": len(added)}
+    counts = {"finished": finished, "unfinished": len(match.known) - finished, "added": len(added)}
     ledger.append("resumed", **counts, **({"foreign": foreign} if foreign else {}))
     ledger.close()
     return Resumed(
-        replace(plan, trials=tuple(trials)), finished, len(mine) - finished, len(added), len(requeued),
-        len(foreign), damaged, tuple(new_values(added, list(known.values()))),
+        replace(plan, trials=match.trials), finished, len(match.known) - finished, len(added), len(requeued),
+        len(foreign), damaged, match.notes, tuple(new_values(added, list(state.trials.values()))),
     )  # fmt: skip
 
 
@@ -116,6 +122,14 @@ def new_values(added: Sequence[PlannedTrial], known: Sequence[TrialState]) -> li
         if new:
             found.append(f"{name} {', '.join(sorted(new))} (so far {', '.join(sorted(old)) or 'not known'})")
     return found
+
+
+def check_same_metric(about: Mapping[str, Any], sweep: Sweep) -> None:
+    """Raises `InputError` where a run was judged by another metric: its decisions and those to come cannot be one."""
+    for name, option in (("metric", "--metric"), ("mode", "the mode")):
+        known, asked = about.get(name), getattr(sweep, name)
+        if known is not None and known != asked:
+            raise InputError(f"this run goes by {name} {known}, not {asked}: leave out {option}, or begin another run")
 
 
 def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedTrial]:

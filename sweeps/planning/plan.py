@@ -80,34 +80,6 @@ def _by_seed(config: TrialConfig) -> list[TrialConfig]:
     return [config.model_copy(update={"seeds": (seed,)}) for seed in config.seeds]
 
 
-def match_known_trials(trials: Sequence[PlannedTrial], known: Mapping[str, tuple[str, str]]) -> list[PlannedTrial]:
-    """Return the trials with the ids and folders of those known by key, (id, folder); new ones count on.
-
-    Replicates of one config that run apart share a number, known or new.
-    """
-    last = max((int(trial_id.split(".")[0]) for trial_id, _ in known.values()), default=0)
-    numbers: dict[str, str] = {}  # of this plan -> of the run
-    for trial in trials:
-        if trial.key in known:
-            numbers[_number(trial.trial_id)] = _number(known[trial.key][0])
-    found = []
-    for trial in trials:
-        if trial.key in known:
-            trial_id, folder = known[trial.key]
-            found.append(replace(trial, trial_id=trial_id, folder=folder))
-            continue
-        number, dot, place = trial.trial_id.partition(".")
-        if number not in numbers:
-            last += 1
-            numbers[number] = f"{last:04d}"
-        found.append(replace(trial, trial_id=numbers[number] + dot + place))
-    return found
-
-
-def _number(trial_id: str) -> str:
-    return trial_id.split(".")[0]
-
-
 def decide_replicates(sweep: Sweep, address: str | None, about: Mapping[str, Any]) -> Sweep:
     """Return the sweep with `replicates="auto"` decided: as the run that is resumed decided, else by this machine.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ from search_spaces.definition import Pbt, Sweep
 from sweeps.planning.trials import PlannedTrial
 from sweeps.record.ledger import Event, Ledger, read_ledger
 from sweeps.record.state import RunState, TrialState, read_state
-from trainables.code_digest import code_digest
 from trainables.errors import InputError
 
 WHOLE = ("completed", "stopped")  # how a trial that is trained to its own end may end
@@ -48,7 +48,7 @@ def is_reusable(trial: TrialState) -> bool:
     A trial that a scheduler stopped was judged by peers that another run does not have; one of a population may have
     gone on from another's weights.
     """
-    return trained_to_its_end(trial.status, trial.stop_reason) and not trial.changes
+    return trained_to_its_end(trial.status, trial.stop_reason) and not trial.changes and not trial.mixed
 
 
 def find_finished(
@@ -141,21 +141,16 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 def reasons_not_reused(trials: Sequence[PlannedTrial], storage: Storage, exclude: Path | None = None) -> list[str]:
     """For trials whose config has finished in an earlier run, but under another key: what has changed since."""
-    configs = {_text(trial.config.model_dump(mode="json")) for trial in trials}
-    reasons: dict[str, int] = {}
+    planned = {_text(trial.config.model_dump(mode="json")): trial for trial in trials}
+    counts: Counter[str] = Counter()
     for run, state in _states(storage, exclude):
-        same = sum(is_reusable(trial) and _text(trial.config) in configs for trial in state.trials.values())
-        if same:
-            reason = f"{run.path}: {_changed(run.read_description())} since"
-            reasons[reason] = same
-    return [f"{count} trials not reused from {reason}" for reason, count in reasons.items()]
+        for trial in state.trials.values():
+            if is_reusable(trial) and (same := planned.get(_text(trial.config))):
+                code = trial.code != same.code
+                what = "the training code has" if code else "the data or the pretrained weights have"
+                counts[f"{run.path}: {what} changed since"] += 1
+    return [f"{count} trials not reused from {reason}" for reason, count in counts.items()]
 
 
 def _text(config: dict[str, Any]) -> str:
     return json.dumps(config, sort_keys=True)
-
-
-def _changed(about: dict[str, Any]) -> str:
-    if about.get("provenance", {}).get("code_digest") != code_digest():
-        return "the training code has changed"
-    return "the data or the pretrained weights have changed"

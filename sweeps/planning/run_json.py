@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from search_spaces.definition import Sweep
@@ -11,6 +14,8 @@ from search_spaces.domains import show_domain
 from search_spaces.sweep_json import rule_data, to_data
 from sweeps.planning.trials import Plan
 from sweeps.record.provenance import provenance
+
+ROLES = ("scientific", "nuisance", "fixed")  # the strongest first
 
 
 def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, Any]:
@@ -38,11 +43,54 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
     }
 
 
+def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: int) -> dict[str, Any]:
+    """The content of `run.json` after a resume: as it was, with what this command asks put in.
+
+    about: the content so far; trials: of the whole run. `definition` is the sweep of now, and `resumes` holds the
+    sweep, the command and the code of every resume. A field has the strongest role that any command gave it, and all
+    of its values.
+    """
+    now = describe_run(sweep, str(about["sweep"]), str(about["run_id"]), plan)
+    made = now["provenance"]
+    resume = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "definition": now["definition"],
+        **{name: made[name] for name in ("command", "git", "code_digest", "code_files")},
+    }
+    return {
+        **about,
+        **{name: now[name] for name in ("samples", "scheduler", "searcher", "stratify", "resources", "definition")},
+        "trials": max(trials, now["trials"]),
+        "roles": unite_roles(about.get("roles", {}), now["roles"]),
+        "seeds": sorted({*about.get("seeds", ()), *now["seeds"]}),
+        "datasets": {**about.get("datasets", {}), **now["datasets"]},
+        "notes": sorted({*about.get("notes", ()), *now["notes"]}),
+        "resumes": [*about.get("resumes", ()), resume],
+    }
+
+
+def unite_roles(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The roles of two commands as one: what either compares is compared, and so is what each holds still elsewhere."""
+    found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
+    names = [name for roles in (first, then) for role in ROLES for name in roles.get(role, {})]
+    for name in dict.fromkeys(names):
+        given = [(role, roles[role][name]) for roles in (first, then) for role in ROLES if name in roles.get(role, {})]
+        values = list({json.dumps(v, sort_keys=True): v for _, value in given for v in _listed(value)}.values())
+        role = min((role for role, _ in given), key=ROLES.index)
+        role = "scientific" if role == "fixed" and len(values) > 1 else role
+        same = all(value == given[0][1] for _, value in given)
+        found[role][name] = given[0][1] if same else values
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def roles(sweep: Sweep) -> dict[str, Any]:
     """Which fields are scientific, nuisance and fixed, and their domains in words."""
     found: dict[str, dict[str, Any]] = {
-        role: {field: show_domain(domain) for field, domain in getattr(sweep, role).items()}
-        for role in ("scientific", "nuisance", "fixed")
+        role: {field: show_domain(domain) for field, domain in getattr(sweep, role).items()} for role in ROLES
     }
     for name in sweep.compared:
         found["scientific"].setdefault(name, [case.get(name) for case in sweep.cases])

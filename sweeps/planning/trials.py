@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sweeps.planning.names import two_words
+from sweeps.record.names import two_words
 from sweeps.schedulers.asha import next_bracket
-from trainables.code_digest import code_digest
+from trainables.code_digest import training_digest
 from trainables.config import TrialConfig
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
@@ -29,6 +29,9 @@ class PlannedTrial:
     macs: int
     stratum: str
     bracket: int = 0
+    code: str = ""  # digests of the training code, of the data and of pretrained weights
+    data: str = ""
+    weights: str = ""
 
 
 @dataclass
@@ -48,14 +51,17 @@ class Planner:
 
         data, _ = self.datasets[data_key(config)]
         check_weights(config, data.info)
-        key = trial_key(config, data.digest, code_digest(), weights_digest(config))
+        code, weights = training_digest(config.model), weights_digest(config)
+        key = trial_key(config, data.digest, code, weights)
         size = model_size(config, data.info)
         name = f"{self.now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"
         stratum = stratum_of(config, self.stratify)
         trials = self.trials_by_bracket.setdefault(stratum, {})
         bracket = next_bracket(trials, self.brackets)
         trials[bracket] = trials.get(bracket, 0) + 1
-        return PlannedTrial(trial_id, key, config, name, size.parameters, size.macs, stratum, bracket)
+        return PlannedTrial(
+            trial_id, key, config, name, size.parameters, size.macs, stratum, bracket, code, data.digest, weights
+        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ FIELDS: dict[str, dict[str, Any]] = {  # what each kind of event must hold, and 
     "started": {"trial_id": str, "time": str},
     "epoch": {"trial_id": str, "attempt": int, "epoch": int, "memory_mb": NUMBER, "replicates": list, "mean": dict},
     "stratum": {"trial_id": str, "stratum": str},
+    "moved": {"trial_id": str, "config": dict},
+    "recoded": {"trial_id": str, "code": str, "key": str},
     **dict.fromkeys(("completed", "stopped", "diverged", "failed", "interrupted"), ENDING),
 }
 COUNTS = {"trials", "attempt", "epoch"}
@@ -50,6 +52,8 @@ def check_plan(event: Event) -> None:
         raise UnusableEvent("planned with a config that is no list of settings")
     if not isinstance(event.get("stratum", ""), str) or not isinstance(event.get("bracket", 0), int):
         raise UnusableEvent("planned without a right stratum or bracket")
+    if not all(isinstance(event.get(name, ""), str) for name in ("code", "data", "weights")):
+        raise UnusableEvent("planned without right digests")
     if not isinstance(event.get("proposal"), dict | None):
         raise UnusableEvent("planned without a right proposal")
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from trainables.code_digest import code_digest
+from trainables.code_digest import code_digest, file_digests
 
 PACKAGES = (
     "medsweeps",
@@ -29,11 +29,12 @@ PACKAGES = (
 
 
 def provenance(command: list[str]) -> dict[str, Any]:
-    """Command line, git commit and dirty flag, code digest, versions and hardware, as JSON holds them."""
+    """Command line, git commit and dirty flag, digests of the code, versions and hardware, as JSON holds them."""
     return {
         "command": command,
         "git": git_state(),
         "code_digest": code_digest(),
+        "code_files": file_digests(),
         "versions": _versions(),
         "hardware": _hardware(),
     }

@@ -17,7 +17,10 @@ from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_
 from sweeps.record.history import History
 from sweeps.record.ledger import Event, read_ledger, say_once, time_of
 
-PLANNED = ("trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal")
+PLANNED = (
+    "trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal", "code", "data",
+    "weights",
+)  # fmt: skip
 WAKING = {
     "started",
     "epoch",
@@ -40,6 +43,10 @@ class TrialState:
     macs: int
     stratum: str = ""
     bracket: int = 0
+    code: str = ""  # digests of the training code, of the data and of pretrained weights; "" in runs of 0.1.0
+    data: str = ""
+    weights: str = ""
+    mixed: bool = False  # trained by more than one state of the code
     proposal: dict[str, Any] | None = None  # what the searcher must know of it again
     pruned: bool = False  # stopped by the scheduler
     changes: list[dict[str, Any]] = field(default_factory=list)  # population based training: epoch, donor, values
@@ -156,6 +163,11 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     elif kind in (*ENDED, "interrupted"):
         trial.status, trial.stop_reason = kind, event["reason"]
         trial.pruned = "rung" in event
+    elif kind == "moved":  # its data or weights lie elsewhere now
+        places = {name: event["config"].get(name) for name in ("dataset", "weights")}
+        trial.config.update({name: place for name, place in places.items() if isinstance(place, str)})
+    elif kind == "recoded":  # a resume with other code
+        trial.code, trial.key, trial.mixed = event["code"], event["key"], trial.epoch > 0
     elif kind == "waiting":
         trial.status = "waiting"
     elif kind == "stratum":

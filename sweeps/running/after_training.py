@@ -1,11 +1,11 @@
-"""After training: complexity, figures and `run_stats.json` of every trial that has ended, spread over Ray's workers."""
+"""After training: complexity, figures and `run_stats.json` of each trial, over Ray's workers; then the report."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from analysis.weights.rows import measure_replicate, read_weights
 from analysis.weights.weights_table import add_weights, known_trials
 from sweeps.record.epoch_events import EpochEvents
 from sweeps.record.history import QUALITIES
+from sweeps.record.outcome import Outcome
 from sweeps.record.state import RunState, TrialState
 from sweeps.record.table_rows import epochs_table, identity, trials_table
 from sweeps.running.run_home import RunHome, lent
 from trainables.config import make_config
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
+from trainables.errors import InputError
 from trainables.image_classifier import DataKey, data_key
 from trainables.json_values import as_json_value
 from trainables.training.replicates import by_layer
@@ -242,3 +244,24 @@ def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
 
 def _kept_weights(folder: TrialFolder, seed: int) -> Path | None:
     return next((path for path in (folder.best_model(seed), folder.final_model(seed)) if path.exists()), None)
+
+
+def with_report(outcome: Outcome) -> Outcome:
+    """Write `report.html` and `figures/*.svg` of a run that has ended, and say in its outcome where, or why not.
+
+    PNGs, which take as long again, are left to `python -m analysis.report`.
+    """
+    if outcome.signal is not None:
+        return outcome
+    run = outcome.run
+    try:
+        from analysis.report import write_report
+
+        page = write_report([run], run.path / "report.html", run.path / "figures", png=False)
+    except KeyboardInterrupt:
+        return replace(outcome, report="left out at your Ctrl-C")
+    except InputError as error:
+        return replace(outcome, report=f"not written: {error}")
+    except Exception as error:  # a figure that cannot be drawn must not cost a run its exit code
+        return replace(outcome, report=f"not written ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
+    return replace(outcome, report=str(page))

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
+from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.plain_text import plain
-from search_spaces.definition import Optuna, Pbt, Sweep
+from search_spaces.definition import Optuna, Pbt, Resources, Sweep
 from sweeps.planning.begin import create_run, folder_of_new_run, planned_fields
-from sweeps.planning.plan import make_plan
+from sweeps.planning.plan import decide_replicates, make_plan
 from sweeps.planning.reuse import check_reuse, take_finished
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
-from sweeps.record.outcome import Outcome
+from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, read_state
 from sweeps.running.early_ray import EarlyRay
-from sweeps.running.interrupt import Brake, Interrupt
+from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
 from sweeps.running.recorder import Recorder
-from sweeps.running.report import with_report
 from sweeps.screen.live import Measuring, make_view
 from sweeps.trackers.ray_metrics import published
 from trainables.attempt_folder import last_attempt
@@ -35,6 +36,8 @@ from trainables.errors import InputError
 from trainables.image_classifier import Job
 
 if TYPE_CHECKING:
+    from sweeps.running.ray_session import Cluster, RayWatch
+    from sweeps.running.run_home import RunHome
     from sweeps.running.tuner import Propose
 
 
@@ -45,11 +48,13 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     >>> outcome = run(Sweep(question="...", scientific={...}), "my_question")              # doctest: +SKIP
     """
     settings = settings or Settings()
+    sweep = decide_replicates(sweep, settings.address, {})
     if settings.reuse:
         check_reuse(sweep)
     check_address(settings.address)
     now = datetime.now()
-    with EarlyRay() if settings.address is None else nullcontext() as early, ExitStack() as leases:
+    early_ray = EarlyRay() if settings.address is None else nullcontext()
+    with Interrupt() as interrupt, early_ray as early, ExitStack() as leases:
         with file_policy(FilePolicy(trusted=settings.trust)):
             plan = make_plan(sweep, settings.data_root, now)
         start = early.wait if early else None
@@ -58,7 +63,7 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
         folder = create_run(sweep, name, plan, settings, now)
         if settings.reuse:
             take_finished(folder, plan.trials, settings.storage)
-        return execute(sweep, plan, folder, settings, console or Console(), start)
+        return execute(sweep, plan, folder, settings, console or Console(), start, interrupt)
 
 
 def check_address(address: str | None) -> None:
@@ -86,64 +91,134 @@ def check_fit(sweep: Sweep, address: str | None, start: Callable[[], None] | Non
 
 def execute(
     sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console,
-    start: Callable[[], None] | None = None,
+    start: Callable[[], None] | None = None, interrupt: Interrupt | None = None,
 ) -> Outcome:  # fmt: skip
     """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns.
 
     start: waits for a Ray that is being started (see `sweeps.running.early_ray`); None: it is started here.
+    interrupt: one that is entered already, and is released once the trials have been measured.
     """
     from sweeps.running.upload import Mirror
 
-    with Mirror(folder, lambda text: console.print(f"[yellow]note:[/yellow] {plain(text)}", soft_wrap=True)) as mirror:
+    with Mirror(folder, partial(_print_note, console)) as mirror:
         began = time.monotonic()
-        outcome = _execute(sweep, plan, folder, settings, console, start)
+        with interrupt or Interrupt() as entered:
+            entered.hold()
+            outcome = _Execution(sweep, plan, folder, settings, console, entered, began).run(start)
         if settings.report:
+            from sweeps.running.after_training import with_report
+
             outcome = with_report(outcome)
         outcome = replace(outcome, seconds=time.monotonic() - began)
     return replace(outcome, problems=(*outcome.problems, *mirror.problems))
 
 
-def _execute(
-    sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console,
-    start: Callable[[], None] | None,
-) -> Outcome:  # fmt: skip
-    from sweeps.running.after_training import WorkerContext, measure_trials
-    from sweeps.running.estimate import pack
-    from sweeps.running.ray_session import check_bundle, fits, ray_session, wait_for_nodes
-    from sweeps.running.run_home import home_for
-    from sweeps.running.tuner import run_trials
+def _print_note(console: Console, text: str) -> None:
+    console.print(f"[yellow]note:[/yellow] {plain(text)}", highlight=False, soft_wrap=True)
 
-    began = time.monotonic()
-    about = folder.read_description()
-    state = read_state(folder.ledger)
-    session = ray_session(settings.address, folder.log, start)
-    with session as cluster, home_for(folder, settings.address) as home, Interrupt() as interrupt:
-        if home and not settings.quiet:
-            console.print(f"nodes that do not see {folder.path.absolute()} send their files home", soft_wrap=True)
-        resources, brake = sweep.resources, Brake(interrupt, settings, state, began)
-        if settings.address is None:
+
+@dataclass
+class _Execution:
+    """One start of a run: its trials and what follows them, in as many sessions of Ray as it takes."""
+
+    sweep: Sweep
+    plan: Plan
+    folder: RunFolder
+    settings: Settings
+    console: Console
+    interrupt: Interrupt
+    began: float
+
+    def run(self, start: Callable[[], None] | None) -> Outcome:
+        """Start Ray, train and measure; where Ray is lost, do so again with what the ledger lacks."""
+        from sweeps.running.ray_session import RayLost, lost_service
+
+        losses = Losses()
+        while True:
+            state = read_state(self.folder.ledger)
+            brake = Brake(self.interrupt, self.settings, state, self.began)
+            try:
+                problems = self._session(state, brake, start)
+                return self._outcome(state, None if state.ended else brake.halt, problems)
+            except RayLost as loss:
+                count = losses.another(sum(trial.epoch for trial in state.trials.values()))
+                ends, service = brake() or count > RESTARTS, lost_service()
+                reason = f"Ray was lost: {f'its {service} has ended' if service else loss}"
+                if ends or service:
+                    halt = Halt(reason, ExitCode.UNFINISHED, new_process=bool(service) and not ends)
+                    return self._outcome(state, brake.halt or halt, [])
+                _print_note(self.console, f"{reason}; it is started again, and the trials go on")
+                start = None
+
+    def _outcome(self, state: RunState, halt: Halt | None, problems: list[str]) -> Outcome:
+        seconds = time.monotonic() - self.began
+        return Outcome(self.folder, state, self.interrupt.signal, seconds, tuple(problems), halt)
+
+    def _session(self, state: RunState, brake: Brake, start: Callable[[], None] | None) -> list[str]:
+        """Train and measure in one session of Ray. Returns what could not be measured. Raises `RayLost`."""
+        from sweeps.running.ray_session import RayWatch, losses_raised, ray_session
+        from sweeps.running.run_home import home_for
+
+        address, quiet = self.settings.address, self.settings.quiet
+        with ray_session(address, self.folder.log, start) as cluster, home_for(self.folder, address) as home:
+            if home and not quiet:
+                text = f"nodes that do not see {self.folder.path.absolute()} send their files home"
+                self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            about = self.folder.read_description()
+            resources = self._resources(state, cluster, brake)
+            with RayWatch(self.interrupt.go_on) as watch, losses_raised():
+                self._train(state, about, resources, brake, home, watch)
+                if self.interrupt.signal is None and self.settings.measure:
+                    return self._measure(state, about, home, watch)
+        return []
+
+    def _resources(self, state: RunState, cluster: Cluster, brake: Brake) -> Resources:
+        """What a trial takes of the cluster, once one fits on it. Raises `InputError` where none ever will."""
+        from sweeps.running.estimate import pack
+        from sweeps.running.ray_session import check_bundle, fits, wait_for_nodes
+
+        resources = self.sweep.resources
+        if self.settings.address is None:
             check_bundle(resources, cluster)
         elif not state.ended:
-            cluster = wait_for_nodes(resources, cluster, brake, lambda text: console.print(text, soft_wrap=True))
+            tell = partial(self.console.print, soft_wrap=True)
+            cluster = wait_for_nodes(resources, cluster, brake, tell)
         if fits(resources, cluster) and not state.ended:
-            resources = pack(resources, plan, cluster.gpus)
-        recorder = Recorder(folder, sweep, state, about, plan.epochs)
-        todo = [] if isinstance(sweep.scheduler, Pbt) else plan.trials  # a population's are proposed, part by part
+            return pack(resources, self.plan, cluster.gpus)
+        return resources
+
+    def _train(
+        self, state: RunState, about: Mapping[str, Any], resources: Resources, brake: Brake, home: RunHome | None,
+        watch: RayWatch,
+    ) -> None:  # fmt: skip
+        """Run the trials that the ledger lacks, and leave whole tables."""
+        from sweeps.running.tuner import run_trials
+
+        sweep, folder, settings = self.sweep, self.folder, self.settings
+        recorder = Recorder(folder, sweep, state, about, self.plan.epochs)
+        # a population's trials are proposed, part by part
+        todo = [] if isinstance(sweep.scheduler, Pbt) else self.plan.trials
         jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         tuned = tuple(sweep.nuisance)
-        view = make_view(state, sweep.metric, sweep.mode, sweep.compared, console, settings.quiet, tuned)
-        told = None if settings.quiet else console
-        with recorder, published(view.update, folder, sweep, state, settings.address, told) as on_step, view:
+        view = make_view(state, sweep.metric, sweep.mode, sweep.compared, self.console, settings.quiet, tuned)
+        notices = None if settings.quiet else self.console
+        with recorder, published(view.update, folder, sweep, state, settings.address, notices) as on_step, view:
             if jobs or not state.ended:
-                propose = _proposer(sweep, plan, folder, recorder)
-                run_trials(recorder, jobs, propose, plan.datasets, resources, settings, brake, on_step, home)
-        problems: list[str] = []
-        if interrupt.signal is None and settings.measure:
-            with Measuring(console, settings.quiet) as measuring:
-                context = WorkerContext(settings.data_root, home, plan.datasets)
-                problems = measure_trials(folder, state, about, measuring.update, context, interrupt.requested)
-        halted = "" if state.ended else brake.reason
-        return Outcome(folder, state, interrupt.signal, time.monotonic() - began, tuple(problems), halted)
+                propose = _proposer(sweep, self.plan, folder, recorder)
+                on_steps = [watch.check, on_step]
+                run_trials(recorder, jobs, propose, self.plan.datasets, resources, settings, brake, on_steps, home)
+
+    def _measure(self, state: RunState, about: Mapping[str, Any], home: RunHome | None, watch: RayWatch) -> list[str]:
+        from sweeps.running.after_training import WorkerContext, measure_trials
+
+        with Measuring(self.console, self.settings.quiet) as measuring:
+
+            def progress(done: int, total: int) -> None:
+                watch.check()
+                measuring.update(done, total)
+
+            context = WorkerContext(self.settings.data_root, home, self.plan.datasets)
+            return measure_trials(self.folder, state, about, progress, context, self.interrupt.requested)
 
 
 def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:

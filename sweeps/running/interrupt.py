@@ -1,60 +1,142 @@
-"""What ends a run before its trials: SIGINT and SIGTERM, whose second ends it at once, a time budget, failures."""
+"""What ends a run before its trials: signals, a time budget, failures, and a lost Ray, after which it goes on anew."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import sys
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from analysis.terminal.exit_codes import ExitCode, of_signal
+from sweeps.record.outcome import Halt
 
 if TYPE_CHECKING:
     from sweeps.planning.settings import Settings
     from sweeps.record.state import RunState
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FROM_THE_START = "interrupted before the first trial: nothing is lost, start it again"
 
 
 class Interrupt:
-    """While it is entered, `signal` is the number of the signal that came, or None."""
+    """Takes the signals of a run while it is entered. `signal` is the number of the one that came, or None.
+
+    Until `hold` a signal ends the process at once, for no trial has begun. Then the first is noted, so that the run
+    ends in order, and the second ends the process: the ledger is on the disk line by line.
+    go_on: the command that goes on with the run, once its folder exists.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.go_on = ""
+        self._held = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        self._before = {number: signal.signal(number, self._take) for number in SIGNALS}
+        if self._before:  # it is entered already
+            return self
+        # under `nohup` SIGHUP is ignored, and stays so
+        wanted = [n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._take) for number in wanted}
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def hold(self) -> None:
+        """From now on the first signal is only noted."""
+        self._held = True
+
+    def release(self) -> None:
+        """Give the signals back to whoever had them."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before = {}
 
     def requested(self) -> bool:
         """Whether a signal came."""
         return self.signal is not None
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            os._exit(128 + number)  # the ledger is on disk line by line: nothing is lost
-        self.signal = number
+        if self._held and self.signal is None:
+            self.signal = number
+            return
+        text = "" if self._held else f"interrupted before the first trial. To go on:\n  {self.go_on}"
+        text = FROM_THE_START if not self._held and not self.go_on else text
+        end_process(text, of_signal(number))
+
+
+def end_process(text: str, code: int) -> None:
+    """Print a text on stderr, end Ray's processes and this one. Nothing is waited for."""
+    with suppress(OSError):  # the terminal may be gone
+        os.write(2, f"\n{text}\n".encode() if text else b"")
+    for process in psutil.Process().children(recursive=True):  # Ray's agents outlive a raylet that dies of our death
+        with suppress(psutil.Error):
+            process.kill()
+    os._exit(code)
 
 
 @dataclass
 class Brake:
-    """Says when a run is to end before its trials have, and why."""
+    """Says when a run is to end before its trials have, and why. Failures count from this start of the run on."""
 
     interrupt: Interrupt
     settings: Settings
     state: RunState
     began: float
-    reason: str = ""
+    halt: Halt | None = None
+    failed_before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.failed_before = self.state.count("failed")
 
     def __call__(self) -> bool:
         budget, errors = self.settings.time_budget, self.settings.max_errors
-        if not self.reason and budget and time.monotonic() - self.began > budget:
-            self.reason = f"the time budget of {budget:g} s is used up"
-        if not self.reason and errors and (failed := self.state.count("failed")) >= errors:
-            self.reason = f"failed trials: {failed} (--max-errors {errors})"
-        return bool(self.reason) or self.interrupt.signal is not None
+        if not self.halt and budget and time.monotonic() - self.began > budget:
+            self.halt = Halt(f"the time budget of {budget:g} s is used up", ExitCode.UNFINISHED)
+        if not self.halt and errors and (failed := self.state.count("failed") - self.failed_before) >= errors:
+            self.halt = Halt(f"failed trials: {failed} (--max-errors {errors})", ExitCode.FAILURES)
+        return self.halt is not None or self.interrupt.signal is not None
+
+
+def time_left(budget: float | None, seconds: float) -> float | None:
+    """What is left of a time budget after some seconds, for a run that goes on at once: a second at least."""
+    return None if budget is None else max(1.0, budget - seconds)
+
+
+RESTARTS = 3  # of Ray in a row with no epoch between them, after which a run ends, to be resumed
+LOSSES = "SWEEPS_RAY_LOSSES"  # environment: how often Ray was lost since the last epoch, and the epochs by then
+
+
+class Losses:
+    """Counts the losses of Ray between which nothing was trained, across new processes."""
+
+    def __init__(self) -> None:
+        known = os.environ.pop(LOSSES, "0 -1").split()
+        self.count, self.epochs = int(known[0]), int(known[1])
+
+    def another(self, epochs: int) -> int:
+        """Count one more, where the run has so many epochs. Returns how many there were in a row."""
+        self.count, self.epochs = (self.count + 1 if epochs == self.epochs else 1), epochs
+        os.environ[LOSSES] = f"{self.count} {self.epochs}"
+        return self.count
+
+
+def become(command: str) -> None:
+    """Replace this process by `python -m sweeps.run ...`, and end what is left of its Ray. Does not return.
+
+    A process whose Ray is gone cannot start another.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+    os.execv(sys.executable, [sys.executable, *shlex.split(command)[1:]])

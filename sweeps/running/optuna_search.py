@@ -20,6 +20,7 @@ from sweeps.planning.trials import PlannedTrial, Planner
 from sweeps.record.state import RunState, TrialState
 from sweeps.searchers.grid import Setting, config_of, scientific_rows
 from sweeps.searchers.optuna_space import choices, distributions, setting_of, was_proposed_by
+from trainables.trial_key import canonical_json, config_json
 
 if TYPE_CHECKING:
     import optuna
@@ -76,7 +77,8 @@ class Proposals:
 
     def _propose(self, row: int, rows: Sequence[Setting], history: Sequence[TrialState]) -> Proposal | None:
         """Return what the sampler likes most, or an untried setting at random where it repeats what is known."""
-        known = {trial.key for trial in self.state.trials.values()}
+        # by config: a resume with other code gives equal settings other keys
+        known = {canonical_json(trial.config) for trial in self.state.trials.values()}
         seed = (row * 100_003 + len(history)) * 25
         attributes: Mapping[str, Any] = {}
         for attempt in range(TRIES):
@@ -95,7 +97,7 @@ class Proposals:
         """Return the trial of a setting, or None where the run has it."""
         config = config_of(self.sweep, rows[row], setting_of(self.sweep, params), rows)
         trial = self.planner.trial(config, f"{len(self.state.trials) + 1:04d}")
-        if trial.key not in known:
+        if config_json(trial.config) not in known:
             return trial
         self.planner.trials_by_bracket[trial.stratum][trial.bracket] -= 1
         return None

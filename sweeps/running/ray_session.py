@@ -5,14 +5,15 @@ Whoever needs `ray.tune` imports this file first: it sets what Ray reads when it
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 ENVIRONMENT = {
@@ -25,14 +26,25 @@ ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",  # else Ray ends our process a minute after its control store
     "RAY_prestart_worker_first_driver": "0",  # Tune's trials get an environment of their own, and so other workers
 }
 os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})  # before Ray reads them
 
+import psutil  # noqa: E402
 import ray  # noqa: E402
 
 from analysis.ray_connection import join  # noqa: E402
+from analysis.terminal.exit_codes import ExitCode  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
+from sweeps.running.interrupt import end_process  # noqa: E402
+from sweeps.running.ray_private import (  # noqa: E402
+    LOOPBACK,
+    find_room_for_sockets,
+    find_room_for_token,
+    forget_placement_groups,
+    own_process_groups_on_loopback,
+)
 from trainables.errors import InputError  # noqa: E402
 
 WAIT_SECONDS = 0.5  # for nodes, between two looks whether a stop was requested
@@ -44,6 +56,21 @@ class Cluster:
 
     cpus: float
     gpus: float
+
+
+class RayLost(Exception):
+    """Ray, or a part of it, is gone. What the ledger lacks can be run with another Ray."""
+
+
+_services: list[psutil.Process] = []  # of our own Ray, which cannot do without them
+
+
+def lost_service() -> str:
+    """The name of a process of our own Ray that has ended, "" where all run. Ray itself notices after a minute."""
+    for service in _services:
+        if not service.is_running() or service.status() == psutil.STATUS_ZOMBIE:
+            return "gcs_server" if service is _services[0] else "raylet"
+    return ""
 
 
 @contextmanager
@@ -61,9 +88,71 @@ def ray_session(address: str | None, log: Path, start: Callable[[], None] | None
     try:
         yield cluster_now()
     finally:
-        ray.shutdown()
+        shut_down()
         logging.getLogger("ray").removeHandler(handler)
         handler.close()
+
+
+def shut_down() -> None:
+    """End Ray, or leave a Ray that has lost a service: its shutdown would wait for that, and end our process."""
+    if lost_service():
+        atexit.unregister(ray.shutdown)
+    else:
+        ray.shutdown()
+        _services.clear()
+
+
+LOOK_SECONDS = 1.0
+PATIENCE = 20.0  # seconds in which the driver may notice by itself: a call of Ray's may wait for what has ended
+
+
+class RayWatch:
+    """Watches Ray while it is entered. go_on: the command that goes on with the run."""
+
+    def __init__(self, go_on: str) -> None:
+        self.go_on = go_on
+        self._over = threading.Event()
+
+    def __enter__(self) -> RayWatch:
+        threading.Thread(target=self._watch, name="ray's watch", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+
+    def check(self) -> None:
+        """Raises `RayLost` where a service has ended."""
+        if name := lost_service():
+            forget_placement_groups()
+            raise RayLost(f"its {name} has ended")
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            name = lost_service()
+            if name and not self._over.wait(PATIENCE):
+                text = f"Ray's {name} has ended; what was reported is in the ledger. To go on:\n  {self.go_on}"
+                end_process(text, ExitCode.UNFINISHED)
+
+
+@contextmanager
+def losses_raised() -> Iterator[None]:
+    """Raises `RayLost` for an error that comes from Ray's own failure; all others pass as they are."""
+    try:
+        yield
+    except Exception as error:
+        if loss := loss_in(error):
+            raise RayLost(loss) from error
+        raise
+
+
+def loss_in(error: BaseException | None) -> str:
+    """One line on how Ray failed, where an error is Ray's or was caused by one of Ray's; else ""."""
+    while error is not None:
+        if isinstance(error, ray.exceptions.RayError | ConnectionError) and not isinstance(error, BrokenPipeError):
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return f"{type(error).__name__}: {lines[0]}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def cluster_now() -> Cluster:
@@ -72,30 +161,32 @@ def cluster_now() -> Cluster:
     return Cluster(total.get("CPU", 0), total.get("GPU", 0))
 
 
+STARTS = 2  # a busy machine may be too slow for Ray's own limit of 30 s
+
+
 def start_ray() -> None:
-    """A Ray of our own. Raises `InputError`."""
-    quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    """Start a Ray of our own. Raises `InputError`."""
+    find_room_for_sockets()
+    find_room_for_token()
+    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     logging.getLogger("ray").setLevel(logging.ERROR)  # it warns before it reads that
-    try:
-        with _own_process_groups():
-            ray.init(address="local", **quiet, configure_logging=True)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"Ray cannot be started on this machine: {str(error).splitlines()[0]}") from error
+    for attempt in range(STARTS):
+        try:
+            with own_process_groups_on_loopback():
+                ray.init(address="local", **LOOPBACK, **options, configure_logging=True)
+            children = {child.name(): child for child in psutil.Process().children()}
+            _services[:] = [children["gcs_server"], children["raylet"]]
+            return
+        except Exception as error:  # Ray raises many kinds here, `Exception` itself for a start that takes too long
+            ray.shutdown()
+            if attempt + 1 == STARTS:
+                raise InputError(f"Ray cannot be started on this machine: {_advice(error)}") from error
 
 
-@contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """Ray's processes, started in it, are in other process groups than we are.
-
-    Ctrl-C and `timeout` signal a whole group: Ray's control store would end at once, and we could not end in order.
-    """
-    services: Any = import_module("ray._private.services")  # Ray offers no way to say it
-    plain = services.ConsolePopen
-    services.ConsolePopen = partial(plain, process_group=0)
-    try:
-        yield
-    finally:
-        services.ConsolePopen = plain
+def _advice(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    slow = "timed out" in text
+    return f"{text}; the machine may be too busy: try again, or leave it to fewer programs" if slow else text
 
 
 class _RunLog(logging.FileHandler):
@@ -117,17 +208,24 @@ def _log_to(path: Path) -> logging.Handler:
     except OSError:
         handler = logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(_is_news)
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(logging.INFO)
     return handler
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tune misses the result files that we tell it not to write: that is no news, and comes once a trial."""
+    return not record.getMessage().startswith("Failed to fetch metrics for")
+
+
 def _keep_token_private() -> None:
     """Ray writes the token of its authentication readable by all; only its owner has use for it."""
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    if token.is_file() and token.stat().st_mode & 0o077:
-        token.chmod(0o600)
+    with suppress(RuntimeError):  # no home, and so no file
+        token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+        if token.is_file() and token.stat().st_mode & 0o077:
+            token.chmod(0o600)
 
 
 def check_bundle(resources: Resources, cluster: Cluster) -> Resources:

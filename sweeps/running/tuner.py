@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.definition import Resources
+from sweeps.running.ray_private import losses_are_deaths
 from sweeps.running.recorder import Recorder
 from sweeps.running.run_home import RunHome
 from trainables.data.arrays import Data
@@ -32,27 +33,27 @@ def run_trials(
     resources: Resources,
     limits: Limits,
     stop_requested: Callable[[], bool],
-    on_step: Callable[[], None],
+    on_steps: Sequence[Callable[[], None]],
     home: RunHome | None = None,
 ) -> None:
     """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
 
-    propose: "wait" is its answer while what there is to run follows from what still runs.
+    propose: answers "wait" while what there is to run follows from what still runs.
 
-    Returns when no trial runs any more.
+    Returns when no trial runs any more. Raises `RayLost` where Ray fails.
     """
-    # Tune holds one trial ready for a searcher, so workers would start one after another; `_Source` keeps its own count
+    # Tune holds one trial ready for a searcher, so workers would start one after another; ours keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
     trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, home=home)
-    source = _Source([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
+    source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, bundle(resources)),
             tune_config=tune.TuneConfig(
                 search_alg=source,
                 num_samples=-1,
-                scheduler=_Judge(recorder),
+                scheduler=_RecorderScheduler(recorder),
                 reuse_actors=True,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
@@ -62,11 +63,12 @@ def run_trials(
                 storage_path=scratch,
                 verbose=0,
                 stop=_StopOnRequest(stop_requested),
-                callbacks=[_Listener(recorder, source, resources, on_step)],
+                callbacks=[_RecorderCallback(recorder, source, resources, on_steps)],
                 failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             ),
         )
-        tuner.fit()
+        with losses_are_deaths():
+            tuner.fit()
 
 
 def _trial_id(trial: Trial) -> str:
@@ -98,11 +100,11 @@ class Limits(Protocol):
 UNSTARTED = 5  # times that a trial's worker may die before it has begun
 
 
-class _Source(Searcher):
+class _JobSearcher(Searcher):
     """Hands Tune the jobs that are known, then those that are proposed.
 
-    Of these no more than one above the places there are, so that a proposal knows what has come of the trials before
-    it; no less, so that no worker waits.
+    Keeps one proposed job more than there are free slots: enough that no worker idles, few enough that each proposal
+    sees the results so far.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class _Source(Searcher):
         self.open: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # as of _Judge
+        return {}  # as of _RecorderScheduler
 
     def suggest(self, trial_id: str) -> dict[str, str] | None:
         if self.max_concurrent and len(self.open) >= self.max_concurrent:
@@ -149,7 +151,7 @@ class _Source(Searcher):
         """Nothing: the ledger is the truth."""
 
 
-class _Judge(FIFOScheduler):
+class _RecorderScheduler(FIFOScheduler):
     """Hands every report to the recorder, which answers whether the trial goes on."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -170,11 +172,13 @@ class _Judge(FIFOScheduler):
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
 
 
-class _Listener(tune.Callback):
+class _RecorderCallback(tune.Callback):
     """Starts and errors for the recorder; a heartbeat for tables and the live view."""
 
-    def __init__(self, recorder: Recorder, source: _Source, resources: Resources, on_step: Callable[[], None]) -> None:
-        self.recorder, self.source, self.resources, self.on_step = recorder, source, resources, on_step
+    def __init__(
+        self, recorder: Recorder, source: _JobSearcher, resources: Resources, on_steps: Sequence[Callable[[], None]]
+    ) -> None:
+        self.recorder, self.source, self.resources, self.on_steps = recorder, source, resources, on_steps
         self.unstarted: dict[str, int] = {}  # deaths of workers that had not begun a trial yet
 
     def __getstate__(self) -> dict[str, Any]:
@@ -208,7 +212,8 @@ class _Listener(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.recorder.step()
-        self.on_step()
+        for on_step in self.on_steps:
+            on_step()
 
 
 def larger_share(cause: str, share: float) -> float | None:
@@ -217,14 +222,25 @@ def larger_share(cause: str, share: float) -> float | None:
     return min(1.0, 2 * share) if short and 0 < share < 1 else None
 
 
+OUT_OF_MEMORY = "killed: the node ran out of memory; run fewer trials at a time (--max-concurrent)"
+DIED = "the worker process died (killed, or out of memory)"
+
+
 def cause_of(trial: Trial) -> str:
-    """One line for why a trial failed: the last line of its traceback."""
+    """One line for why a trial failed."""
     text = ""
     if trial.error_file and os.path.exists(trial.error_file):
-        with open(trial.error_file) as file:
+        with open(trial.error_file, errors="replace") as file:
             text = file.read()
+    return cause_in(text)
+
+
+def cause_in(text: str) -> str:
+    """The cause in the text of an error of Ray's: its last line, where Ray's words say no more than that."""
+    if "low on memory" in text or "ray.exceptions.OutOfMemoryError" in text:
+        return OUT_OF_MEMORY
     if "worker process has died" in text:
-        return "the worker process died (killed, or out of memory)"
+        return DIED
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no message"
 

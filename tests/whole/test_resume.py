@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from ray import tune
 from rich.console import Console
 
@@ -15,6 +19,7 @@ from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
+from search_spaces.sweep_json import to_data
 from sweeps.messages import print_resumed
 from sweeps.planning.begin import create_run, resume_run
 from sweeps.planning.overrides import override
@@ -23,6 +28,7 @@ from sweeps.planning.reuse import take_finished
 from sweeps.planning.settings import Settings
 from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.record.state import RunState, fold
+from trainables.errors import InputError
 
 NOW = datetime(2026, 1, 1)
 SWEEP = Sweep(
@@ -100,15 +106,147 @@ def test_a_whole_trial_is_reused_and_one_that_peers_stopped_is_not(tmp_path: Pat
     assert take_finished(second, plan.trials, tmp_path).count == 0  # once is enough
 
 
+def change_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.planning.trials.training_digest", lambda model: "another")
+
+
 def test_changed_code_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path)
-    monkeypatch.setattr("sweeps.planning.trials.code_digest", lambda: "another")
-    monkeypatch.setattr("sweeps.planning.reuse.code_digest", lambda: "another")
+    change_the_code(monkeypatch)
     plan = make_plan(SWEEP, None, NOW)
     second = create_run(SWEEP, "s", plan, Settings(storage=tmp_path, name="second"), NOW)
     reused = take_finished(second, plan.trials, tmp_path)
     assert reused.count == 0
     assert any("the training code has changed" in reason for reason in reused.reasons)
+
+
+def test_a_resume_knows_its_trials_whatever_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = made(tmp_path)
+    before = state_of(folder).trials
+    change_the_code(monkeypatch)
+    resumed = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW), retry_failed=True)
+    assert (resumed.finished, resumed.unfinished, resumed.added, resumed.foreign) == (2, 1, 0, 0)
+    assert "the training code has changed" in resumed.notes[0]
+    after = state_of(folder).trials
+    assert [trial.folder for trial in after.values()] == [trial.folder for trial in before.values()]
+    assert [trial.key for trial in after.values()] == [trial.key for trial in before.values()]
+    assert [trial.mixed for trial in after.values()] == [False, True, False]  # the failed one goes on from its epoch 1
+    again = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW))
+    assert (again.unfinished, again.added, again.foreign) == (1, 0, 0)
+
+
+def test_a_trial_that_two_states_of_the_code_have_trained_is_not_reused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(tmp_path)
+    plan = make_plan(SWEEP, None, NOW)
+    change_the_code(monkeypatch)
+    resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW), retry_failed=True)
+    ledger = Ledger(folder.ledger)
+    ledger.append("completed", trial_id="0002", reason="")
+    ledger.close()
+    second = create_run(SWEEP, "s", plan, Settings(storage=tmp_path, name="second"), NOW)
+    assert take_finished(second, plan.trials, tmp_path).taken == {str(folder.path): 1}  # 0001, all of the first code
+
+
+def test_what_has_not_begun_gets_the_key_of_the_code_that_will_train_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(SWEEP, None, NOW)
+    folder = create_run(SWEEP, "s", plan, Settings(storage=tmp_path, name="first"), NOW)
+    change_the_code(monkeypatch)
+    other = make_plan(SWEEP, None, NOW)
+    resume_run(folder, SWEEP, other)
+    assert [trial.key for trial in state_of(folder).trials.values()] == [trial.key for trial in other.trials]
+    assert {trial.key for trial in plan.trials}.isdisjoint(trial.key for trial in other.trials)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["of today", "of 0.1.0"])
+def test_a_moved_folder_of_equal_images_is_the_same_data(tmp_path: Path, old: bool) -> None:
+    places = [tmp_path / name for name in ("here", "there", "other")]
+    for place, seed in zip(places, (0, 0, 1), strict=True):
+        write_images(place, seed)
+    sweeps = [replace(SWEEP, fixed={**SWEEP.fixed, "dataset": f"folder:{p}", "image_size": 8}) for p in places]
+    folder = made(tmp_path / "results", sweeps[0])
+    if old:
+        as_of_0_1_0(folder)
+    moved = resume_run(folder, sweeps[1], make_plan(sweeps[1], None, NOW))
+    assert (moved.finished, moved.added, moved.foreign) == (3, 0, 0)
+    assert any("with the same content" in note for note in moved.notes)
+    assert {trial.config["dataset"] for trial in state_of(folder).trials.values()} == {f"folder:{places[1]}"}
+    other = resume_run(folder, sweeps[2], make_plan(sweeps[2], None, NOW))
+    assert (other.finished, other.added, other.foreign) == (0, 3, 3)
+
+
+def write_images(folder: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+
+
+def as_of_0_1_0(folder: RunFolder) -> None:
+    """Write a run's ledger and run.json as version 0.1.0 did: keys with the digest of all code, and no digests."""
+    about = folder.read_description()
+    del about["provenance"]["code_files"]
+    about["provenance"]["code_digest"] = "f" * 16
+    folder.description.write_text(json.dumps(about))
+    lines = []
+    for event in map(json.loads, folder.ledger.read_text().splitlines()):
+        if event["event"] == "planned":
+            data = event.pop("data")
+            del event["code"], event["weights"]
+            text = json.dumps(event["config"], sort_keys=True, separators=(",", ":"))
+            event["key"] = hashlib.sha256(f"{text}\n{data}\n{'f' * 16}".encode()).hexdigest()[:12]
+        lines.append(json.dumps(event) + "\n")
+    folder.ledger.write_text("".join(lines))
+
+
+def test_a_run_of_0_1_0_is_gone_on_with(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    as_of_0_1_0(folder)
+    resumed = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW))
+    assert (resumed.finished, resumed.added, resumed.foreign) == (3, 0, 0)
+    assert "the training code has changed" in resumed.notes[0]
+
+
+def test_a_field_that_came_with_an_upgrade_makes_no_new_trials(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    lines = [json.loads(line) for line in folder.ledger.read_text().splitlines()]
+    for event in lines:
+        event.get("config", {}).pop("min_delta", None)
+        event["key"] = "of the old one"
+    folder.ledger.write_text("".join(json.dumps(event) + "\n" for event in lines))
+    resumed = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW))
+    assert (resumed.finished, resumed.added, resumed.foreign) == (3, 0, 0)
+
+
+def test_run_json_holds_what_every_command_asked(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    larger = replace(
+        SWEEP, scientific={**SWEEP.scientific, "model": tune.grid_search(["cnn", "mlp"])}, seeds=(0, 1, 2),
+        fixed={"epochs": 2},
+    )  # fmt: skip
+    resume_run(folder, larger, make_plan(larger, None, NOW))
+    about = folder.read_description()
+    assert about["roles"]["scientific"] == {"activation": ["relu", "tanh", "gelu"], "model": ["mlp", "cnn"]}
+    assert about["seeds"] == [0, 1, 2]
+    assert about["trials"] == 9
+    assert about["definition"] == about["resumes"][0]["definition"] == json.loads(json.dumps(to_data(larger)))
+    other = replace(SWEEP, fixed={**SWEEP.fixed, "batch_size": 64})
+    resume_run(folder, other, make_plan(other, None, NOW))
+    assert len(folder.read_description()["resumes"]) == 2
+
+
+def test_a_resume_by_another_metric_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    before = {path: path.read_bytes() for path in (folder.ledger, folder.description)}
+    other = replace(SWEEP, metric="val_loss", mode="min")
+    with pytest.raises(InputError, match="goes by metric val_auc, not val_loss"):
+        resume_run(folder, other, make_plan(other, None, NOW))
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_what_is_trained_on_is_measured_anew(tmp_path: Path) -> None:

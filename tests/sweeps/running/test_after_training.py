@@ -14,8 +14,8 @@ from sweeps.check_command import parse
 from sweeps.messages import print_failures, print_outcome, print_summary
 from sweeps.planning.command import Command
 from sweeps.record.state import RunState
+from sweeps.running.after_training import with_report
 from sweeps.running.execution import Outcome
-from sweeps.running.report import with_report
 from tests.support.made_results import make_run
 
 

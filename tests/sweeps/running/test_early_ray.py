@@ -14,21 +14,35 @@ from tests.conftest import ROOT
 PLANNING = """
 import os, psutil, time
 from sweeps.running.early_ray import EarlyRay
-with EarlyRay() as early:
+from sweeps.running.interrupt import Interrupt
+with Interrupt() as interrupt, EarlyRay() as early:
     early.started.wait()  # not `wait`: the plan is not ready yet
     print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
     time.sleep(120)
 """
 WHOLE = """
-import os, signal
+import os, psutil
 from sweeps.running.early_ray import EarlyRay
 from sweeps.running.ray_session import ray
-before = signal.getsignal(signal.SIGINT)
+
+def listening():
+    # (process, address in hexadecimal) of every socket of Ray's processes that listens, as the kernel says it
+    for process in psutil.Process().children(recursive=True):
+        sockets = {os.readlink(f"/proc/{process.pid}/fd/{n}") for n in os.listdir(f"/proc/{process.pid}/fd")}
+        for table in ("tcp", "tcp6"):
+            for line in open(f"/proc/{process.pid}/net/{table}").read().splitlines()[1:]:
+                place, state, inode = line.split()[1], line.split()[3], line.split()[9]
+                if state == "0A" and f"socket:[{inode}]" in sockets:
+                    yield process.name(), place.split(":")[0]
+
 with EarlyRay() as early:
     early.wait()
-    assert signal.getsignal(signal.SIGINT) is before
     group = ray.get(ray.remote(lambda: os.getpgid(0)).remote())
     assert group != os.getpgid(0)
+    found = set(listening())
+    assert {"gcs_server", "raylet"} <= {name for name, _ in found}, found
+    loopback = {"0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F"}
+    assert {address for _, address in found} <= loopback, found
 assert not ray.is_initialized()
 print("done")
 """
@@ -39,7 +53,7 @@ def begin(code: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, **pipes)  # type: ignore[call-overload, no-any-return]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_while_the_sweep_is_planned_leaves_no_process(number: signal.Signals, code: int) -> None:
     process = begin(PLANNING)
     assert process.stdout
@@ -53,7 +67,7 @@ def test_a_signal_while_the_sweep_is_planned_leaves_no_process(number: signal.Si
     assert not alive
 
 
-def test_ray_runs_in_groups_of_its_own_and_ends_with_the_session() -> None:
+def test_ray_runs_in_groups_of_its_own_on_loopback_alone_and_ends_with_the_session() -> None:
     process = begin(WHOLE)
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, output, errors) == (0, "done\n", "")

@@ -1,0 +1,96 @@
+"""Private names of Ray and places of its files that a run's driver cannot do without. Tried with Ray 2.60."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import InputError
+
+_patched = threading.Lock()
+
+
+@contextmanager
+def own_process_groups_on_loopback() -> Iterator[None]:
+    """Ray's processes that start while it is entered have groups of their own and listen on 127.0.0.1 alone.
+
+    Ctrl-C and `timeout` signal a whole group: Ray's control store would end at once, and we could not end in order.
+    Ray replaces 127.0.0.1 by the host's address, where its metrics would answer anybody.
+    """
+    services: Any = import_module("ray._private.services")
+    with _patched:
+        popen, resolve = services.ConsolePopen, services.resolve_ip_for_localhost
+        services.ConsolePopen = partial(popen, process_group=0)
+        services.resolve_ip_for_localhost = str
+        try:
+            yield
+        finally:
+            services.ConsolePopen, services.resolve_ip_for_localhost = popen, resolve
+
+
+LOOPBACK: dict[str, Any] = {"_node_ip_address": "127.0.0.1"}  # of `ray.init`
+
+
+@contextmanager
+def losses_are_deaths() -> Iterator[None]:
+    """While it is entered, Tune takes every loss of a worker for the death of its trial's actor.
+
+    Tune knows `RayActorError` and `RayTaskError`. It ends the experiment at all others, such as `OutOfMemoryError` of
+    a worker that the memory monitor killed, `ObjectLostError` and `OwnerDiedError`.
+    """
+    from ray.exceptions import RayActorError, RayError, RayTaskError
+
+    manager: Any = import_module("ray.air.execution._internal.actor_manager").RayActorManager
+    plain = manager._actor_task_failed
+
+    def failed(self: Any, task: Any, error: Exception) -> None:
+        if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):
+            error = RayActorError(error_msg=f"{type(error).__name__}: {error}")
+        plain(self, task, error)
+
+    manager._actor_task_failed = failed
+    try:
+        yield
+    finally:
+        manager._actor_task_failed = plain
+
+
+def forget_placement_groups() -> None:
+    """From now on Tune leaves its placement groups as they are: where Ray is lost, it would wait a minute for each."""
+    groups: Any = import_module("ray.air.execution.resources.placement_group")
+    groups.remove_placement_group = lambda group: None
+
+
+SOCKET_PATH = 107  # bytes at most, of Linux (unix(7)) without the closing zero
+SOCKET_BELOW_TMP = len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+
+
+def find_room_for_sockets() -> None:
+    """Ray's sockets stand below its temporary folder, whose path may be too long for a socket. Raises `InputError`."""
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(folder)) + SOCKET_BELOW_TMP <= SOCKET_PATH:
+        return
+    if not os.access("/tmp", os.W_OK):
+        raise InputError(f"the path of {folder} is too long for Ray's sockets: set RAY_TMPDIR to a shorter folder")
+    os.environ["RAY_TMPDIR"] = "/tmp"
+
+
+def find_room_for_token() -> None:
+    """Ray keeps the token of its authentication in the home folder; without one that can be written, we hand it on."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or os.environ.get("RAY_AUTH_MODE") == "disabled":
+        return
+    try:
+        folder = Path.home() / ".ray"
+        usable = (folder / "auth_token").is_file() or os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        usable = False
+    if not usable:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)
