@@ -1,0 +1,186 @@
+"""python -m analysis.explain RUN: what a trained network looks at, and whether that picture is true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.command_line import new_app, start
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from analysis.explanation.explain_trial import Explanation
+
+app = new_app()
+EXAMPLES = """Examples:
+
+  python -m analysis.explain latest
+
+  python -m analysis.explain latest --method integrated_gradients --samples 2
+
+  python -m analysis.explain latest --trial 0003 --class malignant
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a sweep's name, a run id or a path.")],
+    trial: Annotated[str, typer.Option(help="best (by validation), or a trial's id.")] = "best",
+    method: Annotated[
+        str | None,
+        typer.Option(help="gradcam, gradcam++, attention, integrated_gradients or occlusion (default: by network)."),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, max=20, help="Images of each kind: right, wrong, unsure.")] = 2,
+    class_: Annotated[str | None, typer.Option("--class", help="Only images whose true class has this name.")] = None,
+    split: Annotated[str, typer.Option(help="test, val or train.")] = "test",
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
+    storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
+    json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show what a network looks at, with a verdict on each picture; features, label errors, duplicates. Research only.
+
+    Files go to evaluation/TRIAL/explain/ in the run's folder.
+    """
+    import json
+
+    from rich.console import Console
+
+    from analysis.explanation.explain_trial import explain_trial
+    from analysis.runs.find import find_runs
+    from analysis.runs.sync import push_back
+    from analysis.trial_evaluation.select_trials import ALL, choose_trials
+    from trainables.data.arrays import SPLITS
+    from trainables.errors import InputError, unknown_name
+    from trainables.json_values import as_json_value
+
+    if split not in SPLITS:
+        raise InputError(unknown_name("split", split, SPLITS))
+    if trial == ALL:
+        raise InputError("--trial all: one trial is explained at a time; give its id, or best")
+    runs = find_runs([run], storage)
+    if len(runs) != 1:
+        raise InputError(f"{run} holds {len(runs)} runs: name one of them")
+    found_run = runs[0]
+    (chosen,) = choose_trials(found_run, trial)
+    found = explain_trial(chosen, method, samples, class_, split, data_root)
+    folder = found_run.evaluation_of(chosen.trial_id).explanations
+    document = {"run": f"{found_run.sweep}/{found_run.run_id}", "trial": chosen.trial_id, **_document(found)}
+    _write(folder, found, document)
+    push_back(found_run)
+    if json_:
+        print(json.dumps(as_json_value(document)))
+    else:
+        _print(Console(), chosen.label, found, folder)
+
+
+def _document(found: Explanation) -> dict[str, Any]:
+    """The content of `explain.json`."""
+    from analysis.explanation.features import counts_by_splits
+
+    names = found.predictions.class_names
+    errors = found.label_errors
+    doubted = zip(errors.images, errors.labels, errors.believed, errors.margins, strict=True)
+    return {
+        "split": found.predictions.split,
+        "model": found.predictions.model,
+        "method": found.method,
+        "layer": found.layer,
+        "verdict": found.faithfulness.verdict,
+        "faithfulness": found.faithfulness,
+        "shown": list(found.shown),
+        "variance_of_components": found.component_shares,
+        "label_errors": {
+            "verdict": errors.verdict,
+            "expected": [errors.expected, errors.expected_low, errors.expected_high],
+            "images": [{"index": i, "file": _file(found, i), "label": names[label], "believed": names[other],
+                        "margin": margin} for i, label, other, margin in doubted],
+        },
+        "duplicates": {"counts": counts_by_splits(list(found.duplicates)), "pairs": list(found.duplicates)},
+    }  # fmt: skip
+
+
+def _file(found: Explanation, number: int) -> str | None:
+    return found.predictions.files[number] if found.predictions.files else None
+
+
+def _write(folder: Path, found: Explanation, document: dict[str, Any]) -> None:
+    from analysis.figures.style import save
+    from analysis.trial_evaluation.files import write_json
+    from trainables.errors import InputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.png"):
+            old.unlink()
+        for name, figure in _figures(found):
+            save(figure, folder / f"{name}.png")
+        write_json(folder / "explain.json", document)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}): free space, or mend its rights") from None
+
+
+def _figures(found: Explanation) -> Iterator[tuple[str, Any]]:
+    from analysis.explanation.saliency import METHODS
+    from analysis.figures import explanation as figures
+
+    predictions, names = found.predictions, found.predictions.class_names
+    images = found.data.splits[predictions.split].images
+    title = METHODS[found.method].title
+    rows = [
+        figures.Explained(
+            one.kind, images[one.number], saliency, names[predictions.labels[one.number]],
+            names[predictions.predicted[one.number]], float(predictions.scores[one.number].max()),
+        )
+        for one, saliency in zip(found.shown, found.maps, strict=True)
+    ]  # fmt: skip
+    what = f"{title} for the class that the network names{f', layer {found.layer}' if found.layer else ''}"
+    yield f"saliency_{found.method}", figures.saliency_maps(rows, what, found.faithfulness.verdict)
+    yield "faithfulness", figures.faithfulness_curves(found.faithfulness, title)
+    shares = [
+        f"component {n + 1} ({100 * share:.0f} % of the variance)" for n, share in enumerate(found.component_shares)
+    ]
+    yield "embedding_pca", figures.embedding(found.components, predictions.labels, predictions.correct, names, shares)
+    if found.umap is not None:
+        axes = ("UMAP 1", "UMAP 2")
+        yield "embedding_umap", figures.embedding(found.umap, predictions.labels, predictions.correct, names, axes)
+    training = found.data.splits["train"]
+    titles = [
+        f"{predictions.split}: {one.kind}\ntrue {names[predictions.labels[one.number]][:14]}" for one in found.shown
+    ]
+    captions = [
+        [f"{names[training.labels[n]][:14]}\ncos {c:.2f}" for n, c in zip(numbers, similar, strict=True)]
+        for numbers, similar in zip(found.nearest, found.similarity, strict=True)
+    ]
+    shown = images[[one.number for one in found.shown]]
+    yield "nearest_training_images", figures.neighbours(shown, titles, training.images, found.nearest, captions)
+    if found.filters is not None:
+        what = "kernels of the first convolution, mean over input channels"
+        yield "first_filters", figures.panels(found.filters, what, diverging=True)
+    if found.feature_maps is not None:
+        what = f"outputs of the first convolution for the {found.shown[0].kind} image"
+        yield "feature_maps", figures.panels(found.feature_maps, what, diverging=True)
+
+
+def _print(console: Console, label: str, found: Explanation, folder: Path) -> None:
+    from analysis.explanation.features import counts_by_splits
+    from analysis.trial_evaluation.terminal import say
+
+    f = found.faithfulness
+    say(console, f"trial {label}, {found.predictions.model}: {found.method} {found.layer}".rstrip())
+    say(console, f"deletion {f.deletion:.3f}, random maps {f.random_deletion:.3f} (p = {f.deletion_p:.2f}); insertion "
+                 f"{f.insertion:.3f}, random maps {f.random_insertion:.3f} (p = {f.insertion_p:.2f}); rho with drawn "
+                 f"weights {f.randomised:.2f}; rho between seeds {f.seeds:.2f}; {f.images} images")  # fmt: skip
+    say(console, f"verdict: {f.verdict}", "bold")
+    say(console, f"labels: {found.label_errors.verdict}")
+    counts = counts_by_splits(list(found.duplicates))
+    said = ", ".join(f"{n} in {where}" for where, n in counts.items()) or "none"
+    say(console, f"byte-identical images in two splits: {said}")
+    say(console, f"files in {folder}; for research use only")
+
+
+if __name__ == "__main__":
+    start(app)

@@ -1,0 +1,178 @@
+"""Figures of explanations: maps over images with their verdict, curves, embeddings, neighbours, filters, features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.explanation.faithfulness import Faithfulness
+from analysis.figures.evaluation import flat_image
+from analysis.figures.style import COLOURS, FAINT, colour_of, marker_of, new_figure, styled
+from analysis.trial_evaluation.tables import short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Real = NDArray[np.float64]
+SLICES = 5  # of a volume
+MOST_PANELS = 16  # filters or feature maps
+WRAP = 110  # letters of a verdict's line
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An image with its map: why it was chosen, its true and given class, and the answer's confidence."""
+
+    kind: str
+    image: NDArray[np.uint8]
+    saliency: Real
+    true: str
+    said: str
+    confidence: float
+
+
+@styled
+def saliency_maps(rows: Sequence[Explained], title: str, verdict: str) -> Figure:
+    """Images beside their maps, which share a colour bar; volumes as slices with the map over each. Above: the verdict.
+
+    Each map runs from 0 to its own highest value.
+    """
+    import textwrap
+
+    volumes = rows[0].image.ndim == 4
+    figure, axes = new_figure(*((len(rows), SLICES + 1, 1.25, 1.45) if volumes else _plane_grid(len(rows))))
+    for axis in axes.flat:
+        _bare(axis)
+    drawn: Any = None
+    for number, row in enumerate(rows):
+        drawn = _volume(axes[number], row) if volumes else _plane(axes, number, row)
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, pad=0.01)
+    bar.set_label("share of the map's highest value")
+    lines = [title, *textwrap.wrap(f"verdict: {verdict}", WRAP if len(rows) > 2 or volumes else 60)]
+    figure.suptitle("\n".join(lines), fontsize=8.5, x=0.01, ha="left")
+    return figure
+
+
+def _plane_grid(count: int) -> tuple[int, int, float, float]:
+    """Two panels an image, four images a line."""
+    columns = min(count, 4)
+    return -(-count // columns), 2 * columns, 1.15, 1.7
+
+
+def _bare(axis: Any) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+
+
+def _words(row: Explained) -> str:
+    return f"{row.kind}\ntrue {short(row.true, 16)}\nsaid {short(row.said, 16)}, {100 * row.confidence:.0f} %"
+
+
+def _unit(saliency: Real) -> Real:
+    top = float(saliency.max())
+    return saliency / top if top > 0 else saliency
+
+
+def _plane(axes: Any, number: int, row: Explained) -> Any:
+    line, place = divmod(number, axes.shape[1] // 2)
+    left, right = axes[line, 2 * place], axes[line, 2 * place + 1]
+    picture = flat_image(row.image)
+    left.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    left.set_title(_words(row), fontsize=6.5, pad=2, loc="left")
+    right.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    return right.imshow(_unit(row.saliency), cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+
+
+def _volume(line: Any, row: Explained) -> Any:
+    """Slices through the volume where the map is highest in between, and first what it is."""
+    line[0].text(0, 0.5, _words(row), transform=line[0].transAxes, va="center", fontsize=7)
+    shown = np.linspace(0, len(row.image) - 1, SLICES + 2).round().astype(int)[1:-1]
+    unit, drawn = _unit(row.saliency), None
+    for axis, z in zip(line[1:], shown, strict=True):
+        axis.imshow(row.image[z, ..., 0], cmap="gray", vmin=0, vmax=255)
+        drawn = axis.imshow(unit[z], cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+        axis.set_title(f"slice {z}", fontsize=6.5, pad=2)
+    return drawn
+
+
+@styled
+def faithfulness_curves(found: Faithfulness, title: str) -> Figure:
+    """The class's probability as parts are taken away or put back, beside random maps."""
+    figure, axes = new_figure(1, 2, 3.3, 2.9, sharey=True)
+    shares = np.linspace(0, 1, len(found.deletion_curve))
+    for axis, name, curve, random, p in (
+        (axes[0, 0], "deletion: lower is better", found.deletion_curve, found.random_deletion_curve, found.deletion_p),
+        (axes[0, 1], "insertion: higher is better", found.insertion_curve, found.random_insertion_curve,
+         found.insertion_p),
+    ):  # fmt: skip
+        axis.plot(shares, random, color=FAINT, linestyle="--", label="random maps, mean")
+        axis.plot(shares, curve, color=colour_of(0), label=title)
+        axis.set(title=f"{name} (p = {p:.2f})", xlabel="share of the image", xlim=(0, 1), ylim=(0, 1.02))
+        axis.grid(axis="y")
+    axes[0, 0].set_ylabel("probability of the class")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def embedding(
+    flat: Real, labels: NDArray[np.int64], correct: NDArray[np.bool_], names: Sequence[str], axes_names: Sequence[str]
+) -> Figure:
+    """The penultimate layer in two dimensions: by class on the left, right and wrong answers on the right."""
+    figure, axes = new_figure(1, 2, 3.7, 3.6, sharex=True, sharey=True)
+    left, right = axes[0]
+    size = 14 if len(flat) < 1000 else 6
+    for c, name in enumerate(names):
+        here = labels == c
+        left.scatter(*flat[here].T, s=size, color=colour_of(c), marker=marker_of(c), alpha=0.7, linewidths=0,
+                     label=short(name))  # fmt: skip
+    right.scatter(*flat[correct].T, s=size, color=FAINT, alpha=0.5, linewidths=0, label="right")
+    right.scatter(*flat[~correct].T, s=size, color=COLOURS[4], marker="X", alpha=0.9, linewidths=0, label="wrong")
+    left.set(xlabel=axes_names[0], ylabel=axes_names[1])
+    right.set(xlabel=axes_names[0])
+    for axis in (left, right):
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, handletextpad=0.2)
+    return figure
+
+
+@styled
+def neighbours(
+    images: NDArray[np.uint8], titles: Sequence[str], training: NDArray[np.uint8], nearest: NDArray[np.int64],
+    captions: Sequence[Sequence[str]],
+) -> Figure:  # fmt: skip
+    """Each line: an image, then the training images with the most similar features."""
+    figure, axes = new_figure(len(images), nearest.shape[1] + 1, 1.15, 1.45)
+    for line, image, title, found, words in zip(axes, images, titles, nearest, captions, strict=True):
+        for axis in line:
+            _bare(axis)
+        line[0].imshow(flat_image(image), cmap="gray", vmin=0, vmax=255)
+        line[0].set_title(title, fontsize=6.5, pad=2)
+        for axis, number, word in zip(line[1:], found, words, strict=True):
+            axis.imshow(flat_image(training[number]), cmap="gray", vmin=0, vmax=255)
+            axis.set_title(word, fontsize=6.5, pad=2)
+    return figure
+
+
+@styled
+def panels(maps: Real, title: str, *, diverging: bool) -> Figure:
+    """Filters or feature maps, (N, H, W), on one colour scale; diverging: 0 is white."""
+    count = min(len(maps), MOST_PANELS)
+    columns = min(count, 8)
+    figure, axes = new_figure(-(-count // columns), columns, 0.95, 1.0)
+    shown = maps[:count]
+    most = float(np.abs(shown).max()) or 1.0
+    scale: Any = {"cmap": "RdBu_r", "vmin": -most, "vmax": most} if diverging else {"cmap": "viridis", "vmin": 0}
+    scale = scale if diverging else {**scale, "vmax": max(float(shown.max()), 1e-9)}
+    drawn: Any = None
+    for axis in axes.flat:
+        _bare(axis)
+    for axis, one in zip(axes.flat, shown, strict=False):
+        drawn = axis.imshow(one, interpolation="nearest", **scale)
+    figure.colorbar(drawn, ax=axes, shrink=0.8, pad=0.01)
+    figure.suptitle(title, fontsize=8.5, x=0.01, ha="left")
+    return figure
