@@ -103,16 +103,36 @@ def _positions_that_count(gradient: Tensor) -> int:
 def target_layer(model: nn.Module, image: Tensor) -> SpatialLayer:
     """The layer that class activation maps are made of. Raises `InputError` for a network without positions.
 
-    The last one at the resolution of the last convolution, where convolutions go through the network; else, as in
+    Where the last weights that meet positions are a convolution's, the last layer at its resolution; else, as in
     transformers, the last one whose positions the logits depend on.
     """
     layers = spatial_layers(model, image)
     if not layers:
         raise InputError("this network has no layer with positions: choose --method integrated_gradients or occlusion")
-    last = max((place for place, one in enumerate(layers) if isinstance(one.module, CONVOLUTIONS)), default=-1)
-    if last >= len(layers) / 2:
-        return [one for one in layers if one.grid == layers[last].grid and not one.tokens][-1]
+    last = _last_with_weights(model, image)
+    grids = [one.grid for one in layers if one.module is last]
+    if grids and isinstance(last, CONVOLUTIONS):
+        return [one for one in layers if one.grid == grids[-1] and not one.tokens][-1]
     return layers[-1]
+
+
+def _last_with_weights(model: nn.Module, image: Tensor) -> nn.Module | None:
+    """The last module with a weight matrix or kernels whose output has more axes than (B, units)."""
+    called: list[nn.Module] = []
+
+    def keep(module: nn.Module, _: Any, output: Any) -> None:
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.dim() > 1 and isinstance(output, Tensor) and output.dim() > 2:
+            called.append(module)
+
+    handles = [module.register_forward_hook(keep) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return called[-1] if called else None
 
 
 def covered(model: nn.Module, grid: Sequence[int], sides: Sequence[int]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from tests.support.trained_run import train_run
 from trainables.data.datasets import load
 from trainables.errors import InputError
 
-CONFIG = {"dataset": "digits", "model": "cnn", "width": 4, "depth": 2, "epochs": 2, "lr": 0.02, "seeds": (0, 1)}
+CONFIG = {"dataset": "digits", "model": "cnn", "width": 4, "depth": 2, "epochs": 1, "lr": 0.02, "seeds": (0, 1)}
 PICTURES = {"saliency_gradcam.png", "faithfulness.png", "embedding_pca.png", "nearest_training_images.png",
             "first_filters.png", "feature_maps.png", "explain.json"}  # fmt: skip
 

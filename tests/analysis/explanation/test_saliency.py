@@ -48,6 +48,7 @@ def transformer() -> tuple[nn.Module, Tensor]:
     ("name", "axes", "side", "channels", "grid"),
     [
         ("cnn", 2, 28, 1, (7, 7)),
+        ("cnn", 2, 8, 1, (2, 2)),
         ("study_cnn", 2, 28, 3, (8, 8)),
         ("patch_cnn", 2, 28, 1, (7, 7)),
         ("one_conv3d", 3, 12, 1, (12, 12, 12)),
