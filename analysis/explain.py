@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analysis.explanation.explain_trial import Explanation
 
 app = new_app()
+MOST_LINES = 8  # of the picture of nearest training images
 EXAMPLES = """Examples:
 
   python -m analysis.explain latest
@@ -155,8 +156,13 @@ def _figures(found: Explanation) -> Iterator[tuple[str, Any]]:
         [f"{names[training.labels[n]][:14]}\ncos {c:.2f}" for n, c in zip(numbers, similar, strict=True)]
         for numbers, similar in zip(found.nearest, found.similarity, strict=True)
     ]
-    shown = images[[one.number for one in found.shown]]
-    yield "nearest_training_images", figures.neighbours(shown, titles, training.images, found.nearest, captions)
+    shown = images[[one.number for one in found.shown[:MOST_LINES]]]
+    yield (
+        "nearest_training_images",
+        figures.neighbours(
+            shown, titles[:MOST_LINES], training.images, found.nearest[:MOST_LINES], captions[:MOST_LINES]
+        ),
+    )
     if found.filters is not None:
         what = "kernels of the first convolution, mean over input channels"
         yield "first_filters", figures.panels(found.filters, what, diverging=True)
