@@ -24,7 +24,7 @@ SIMULATIONS = 200
 def penultimate_features(model: nn.Module, split: DeviceSplit, n_classes: int) -> Real:
     """The input of a network's last linear layer for each image: (N, features)."""
     found: list[Tensor] = []
-    size = evaluation_batch(split)
+    size = evaluation_batch(model, split)
     first, _ = next(iter(batches(split, 1)))
     module = feature_module(model, first, n_classes)
     handle = module.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach().flatten(1).cpu()))
