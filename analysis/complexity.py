@@ -136,11 +136,11 @@ def _measure_runs(
     import sys
     import time
 
+    from analysis.parallel.workers import processors
     from analysis.runs.find import find_runs
     from analysis.runs.sync import push_back
     from analysis.weights.measure_run import measure_run
     from analysis.weights.terminal import as_json, print_layers, print_measured, progress_bar
-    from analysis.workers import processors
 
     problems, documents = 0, []
     for run in find_runs(targets, storage):
@@ -186,11 +186,11 @@ def _measure_on_data(
     import sys
 
     from analysis.behaviour.measure_run import measure_run_on_data
+    from analysis.parallel.workers import processors
     from analysis.runs.find import find_runs
     from analysis.runs.sync import push_back
     from analysis.terminal.plain_text import plain
     from analysis.weights.terminal import progress_bar
-    from analysis.workers import processors
 
     problems = 0
     for run in find_runs(targets, storage):

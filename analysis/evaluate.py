@@ -107,6 +107,7 @@ def evaluate_run(
     console: Console, run: RunFolder, trial: str, asked: Asked, figures: bool | None = None
 ) -> list[TrialEvaluation]:
     """Evaluates trials of a run and writes their files; one trial is printed whole. Raises `InputError`."""
+    from analysis.runs.lease import hold
     from analysis.runs.sync import push_back
     from analysis.trial_evaluation.files import write_evaluation
     from analysis.trial_evaluation.select_trials import choose_trials
@@ -117,18 +118,19 @@ def evaluate_run(
     best = choose_trials(run, "best")[0].trial_id if trial == "all" and figures is None else None
     datasets: DataSets = {}
     done = []
-    for one in chosen:
-        found = evaluate_trial(one, asked, datasets)
-        folder = run.evaluation_of(one.trial_id)
-        write_evaluation(found, folder, asked.thresholds)
-        if figures if figures is not None else best in (None, one.trial_id):
-            _draw(found, folder, datasets[data_key(found)])
-        done.append(found)
-        if len(chosen) == 1:
-            print_evaluation(console, found)
-        else:
-            console.print(figures_line(found), highlight=False, soft_wrap=True, markup=False)
-    push_back(run)
+    with hold(run, instead="try again then"):
+        for one in chosen:
+            found = evaluate_trial(one, asked, datasets)
+            folder = run.evaluation_of(one.trial_id)
+            write_evaluation(found, folder, asked.thresholds)
+            if figures if figures is not None else best in (None, one.trial_id):
+                _draw(found, folder, datasets[data_key(found)])
+            done.append(found)
+            if len(chosen) == 1:
+                print_evaluation(console, found)
+            else:
+                console.print(figures_line(found), highlight=False, soft_wrap=True, markup=False)
+        push_back(run)
     where = run.evaluation_of(chosen[0].trial_id).path if len(chosen) == 1 else run.evaluation
     console.print(f"files in {where}", highlight=False, soft_wrap=True, markup=False)
     return done

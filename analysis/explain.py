@@ -52,6 +52,7 @@ def explain(
 
     from analysis.explanation.explain_trial import explain_trial
     from analysis.runs.find import find_runs
+    from analysis.runs.lease import hold
     from analysis.runs.sync import push_back
     from analysis.trial_evaluation.select_trials import ALL, choose_trials
     from trainables.data.arrays import SPLITS
@@ -70,8 +71,9 @@ def explain(
     found = explain_trial(chosen, method, samples, class_, split, data_root)
     folder = found_run.evaluation_of(chosen.trial_id).explanations
     document = {"run": f"{found_run.sweep}/{found_run.run_id}", "trial": chosen.trial_id, **_document(found)}
-    _write(folder, found, document)
-    push_back(found_run)
+    with hold(found_run, instead="try again then"):
+        _write(folder, found, document)
+        push_back(found_run)
     if json_:
         print(json.dumps(as_json_value(document)))
     else:

@@ -102,7 +102,7 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
     """Ask every node of a running cluster. Raises `InputError` where there is none at the address."""
-    from analysis.ray_connection import connected
+    from analysis.parallel.ray_connection import connected
     from cluster.checks.findings import fail, ok
     from cluster.checks.node_checks import check_alike
     from cluster.checks.node_facts import gather

@@ -71,7 +71,7 @@ def _source(address: str | None, processes: bool) -> Iterator[Take]:
     if address is None:
         yield lambda: [take_sample(processes)]
         return
-    from analysis.ray_connection import connected
+    from analysis.parallel.ray_connection import connected
 
     with connected(address):
         yield _Cluster(processes).take

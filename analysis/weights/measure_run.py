@@ -10,13 +10,13 @@ from typing import Any, Protocol, TypeVar
 
 from analysis import table
 from analysis.measures import MEASURES
+from analysis.parallel.workers import spread
 from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
 from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
 from analysis.weights.weights_table import write_complexity
-from analysis.workers import spread
 from trainables.errors import InputError, unknown_name
 
 SAVE_SECONDS = 30.0  # between two savings of what has been measured

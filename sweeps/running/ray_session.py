@@ -34,7 +34,7 @@ os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONM
 import psutil  # noqa: E402
 import ray  # noqa: E402
 
-from analysis.ray_connection import join  # noqa: E402
+from analysis.parallel.ray_connection import join  # noqa: E402
 from analysis.terminal.exit_codes import ExitCode  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
 from sweeps.running.interrupt import end_process  # noqa: E402

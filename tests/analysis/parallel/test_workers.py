@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis import table
+from analysis.parallel.workers import Travels, attempt_elsewhere
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.measure_run import Replicate, measure_run
-from analysis.workers import Travels, attempt_elsewhere
 from tests.analysis.test_complexity import QUICK, run
 from tests.conftest import ROOT
 from tests.support.ray_head import Head

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from analysis.ray_connection import connected
+from analysis.parallel.ray_connection import connected
 from trainables.errors import InputError
 
 J = TypeVar("J")
