@@ -115,7 +115,7 @@ def evaluate_run(
     from analysis.trial_evaluation.trial import DataSets, data_key, evaluate_trial
 
     chosen = choose_trials(run, trial)
-    best = choose_trials(run, "best")[0].trial_id if trial == "all" and figures is None else None
+    best = _best_id(run) if trial == "all" and figures is None else None
     datasets: DataSets = {}
     done = []
     with hold(run, instead="try again then"):
@@ -134,6 +134,17 @@ def evaluate_run(
     where = run.evaluation_of(chosen[0].trial_id).path if len(chosen) == 1 else run.evaluation
     console.print(f"files in {where}", highlight=False, soft_wrap=True, markup=False)
     return done
+
+
+def _best_id(run: RunFolder) -> str:
+    """The best trial's id, empty where none was trained to its end: of all trials, it alone gets pictures."""
+    from analysis.trial_evaluation.select_trials import choose_trials
+    from trainables.errors import InputError
+
+    try:
+        return choose_trials(run, "best")[0].trial_id
+    except InputError:
+        return ""
 
 
 def _draw(found: TrialEvaluation, folder: EvaluationFolder, data: Data) -> None:

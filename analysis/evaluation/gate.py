@@ -178,7 +178,7 @@ def _warnings(warn: Warn, rows: Sequence[ClassRow], confusion: np.ndarray | None
             for i, j in np.argwhere(shares > warn.confusion) if i != j
         ]  # fmt: skip
     if warn.train_test_gap is not None and gap > warn.train_test_gap:
-        found.append(f"accuracy is {gap:.3f} higher on train: the network knows its training images by heart")
+        found.append(f"accuracy is {gap:.3f} higher on train than on the split that is judged")
     return found
 
 
