@@ -1,4 +1,4 @@
-"""What in a sample deserves attention, and what to do about it."""
+"""Warnings about a sample: heat, full memory, idle GPUs; each says what to do."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from cluster.checks.findings import Finding, fail, warn
 from cluster.sample import Sample
 from sweeps.screen.gpu import Gpu
 
-HOT = 80.0  # degrees Celsius
-FULL = 95.0  # per cent of memory
-LAZY, LADEN = 30.0, 80.0  # per cent of use and of memory: a GPU that waits while its memory is taken
-LAZY_EMPTY = 50.0  # per cent of memory below which more trials fit beside
+# degrees Celsius
+HOT = 80.0
+# per cent of memory
+FULL = 95.0
+# per cent of use and of memory: a GPU that waits while its memory is taken
+LAZY, LADEN = 30.0, 80.0
+# per cent of memory below which more trials fit beside
+LAZY_EMPTY = 50.0
 
 
 def alerts(sample: Sample) -> list[Finding]:
-    """Findings about one machine at one moment; empty where all is well."""
+    """Return findings about one machine at one moment; empty where all is well."""
     found = [alert for gpu in sample.gpus for alert in _gpu(gpu, f"{sample.host} GPU {gpu.index}")]
     if sample.memory_percent > FULL:
         fix = "run fewer trials at a time: --max-concurrent, or --cpus-per-trial; Ray kills workers at 95 %"
@@ -42,7 +46,7 @@ def _gpu(gpu: Gpu, where: str) -> Iterator[Finding]:
 
 
 def suggested_share(gpu: Gpu) -> float:
-    """A share of a GPU for one trial: as many as fit into 90 % of memory and use, as 1/2, 1/4 or 1/8."""
+    """Return a share of a GPU for one trial: as many as fit into 90 % of memory and use, as 1/2, 1/4 or 1/8."""
     here = max(1, len(gpu.processes))
     memory = max((gpu.memory_percent or 0) / here, 1.0)
     use = max((gpu.utilization or 0) / here, 1.0)

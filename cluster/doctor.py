@@ -65,7 +65,7 @@ def doctor(
 def examine(
     file: Path | None, address: str | None, nodes: int, timeout: float, storage: str | None
 ) -> list[Finding]:  # fmt: skip
-    """All findings about what was asked for: a file, a cluster, or with neither this machine."""
+    """Return all findings about a file and a cluster, or with neither about this machine."""
     from cluster.checks.cluster_file import check_cluster_file, read_cluster_file
     from cluster.checks.ssh import check_hosts
 
@@ -82,7 +82,7 @@ def examine(
 
 
 def examine_this_machine(storage: str | None) -> list[Finding]:
-    """What can be said without a cluster."""
+    """Return the findings about this machine. storage: a folder or URI to write to and read from."""
     import tempfile
 
     from cluster.checks.node_checks import check_machine, check_storage
@@ -101,7 +101,7 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 
 
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
-    """Ask every node of a running cluster. Raises `InputError` where there is none at the address."""
+    """Ask every node of a running cluster and return the findings. Raises `InputError` where no cluster answers."""
     from analysis.parallel.ray_connection import connected
     from cluster.checks.findings import fail, ok
     from cluster.checks.node_checks import check_alike
@@ -132,10 +132,11 @@ def examine_cluster(address: str, wanted: int, timeout: float, storage: str | No
 
 
 def _temporary_folder() -> str:
-    """Where Ray keeps its session and spills objects; the same path on every node of a cluster."""
+    """Return the folder in which Ray keeps its session and spills objects, the same path on every node."""
     from importlib import import_module
 
-    worker: Any = import_module("ray._private.worker")  # Ray has no public name for it
+    # Ray has no public name for it
+    worker: Any = import_module("ray._private.worker")
     return str(worker._global_node.get_temp_dir_path())
 
 
@@ -156,7 +157,7 @@ def _judge_nodes(nodes: list[Any], answers: dict[str, Any]) -> list[Finding]:
 
 
 def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> list[Finding]:
-    """One node after the other, since each answer is timed."""
+    """Compare the nodes' clocks, one node after the other, since each answer is timed."""
     import time
 
     from cluster.checks.node_checks import check_skew
@@ -172,7 +173,7 @@ def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> li
 
 
 def _bucket(storage: str) -> Finding:
-    """Whether the driver can use a URI; workers send their files to the driver and need not."""
+    """Check that the driver can use a URI; workers send their files to the driver and need no access."""
     from analysis.runs.remote import check_writable, open_remote
     from cluster.checks.findings import fail, ok
     from trainables.errors import InputError
@@ -185,7 +186,7 @@ def _bucket(storage: str) -> Finding:
 
 
 def _storage(storage: str, probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> list[Finding]:
-    """Every node writes a file of its own; then every node and the driver read all of them. A URI is the driver's."""
+    """Let every node write a file of its own, then let every node and the driver read all. A URI is for the driver."""
     import secrets
 
     from analysis.runs.remote import is_uri
@@ -208,7 +209,7 @@ def _storage(storage: str, probes: dict[str, Any], hosts: dict[str, str], timeou
 
 
 def show(findings: list[Finding]) -> None:
-    """A table, the failures last, where the eye is; then one line that counts."""
+    """Print a table, the failures last, where the eye is; then one line that counts."""
     from rich.console import Console
 
     console = Console()

@@ -1,4 +1,4 @@
-"""What travels to a cluster with a job: our code and the files that the command names, and nothing else."""
+"""The files that are sent to a cluster with a job: our code and the files that the command names, nothing else."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from trainables.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sweeps", "trainables", "search_spaces", "analysis", "deployment", "cluster", "benchmarks")
-LIMIT_MB = 20.0  # the code has about 1 MB: more is data that was left lying in it
-GIVEN = "given"  # the folder of files that the command names
-NAMED = 3  # of the biggest files, when there is too much
+# the code has about 1 MB: more is data that lies among it
+LIMIT_MB = 20.0
+# the folder of files that the command names
+GIVEN = "given"
+# how many of the biggest files are named, when there is too much
+NAMED = 3
 
 
 @dataclass(frozen=True)
-class Baggage:
-    """A folder with all that travels. words: the command, with its files by their names there."""
+class JobFiles:
+    """A folder with all files to send. words: the command, with its files by their names in the folder."""
 
     folder: Path
     files: int
@@ -30,28 +33,31 @@ class Baggage:
 
     @property
     def text(self) -> str:
-        """`257 files, 1,012 kB`."""
+        """Return `257 files, 1,012 kB`."""
         return f"{self.files} files, {self.bytes / 1000:,.0f} kB"
 
 
 @contextmanager
-def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) -> Iterator[Baggage]:
-    """A temporary folder with the code and the files that the command names. Raises `InputError` for too much."""
+def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) -> Iterator[JobFiles]:
+    """Make a temporary folder with the code and the files that the command names. Raises `InputError` for too much."""
     sources = {path.relative_to(root).as_posix(): path for path in code_files(root)}
     changed, given = _given_files(words)
     sources |= given
     sizes = {name: path.stat().st_size for name, path in sources.items()}
     refuse_too_much(sizes, limit_mb)
     with TemporaryDirectory(prefix="sweeps-job-") as name:
-        for place, path in sources.items():
-            target = Path(name) / place
+        for inside, path in sources.items():
+            target = Path(name) / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        yield Baggage(Path(name), len(sizes), sum(sizes.values()), changed)
+        yield JobFiles(Path(name), len(sizes), sum(sizes.values()), changed)
 
 
 def code_files(root: Path = ROOT) -> list[Path]:
-    """The files of our packages: those that git tracks or would, else (no git) all but compiled ones. No links."""
+    """Return the files of our packages: those that git tracks or would track; without git all but compiled ones.
+
+    Links are left out.
+    """
     found = _known_to_git(root) or [path for package in PACKAGES for path in (root / package).rglob("*")]
     return sorted(
         {path for path in found if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts}
@@ -59,7 +65,7 @@ def code_files(root: Path = ROOT) -> list[Path]:
 
 
 def _known_to_git(root: Path) -> list[Path]:
-    """Nothing where there is no git, and nothing for a package that is installed in somebody's ignored `.venv`."""
+    """Return the files that git lists; none without git, and none for a package in somebody's ignored `.venv`."""
     listing = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PACKAGES]
     try:
         names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\0")
@@ -69,7 +75,7 @@ def _known_to_git(root: Path) -> list[Path]:
 
 
 def refuse_too_much(sizes: dict[str, int], limit_mb: float) -> None:
-    """Raises `InputError` where the files have more than the limit together, with the biggest of them."""
+    """Raise `InputError` where the files exceed the limit together; it names the biggest of them."""
     total = sum(sizes.values()) / 1e6
     if total <= limit_mb:
         return
@@ -82,7 +88,7 @@ def refuse_too_much(sizes: dict[str, int], limit_mb: float) -> None:
 
 
 def _given_files(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Path]]:
-    """The words with a sweep's .py file and the overrides file renamed to where they will lie, and these files."""
+    """Return the words, with the sweep's .py file and the overrides file by their names there, and these files."""
     changed = list(words)
     files: dict[str, Path] = {}
     for position, word in enumerate(words):

@@ -14,19 +14,24 @@ from typing import Any
 from trainables.errors import InputError, pip_install
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-DEFAULT_ADDRESS = "http://127.0.0.1:8265"  # where `ray dashboard` ends its tunnel
-STOP_SECONDS = 120  # a stopped run has so long to save its tables
-START_SECONDS, NOT_READY = 30.0, "No available agent"  # a head that has just started cannot take jobs yet
-SETTLE_SECONDS = 30.0  # a job's log ends a moment before its status says so
-POLL = 0.5  # seconds between two looks at a job
+# this end of the tunnel of `ray dashboard`
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+# the time that a stopped run has to save its tables
+STOP_SECONDS = 120
+# a head that has just started cannot take jobs yet
+START_SECONDS, NOT_READY = 30.0, "No available agent"
+# a job's log ends a moment before its status says so
+SETTLE_SECONDS = 30.0
+# seconds between two looks at a job
+POLL = 0.5
 ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
-# Read by the process that starts and stops the driver, whatever the cluster was started with
+# read by the process that starts and stops the driver, whatever the cluster was started with
 STOP_SETTINGS = {"RAY_JOB_STOP_SIGNAL": "SIGTERM", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the cluster tells it. Times in seconds since 1970, None where it has not come to that."""
+    """A job, as the cluster describes it. started, ended: seconds since 1970, None for what is still to come."""
 
     id: str
     status: str
@@ -40,13 +45,13 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Return whether it has ended, in whatever way."""
         return self.status in ENDED
 
 
 @contextmanager
-def complaints(address: str) -> Iterator[None]:
-    """Ray's exceptions as one line that says what to do."""
+def ray_errors(address: str) -> Iterator[None]:
+    """Turn Ray's exceptions into an `InputError` that says what to do."""
     import ray
     import requests
 
@@ -80,9 +85,10 @@ class Jobs:
             from ray.job_submission import JobSubmissionClient
         except ImportError:
             raise InputError(f"jobs need ray[default]: {pip_install('cluster')}") from None
-        os.environ.pop("RAY_ADDRESS", None)  # would be used in place of the one that was asked for
+        # Ray would use them in place of the given address
+        os.environ.pop("RAY_ADDRESS", None)
         os.environ.pop("RAY_API_SERVER_ADDRESS", None)
-        with complaints(address):
+        with ray_errors(address):
             self.client = JobSubmissionClient(self.address)
 
     def submit(
@@ -93,7 +99,7 @@ class Jobs:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                with complaints(self.address):
+                with ray_errors(self.address):
                     self.client.submit_job(
                         entrypoint=command, submission_id=job_id, runtime_env=environment, metadata=dict(about)
                     )
@@ -107,13 +113,13 @@ class Jobs:
                 time.sleep(POLL)
 
     def all(self) -> list[Job]:
-        """Every job that was submitted, the oldest first."""
-        with complaints(self.address):
+        """Return every job that was submitted, the oldest first."""
+        with ray_errors(self.address):
             found = [_job(entry) for entry in self.client.list_jobs() if entry.submission_id]
         return sorted(found, key=lambda job: job.started or 0.0)
 
     def get(self, job_id: str) -> Job:
-        """One job."""
+        """Return one job. Raises `InputError` for an id that no job has."""
         known = {job.id: job for job in self.all()}
         if job_id not in known:
             raise InputError(f"there is no job {job_id} at {self.address}: --list shows those that there are")
@@ -124,7 +130,7 @@ class Jobs:
         job = self.get(job_id)
         if job.over:
             return job
-        with complaints(self.address):
+        with ray_errors(self.address):
             self.client.stop_job(job_id)
         deadline = time.monotonic() + STOP_SECONDS + 30
         while not job.over and time.monotonic() < deadline:
@@ -133,12 +139,12 @@ class Jobs:
         return job
 
     def log(self, job_id: str) -> str:
-        """All that a job has printed."""
-        with complaints(self.address):
+        """Return everything that a job has printed."""
+        with ray_errors(self.address):
             return str(self.client.get_job_logs(job_id))
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> Job:
-        """Hand on what a job prints until it ends or the connection does. Returns the job as it is then."""
+        """Pass a job's output to `write` until the job or the connection ends. Returns the job as it is then."""
 
         import aiohttp
 
@@ -161,7 +167,7 @@ class Jobs:
 
 
 def use_token() -> None:
-    """Send the token where there is one; a cluster that asks for none does not mind. Before Ray is imported."""
+    """Let Ray send the token where there is one. To be called before Ray is imported."""
     from cluster.checks.node_facts import token_path
 
     if os.environ.get("RAY_AUTH_TOKEN") or token_path().is_file():

@@ -65,7 +65,7 @@ def monitor(
 
 @contextmanager
 def _source(address: str | None, processes: bool) -> Iterator[Take]:
-    """A function that looks at this machine, or at all nodes of a cluster."""
+    """Yield a function that takes samples of this machine, or of all nodes of a cluster."""
     from cluster.sample import take_sample
 
     if address is None:
@@ -78,26 +78,29 @@ def _source(address: str | None, processes: bool) -> Iterator[Take]:
 
 
 class _Cluster:
-    """Asks every node; nodes may come and go between two looks."""
+    """The nodes of a cluster and a probe on each; nodes may come and go between two looks."""
 
-    TIMEOUT = 60.0  # seconds; the first answer of a node waits for a worker to start there
+    # seconds; the first answer of a node waits for a worker to start there
+    TIMEOUT = 60.0
 
     def __init__(self, processes: bool) -> None:
         self.processes = processes
         self.probes: dict[str, Any] = {}
 
     def take(self) -> list[Sample]:
-        """One sample of each node that answers, the head first. Raises `InputError` where none does."""
+        """Return a sample of each node that answers, the head first. Raises `InputError` where none does."""
         from cluster.checks.ray_nodes import ask_all, living_nodes, start_probes
 
-        nodes = list({node.address: node for node in reversed(living_nodes())}.values())[::-1]  # each machine once
+        # a machine with several nodes is looked at once
+        nodes = list({node.address: node for node in reversed(living_nodes())}.values())[::-1]
         known = {node.node_id: self.probes[node.node_id] for node in nodes if node.node_id in self.probes}
         self.probes = known | start_probes([node for node in nodes if node.node_id not in known])
         probes = {node.node_id: self.probes[node.node_id] for node in nodes}
         answers = ask_all(probes, "sample", self.processes, timeout=self.TIMEOUT)
         silent = [node_id for node_id, answer in answers.items() if isinstance(answer, Exception)]
         for node_id in silent:
-            del self.probes[node_id]  # asked afresh next time, where the node is still alive then
+            # asked afresh next time, where the node is still alive then
+            del self.probes[node_id]
         if len(silent) == len(answers):
             raise InputError("no node of the cluster answers: `python -m cluster.doctor --address ...` says why")
         return [answer for answer in answers.values() if not isinstance(answer, Exception)]
@@ -136,7 +139,7 @@ def _watch(take: Take, interval: float, once: bool, save: Path | None, form: str
 
 
 def as_text(samples: list[Sample], form: str) -> str:
-    """Samples with their alerts as one line of JSON, or in Prometheus' format."""
+    """Return samples with their alerts as one line of JSON, or in Prometheus' format."""
     from dataclasses import asdict
     from json import dumps
 

@@ -1,4 +1,4 @@
-"""The monitor's picture: machines, GPUs, who uses them, and what to do. It fits 80 columns."""
+"""The monitor's screen: machines, GPUs, the processes on them, and what to do. It fits 80 columns."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from cluster.checks.findings import STYLES
 from cluster.sample import Sample
 from sweeps.screen.gpu import Gpu, GpuProcess
 
-BAR = 10  # characters
+# the width of a bar, in characters
+BAR = 10
 
 
 def screen(samples: Sequence[Sample]) -> RenderableType:
-    """Everything about one look."""
+    """Return the tables and warnings for one look at each machine."""
     parts: list[RenderableType] = [_machines(samples)]
     if any(sample.gpus for sample in samples):
         parts.append(_gpus(samples))
@@ -71,7 +72,7 @@ def _power(gpu: Gpu) -> str:
 
 
 def _users(sample: Sample) -> list[tuple[str, GpuProcess]]:
-    """(place, process) of what runs on GPUs, and of Ray's workers that use none."""
+    """Return (`host:GPU`, process) of what runs on GPUs, and (`host`, process) of Ray's other workers."""
     on_gpus = [(f"{sample.host}:{gpu.index}", process) for gpu in sample.gpus for process in gpu.processes]
     seen = {process.pid for _, process in on_gpus}
     return on_gpus + [(sample.host, worker) for worker in sample.workers if worker.pid not in seen]
@@ -80,9 +81,9 @@ def _users(sample: Sample) -> list[tuple[str, GpuProcess]]:
 def _processes(samples: Sequence[Sample]) -> Table:
     table = _table(("on", "left"), ("pid", "right"), ("process", "left"), ("MiB", "right"), ("trial", "left"))
     for sample in samples:
-        for place, process in _users(sample):
+        for device, process in _users(sample):
             memory = "–" if process.memory_mb is None else f"{process.memory_mb:.0f}"
-            table.add_row(plain(place), str(process.pid), plain(process.name), memory, process.trial or "–")
+            table.add_row(plain(device), str(process.pid), plain(process.name), memory, process.trial or "–")
     return table
 
 
@@ -103,7 +104,7 @@ def _table(*columns: tuple[str, str]) -> Table:
 
 
 def _bar(percent: float | None, limit: float | None = None) -> str:
-    """A bar and the number; red above the limit, yellow where a GPU is hardly used."""
+    """Return a bar and the number; red above the limit, yellow where a GPU is hardly used."""
     if percent is None:
         return "–"
     filled = round(BAR * min(percent, 100) / 100)

@@ -23,7 +23,7 @@ MIB = 2**20
 
 
 def exposition(samples: Sequence[Sample]) -> str:
-    """All samples as gauges; a sensor that is missing has no line."""
+    """Return all samples as gauges; a sensor that is missing has no line."""
     values: dict[str, list[str]] = {name: [] for name in METRICS}
     for sample in samples:
         for name, labels, value in _gauges(sample):

@@ -11,9 +11,11 @@ import psutil
 from sweeps.screen.gpu import Gpu, GpuProcess, local_gpus, process_name, trial_of
 
 MIB = 2**20
-CPU_INTERVAL = 0.2  # seconds over which the processors' load is measured
+# seconds over which the processors' load is measured
+CPU_INTERVAL = 0.2
 WORKER_TITLE = "ray::"
-NOT_WORKERS = ("IDLE", "Agent", "::Probe")  # those that wait, Ray's helpers on every node, and our own
+# titles of workers that wait, of Ray's helpers on every node, and of our own probes
+NOT_WORKERS = ("IDLE", "Agent", "::Probe")
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Sample:
 
     @property
     def memory_percent(self) -> float:
-        """Memory in use, in per cent of all."""
+        """Return the memory in use, in per cent of all."""
         return 100 * self.memory_used_mb / self.memory_total_mb
 
 
 def take_sample(processes: bool = True) -> Sample:
-    """Look at this machine now; takes `CPU_INTERVAL` seconds. processes: also who uses the GPUs, and Ray's workers."""
+    """Measure this machine for `CPU_INTERVAL` seconds. processes: also list the GPUs' users and Ray's workers."""
     memory = psutil.virtual_memory()
     gpus, problem = local_gpus(processes)
     return Sample(
@@ -54,7 +56,7 @@ def take_sample(processes: bool = True) -> Sample:
 
 
 def ray_workers() -> tuple[GpuProcess, ...]:
-    """Ray's worker processes that have something to do, by their titles; memory is what is resident."""
+    """Return Ray's worker processes that have something to do, by their titles; memory is what is resident."""
     found = []
     for process in psutil.process_iter():
         title = process_name(process.pid)

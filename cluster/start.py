@@ -16,7 +16,7 @@ USAGE = "python -m cluster.start NAME --name RUN --storage FOLDER [options of sw
 
 
 def value_of(option: str, words: Sequence[str]) -> str | None:
-    """The value of an option in a list of words, written `--option value` or `--option=value`; the last one counts."""
+    """Return an option's value in a list of words, as `--option value` or `--option=value`; the last one counts."""
     found = None
     for position, word in enumerate(words):
         if word == option and position + 1 < len(words):
@@ -36,7 +36,7 @@ def sweep_of(words: Sequence[str]) -> str:
 
 
 def has_begun(storage: str, sweep: str, run: str) -> bool:
-    """Tell whether a run's ledger exists in a folder or at a URI.
+    """Return whether a run's ledger exists in a folder or at a URI.
 
     Raises `InputError` where the storage cannot be reached: to start afresh then could double a run.
     """
@@ -47,7 +47,7 @@ def has_begun(storage: str, sweep: str, run: str) -> bool:
 
 
 def command(words: Sequence[str]) -> list[str]:
-    """The command that starts or resumes the run. Raises `InputError` where --name or --storage is missing."""
+    """Return the command that starts or resumes the run. Raises `InputError` where --name or --storage is missing."""
     sweep = sweep_of(words)
     run, storage = value_of("--name", words), value_of("--storage", words)
     if not run or not storage:

@@ -63,8 +63,10 @@ def submit(
         refuse_unused(context, ("follow",), "it shows the log of NAME or of --status JOB")
     if not list_ and (status is None or follow):
         refuse_unused(context, ("json",), "it is for --list and for --status JOB")
-    use_token()  # before anything imports Ray, which reads it then
-    logging.disable(logging.INFO)  # Ray's client tells of packages and sockets
+    # before anything imports Ray, which reads the mode then
+    use_token()
+    # Ray's client logs packages and sockets
+    logging.disable(logging.INFO)
     asked = [bool(words), status is not None, stop is not None, list_]
     if sum(asked) != 1:
         raise InputError("say one of: NAME (a sweep to run), --status JOB, --stop JOB, --list")
@@ -81,7 +83,7 @@ def submit(
 
 
 def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The words of the command with a name for the run, and what is known of it: sweep, run, storage.
+    """Return the words of the command with a name for the run, and the job's metadata: sweep, run, storage.
 
     Raises `InputError` where they are not those of a `sweeps.run` that can go on elsewhere.
     """
@@ -114,7 +116,8 @@ def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     if run is None:
         run = new_run_id(datetime.now(), sweep)
         words += ["--name", run]
-    new_run(Path(), sweep, run)  # raises for a name that no folder may have
+    # raises for a name that no folder may have
+    new_run(Path(), sweep, run)
     return words, {"sweep": sweep, "run": run, "storage": storage}
 
 
@@ -127,14 +130,14 @@ def _submit(words: Sequence[str], address: str, follow: bool) -> int:
     from sweeps.record.provenance import git_state
 
     words, about = complete(words)
-    with packed(words) as baggage:
+    with packed(words) as files:
         jobs = Jobs(address)
         _refuse_a_second(jobs, about)
         job_id = f"{about['run']}-{secrets.token_hex(2)}"
-        command = shlex.join(["exec", "python", "-m", "cluster.start", *baggage.words, "--address", "auto"])
+        command = shlex.join(["exec", "python", "-m", "cluster.start", *files.words, "--address", "auto"])
         settings = {"SWEEPS_GIT": json.dumps(git_state())}
-        jobs.submit(job_id, command, baggage.folder, about, settings)
-        print(f"submitted {job_id}: run {about['run']} of {about['sweep']}; sent {baggage.text}", flush=True)
+        jobs.submit(job_id, command, files.folder, about, settings)
+        print(f"submitted {job_id}: run {about['run']} of {about['sweep']}; sent {files.text}", flush=True)
     print(f"results will be in {about['storage'].rstrip('/')}/{about['sweep']}/{about['run']} on the cluster")
     if follow:
         return _follow(jobs, job_id)
@@ -143,7 +146,7 @@ def _submit(words: Sequence[str], address: str, follow: bool) -> int:
 
 
 def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
-    """Two drivers of one run would write over one another; where the storage is seen here, its lease says so too."""
+    """Raise `InputError` where a job, or a lease in the storage that we can read from here, works on the run."""
     from analysis.runs.find import new_run
     from analysis.runs.lease import refuse_if_under_way
     from analysis.runs.sync import folder_of
@@ -175,12 +178,13 @@ def _at(address: str) -> str:
 
 
 def _follow(jobs: Jobs, job_id: str) -> int:
-    """Hand on what the job prints. Ctrl-C leaves it running. Returns the job's exit code."""
+    """Print what the job prints. Ctrl-C leaves it running. Returns the job's exit code."""
 
     def write(text: str) -> None:
         print(text, end="", flush=True)
 
-    jobs.get(job_id)  # before its log: an unknown job ends here
+    # raises for an unknown job, before its log is asked for
+    jobs.get(job_id)
     try:
         job = jobs.follow(job_id, write)
     except KeyboardInterrupt:
@@ -196,7 +200,7 @@ def _follow(jobs: Jobs, job_id: str) -> int:
 
 
 def _described(job: Job) -> str:
-    """`first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`."""
+    """Return `first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`."""
     from sweeps.screen.live import clock
 
     code = "" if job.exit_code is None else f" (exit code {job.exit_code})"
@@ -256,7 +260,8 @@ def _show_list(found: Sequence[Job], json_: bool) -> None:
         print("no jobs yet")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("job", "status", "sweep", "started", "took"):  # a job's name begins with its run's
+    for name in ("job", "status", "sweep", "started", "took"):
+        # a job's name begins with its run's, so the run has no column
         table.add_column(name, no_wrap=name != "sweep", overflow="fold")
     for job in found:
         began = "" if job.started is None else f"{datetime.fromtimestamp(job.started):%Y-%m-%d %H:%M:%S}"

@@ -54,12 +54,12 @@ def clean(
 
 def remove(run: RunFolder, folder: Path) -> None:
     """Remove a folder of a run, here and where the run is kept. Raises `InputError`."""
-    from analysis.runs.remote import reaching
+    from analysis.runs.remote import storage_errors
     from analysis.runs.sync import remote_of
     from trainables.errors import InputError
 
     if remote := remote_of(run):
-        with reaching(remote):
+        with storage_errors(remote):
             remote.delete_folder(folder.relative_to(run.path).as_posix())
     try:
         shutil.rmtree(folder)

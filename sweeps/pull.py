@@ -1,4 +1,4 @@
-"""python -m sweeps.pull URI: bring a run that is kept at a URI home, into the results folder."""
+"""python -m sweeps.pull URI: copy a run that is kept at a URI into the results folder."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def pull(
     found = find_run(run, storage or "results", whole=False)
     remote = staging.remote_of(found)
     assert remote is not None
-    home = RunFolder(into / found.sweep / found.run_id)
-    staging.pull(home, remote, whole=True)
-    print(visible(f"{staging.where(found)} is in {home.path}"))
+    copy = RunFolder(into / found.sweep / found.run_id)
+    staging.pull(copy, remote, whole=True)
+    print(visible(f"{staging.where(found)} is in {copy.path}"))
 
 
 if __name__ == "__main__":

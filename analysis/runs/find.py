@@ -1,4 +1,4 @@
-"""Finding runs by what a user calls them: `latest`, a sweep's name, a run id, a path, a results folder or a URI."""
+"""Find runs by what a user calls them: `latest`, a sweep's name, a run id, a path, a results folder or a URI."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def _names(runs: Iterable[RunFolder], between: str) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that is too long for a file
+    except OSError:
+        # a name that is too long for a file
         return False
 
 
@@ -130,7 +131,8 @@ def _inside(name: str) -> list[RunFolder]:
         return [] if uri_of_run(name) else [_fetched(run, name, whole=True) for run in _newest_first(name)]
     try:
         return [RunFolder(_with_names(path.parent)) for path in _files_of_runs(as_path(name))]
-    except OSError:  # a name that is too long for a file
+    except OSError:
+        # a name that is too long for a file
         return []
 
 

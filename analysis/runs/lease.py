@@ -22,33 +22,38 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from analysis.runs import lease_holder
 from analysis.runs.lease_holder import LEASE, Holder, Seen, myself, read_holder, seen_lease, seen_there
-from analysis.runs.remote import Remote, reaching
+from analysis.runs.remote import Remote, storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from trainables.errors import InputError
 
 BEAT_SECONDS = 5.0
-REMOTE_BEAT_SECONDS = 20.0  # an object is written anew each time
-SETTLE_SECONDS = 1.0  # where nothing locks: after writing, before reading back who was the last to write
+# longer than here, since an object is written anew each time
+REMOTE_BEAT_SECONDS = 20.0
+# file systems without locks: the time between writing and reading back who was the last to write
+SETTLE_SECONDS = 1.0
 Say = Callable[[str], None]
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def refuse_if_under_way(run: RunFolder) -> None:
-    """Raise `InputError` where a command works on a run, as far as its folder or its URI say so from here."""
+    """Raise `InputError` where a command works on a run, by the lease in its folder and at its URI."""
     seen = seen_there(run) or seen_lease(run)
     if seen and seen.alive:
         raise Lease(run, "take another --name").refusal(seen)
 
 
 class Lease:
-    """The right to write into a run, once `hold` has given it."""
+    """The right to write into a run, from `hold`.
+
+    lost_to: the command that took it over, as its object at the URI says.
+    """
 
     def __init__(self, run: RunFolder, instead: str) -> None:
         self.run, self.me, self.instead = run, myself(), instead
         self.path = run.path / LEASE
-        self.lost_to: Holder | None = None  # seen at the URI
+        self.lost_to: Holder | None = None
         self._due = 0.0
 
     def check(self) -> None:
@@ -62,7 +67,7 @@ class Lease:
         self.read_back()
 
     def read_back(self) -> None:
-        """Do what `check` does, now."""
+        """Do what `check` does, at once."""
         seen = seen_lease(self.run)
         other = self.lost_to or (seen.holder if seen and seen.holder.word != self.me.word else None)
         if other:
@@ -84,9 +89,10 @@ def held(run: RunFolder) -> Lease | None:
 
 @contextmanager
 def hold(run: RunFolder, say: Say | None = None, instead: str = "choose another --name") -> Iterator[Lease]:
-    """Hold the lease on a run; within it, to hold it again is nothing new.
+    """Hold the lease on a run. To hold a lease again that this process holds already has no effect.
 
-    say: is told in one line of a stale lease, and of waiting for one to become stale. instead: what else a user can do.
+    say: called with one line about a stale lease, or before waiting for one to become stale. instead: what else a
+    user can do.
     Raises `InputError` where another command works on the run, or where a link leads out of it.
     """
     say = say or (lambda text: print(f"note: {text}", file=sys.stderr, flush=True))
@@ -149,14 +155,15 @@ def _locked(lease: Lease, say: Say) -> Iterator[None]:
             yield
     finally:
         released = _release(descriptor, lease)
-        if begins and released and not run.ledger.exists():  # a start that was refused: nothing of it stays
+        if begins and released and not run.ledger.exists():
+            # a start that was refused leaves nothing behind
             with suppress(OSError):
                 path.unlink()
                 run.path.rmdir()
 
 
 def _release(descriptor: int, lease: Lease) -> bool:
-    """Empty the file, which stays to say that this run knows leases, and unlock it; False where it is another's."""
+    """Empty the file and unlock it; return False where it is another's. An empty one stays."""
     ours = False
     with suppress(OSError):
         holder = read_holder(os.pread(descriptor, 4096, 0))
@@ -172,7 +179,7 @@ def _open(path: Path) -> int:
 
 
 def _lock(descriptor: int, lease: Lease) -> bool:
-    """Lock the file; False where the file system has no locks. Raises `InputError` where another holds it."""
+    """Lock the file; return False where the file system has no locks. Raises `InputError` where another holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -183,7 +190,7 @@ def _lock(descriptor: int, lease: Lease) -> bool:
 
 
 def _outlast(lease: Lease, seen: Seen, locks: bool, beat: Callable[[], object], say: Say) -> None:
-    """Return once a holder is dead for sure; raises `InputError` at its first sign of life.
+    """Wait until a holder is dead for sure. Raises `InputError` at its first sign of life.
 
     locks: we hold the lock, so that a holder on this machine is dead. One on another is watched until its last beat
     is `STALE_SECONDS` old: clocks of machines differ, and a beat shows by itself.
@@ -231,7 +238,8 @@ def _beating(beat: Callable[[], Any], seconds: float) -> Iterator[None]:
 
     def beats() -> None:
         while not ending.wait(seconds):
-            with suppress(OSError, InputError):  # a beat that is missed is followed by the next
+            with suppress(OSError, InputError):
+                # a beat that is missed is followed by the next
                 beat()
 
     thread = threading.Thread(target=beats, name="lease", daemon=True)
@@ -245,8 +253,8 @@ def _beating(beat: Callable[[], Any], seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
-    """Hold the object at a URI: written, then read back, since not every store can write on a condition."""
-    with reaching(remote):
+    """Hold the object at a URI. It is written and read back, since not every store can write on a condition."""
+    with storage_errors(remote):
         before = read_holder(remote.read(LEASE))
         if before is not None and before.word != lease.me.word:
             stamp = remote.stamps([LEASE]).get(LEASE)
@@ -256,12 +264,13 @@ def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
 
         def beat() -> None:
             nonlocal number
-            now = read_holder(remote.read(LEASE)) if number else None
-            if now is not None and now.word != lease.me.word:
-                lease.lost_to = now
-                return
-            number += 1
-            remote.write(LEASE, json.dumps({**asdict(lease.me), "beat": number}).encode())
+            with storage_errors(remote):
+                now = read_holder(remote.read(LEASE)) if number else None
+                if now is not None and now.word != lease.me.word:
+                    lease.lost_to = now
+                    return
+                number += 1
+                remote.write(LEASE, json.dumps({**asdict(lease.me), "beat": number}).encode())
 
         beat()
         after = read_holder(remote.read(LEASE))
@@ -271,6 +280,7 @@ def _held_there(lease: Lease, remote: Remote, say: Say) -> Iterator[None]:
         with _beating(beat, REMOTE_BEAT_SECONDS):
             yield
     finally:
-        with suppress(OSError):
-            if lease.lost_to is None:
+        if lease.lost_to is None:
+            # an object that stays is taken over after `STALE_SECONDS`
+            with suppress(InputError), storage_errors(remote):
                 remote.delete(LEASE)

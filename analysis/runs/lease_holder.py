@@ -1,4 +1,4 @@
-"""Who holds the lease on a run: read from `.lease` in its folder or at its URI, and whether that command is alive."""
+"""The holder of the lease on a run, read from `.lease` in its folder or at its URI, and its signs of life."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from pathlib import Path
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.runs.remote import reaching
+from analysis.runs.remote import storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of
 
 LEASE = ".lease"
-STALE_SECONDS = 60.0  # a holder on another machine that has been silent for longer is taken to be dead
+# a holder on another machine that has been silent for longer is taken to be dead
+STALE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The command that holds a lease. machine: a name that no other machine or container has; born: of its process."""
+    """The command that holds a lease.
+
+    machine: a name that no other machine or container has. born: when its process started, in seconds since 1970.
+    """
 
     host: str
     machine: str
@@ -34,12 +38,12 @@ class Holder:
 
     @property
     def here(self) -> bool:
-        """Whether process numbers of the holder are ours."""
+        """Return whether the holder runs on this machine, in the same space of process numbers."""
         return self.machine == _machine()
 
     @property
     def process_lives(self) -> bool:
-        """Whether its process is there still. Only of a holder `here`."""
+        """Return whether its process still runs. Only right for a holder `here`."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.born) < 1.0
         except (psutil.Error, ValueError, OverflowError):
@@ -47,7 +51,8 @@ class Holder:
 
     @property
     def name(self) -> str:
-        host = "".join(letter for letter in self.host[:64] if letter.isprintable())  # it may be anybody's file
+        """Return `process 4711 on host`, without what cannot be printed: it may be anybody's file."""
+        host = "".join(letter for letter in self.host[:64] if letter.isprintable())
         return f"process {self.pid} on {host}"
 
 
@@ -65,6 +70,7 @@ def _pid_space() -> str:
 
 
 def myself() -> Holder:
+    """Return this process as a holder, with a word that no other has."""
     pid = os.getpid()
     return Holder(socket.gethostname(), _machine(), pid, psutil.Process(pid).create_time(), secrets.token_hex(8))
 
@@ -89,6 +95,7 @@ class Seen:
 
     @property
     def alive(self) -> bool:
+        """Return whether the holder still works, as far as can be seen from here."""
         return self.holder.process_lives if self.holder.here else self.age < STALE_SECONDS
 
 
@@ -107,18 +114,18 @@ def seen_there(run: RunFolder) -> Seen | None:
     remote = remote_of(run)
     if remote is None:
         return None
-    with reaching(remote):
+    with storage_errors(remote):
         holder, stamp = read_holder(remote.read(LEASE)), remote.stamps([LEASE]).get(LEASE)
     age = time.time() - stamp.modified / 1e9 if stamp and stamp.modified else 0.0
     return Seen(holder, max(0.0, age)) if holder else None
 
 
 def knows_leases(run: RunFolder) -> bool:
-    """Tell whether a run was ever written to by a version that has leases: then it is dead where nobody holds it."""
+    """Return whether a version with leases ever wrote to a run: then it has ended where nobody holds the lease."""
     return (run.path / LEASE).exists()
 
 
 def is_under_way(run: RunFolder) -> bool:
-    """Tell whether a command writes into the run's folder on this machine now."""
+    """Return whether a command writes into the run's folder on this machine now."""
     seen = seen_lease(run)
     return seen is not None and seen.alive

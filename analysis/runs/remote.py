@@ -16,25 +16,29 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-WHOLE_AT_ONCE = ("s3", "gcs", "abfs")  # an object appears when its last byte has arrived; elsewhere we rename
+# an object appears when its last byte has arrived; elsewhere we rename
+WHOLE_AT_ONCE = ("s3", "gcs", "abfs")
 SECRETS = ("access_key", "secret_key", "session_token")
 Storage = str | Path
 
 
 def is_uri(storage: Storage) -> bool:
-    """Whether results are kept elsewhere; a `file://` URI is a folder here."""
+    """Return whether results are kept elsewhere; a `file://` URI is a folder here."""
     return "://" in str(storage) and not str(storage).startswith("file://")
 
 
 def as_path(storage: Storage) -> Path:
-    """The folder of a path or of a `file://` URI."""
+    """Return the folder of a path or of a `file://` URI."""
     text = str(storage)
     return Path(unquote(urlsplit(text).path)) if text.startswith("file://") else Path(text)
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """By which a change of a file shows. modified: ns since 1970, 0 where the file system does not say."""
+    """Size and time of a file, which differ once it was changed.
+
+    modified: ns since 1970, 0 where the file system does not say.
+    """
 
     size: int
     modified: int
@@ -49,13 +53,13 @@ class Remote:
     folder: str
 
     def below(self, *parts: str) -> Remote:
-        """A folder inside of this one."""
+        """Return a folder inside of this one."""
         split = urlsplit(self.uri)
         path = "/".join((split.path.rstrip("/"), *parts))
         return Remote(urlunsplit(split._replace(path=path)), self.files, "/".join((self.folder, *parts)))
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file, None where there is none."""
+        """Return the content of a file, None where there is none."""
         try:
             with self.files.open_input_stream(f"{self.folder}/{name}") as stream:
                 content: bytes = stream.read()
@@ -64,20 +68,21 @@ class Remote:
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        """A reader sees the old file or the new one, never half of one."""
+        """Write a file so that a reader finds the old one or the new one, never half of one."""
         path = f"{self.folder}/{name}"
         if self.files.type_name in WHOLE_AT_ONCE:
             with self.files.open_output_stream(path) as stream:
                 stream.write(content)
             return
-        place, _, last = path.rpartition("/")
-        beside = f"{place}/.{last}.{os.getpid()}"
-        self.files.create_dir(place, recursive=True)
+        folder, _, last = path.rpartition("/")
+        beside = f"{folder}/.{last}.{os.getpid()}"
+        self.files.create_dir(folder, recursive=True)
         with self.files.open_output_stream(beside) as stream:
             stream.write(content)
         try:
             self.files.move(beside, path)
-        except OSError:  # some do not rename onto a file that is there
+        except OSError:
+            # some do not rename onto a file that is there
             self.files.delete_file(path)
             self.files.move(beside, path)
 
@@ -96,18 +101,18 @@ class Remote:
             return
 
     def stamps(self, names: Iterable[str]) -> dict[str, Stamp]:
-        """Of those files that are there."""
+        """Return the stamps of those files that exist, by name."""
         names = list(names)
         infos = self.files.get_file_info([f"{self.folder}/{name}" for name in names])
         return {name: _stamp(info) for name, info in zip(names, infos, strict=True) if info.is_file}
 
     def all_stamps(self) -> dict[str, Stamp]:
-        """Of every file below the folder, but for hidden ones."""
+        """Return the stamp of every file below the folder, but for hidden ones."""
         stamps = {info.path[len(self.folder) :].lstrip("/"): _stamp(info) for info in self._list(True) if info.is_file}
         return {name: stamp for name, stamp in stamps.items() if not Path(name).name.startswith(".")}
 
     def folders(self) -> Iterator[str]:
-        """The names of the folders right inside."""
+        """Yield the names of the folders right inside."""
         yield from (info.base_name for info in self._list(False) if not info.is_file)
 
     def _list(self, recursive: bool) -> list[Any]:
@@ -123,7 +128,7 @@ def _stamp(info: Any) -> Stamp:
 
 
 def refuse_password(uri: str) -> SplitResult:
-    """The parts of a URI. Raises `InputError` for one that says more than where to look: it is written down."""
+    """Return the parts of a URI. Raises `InputError` for one with a password in it, since URIs are kept in run.json."""
     split = urlsplit(uri)
     if "@" in split.netloc or set(SECRETS) & set(parse_qs(split.query)):
         raise InputError(
@@ -134,7 +139,7 @@ def refuse_password(uri: str) -> SplitResult:
 
 
 def open_remote(uri: str) -> Remote:
-    """The folder at a URI. Raises `InputError` for one that no library knows, and for one with a password in it."""
+    """Return the folder at a URI. Raises `InputError` for a scheme that no library knows, and for a password in it."""
     from pyarrow import ArrowException, ArrowInvalid
     from pyarrow.fs import FileSystem
 
@@ -152,15 +157,15 @@ def open_remote(uri: str) -> Remote:
 
 
 def _first_line(error: Exception) -> str:
-    """What happened, without the words of pyarrow and AWS around it."""
+    """Return the message of an error, without the words of pyarrow and AWS around it."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     text = re.sub(r" \(Request ID: [^)]*\)", "", text[max(0, text.find("AWS Error")) :]).partition("; Details:")[0]
     return text if len(text) <= 300 else text[:300] + "..."
 
 
 @contextmanager
-def reaching(remote: Remote) -> Iterator[None]:
-    """What goes wrong with the storage becomes an `InputError` that names it."""
+def storage_errors(remote: Remote) -> Iterator[None]:
+    """Turn errors of the storage into an `InputError` that names it."""
     from pyarrow import ArrowException
 
     try:
@@ -173,7 +178,7 @@ def reaching(remote: Remote) -> Iterator[None]:
 def check_writable(remote: Remote) -> None:
     """Write, read and delete a small file. Raises `InputError`."""
     name = f".writable-{os.getpid()}"
-    with reaching(remote):
+    with storage_errors(remote):
         remote.write(name, b"1")
         seen = remote.read(name)
         remote.delete(name)

@@ -10,7 +10,8 @@ from typing import Any
 from trainables.errors import InputError
 
 DEFAULT_STORAGE = Path("results")
-MAX_NAME_BYTES = 200  # file systems take 255; copies beside a file have longer names than the file
+# file systems take 255; copies beside a file have longer names than the file
+MAX_NAME_BYTES = 200
 
 
 def plain_name(name: object, what: str) -> str:
@@ -47,54 +48,66 @@ class RunFolder:
 
     @property
     def sweep(self) -> str:
+        """Return the name of the sweep, that of the folder above."""
         return self.path.parent.name
 
     @property
     def run_id(self) -> str:
+        """Return the run's name, that of its folder."""
         return self.path.name
 
     @property
     def description(self) -> Path:
+        """Return the path of `run.json`: the resolved sweep, and what made the run."""
         return self.path / "run.json"
 
     @property
     def ledger(self) -> Path:
+        """Return the path of the ledger, the truth about the run."""
         return self.path / "ledger.jsonl"
 
     @property
     def log(self) -> Path:
+        """Return the path of Ray's messages."""
         return self.path / "run.log"
 
     @property
     def trials_table(self) -> Path:
+        """Return the path of the table with a row for each replicate of a trial."""
         return self.path / "trials.parquet"
 
     @property
     def epochs_table(self) -> Path:
+        """Return the path of the table with a row for each replicate and epoch."""
         return self.path / "epochs.parquet"
 
     @property
     def weights_table(self) -> Path:
+        """Return the path of the table of complexity, with a row for each tensor."""
         return self.path / "weights.parquet"
 
     @property
     def activations_table(self) -> Path:
+        """Return the path of the table of activations, with a row for each layer."""
         return self.path / "activations.parquet"
 
     @property
     def tensorboard(self) -> Path:
+        """Return the folder of the event files."""
         return self.path / "tensorboard"
 
     @property
     def trials(self) -> Path:
+        """Return the folder with a folder for each trial."""
         return self.path / "trials"
 
     @property
     def evaluation(self) -> Path:
+        """Return the folder with the evaluations of trials."""
         return self.path / "evaluation"
 
     def evaluation_of(self, trial_id: str) -> EvaluationFolder:
-        """The folder of a trial's evaluation. Raises `InputError` for an id that is no plain name."""
+        """Return the folder of a trial's evaluation. Raises `InputError` for an id that is no plain name."""
         return EvaluationFolder(self.evaluation / plain_name(trial_id, "the trial's id"))
 
     def trial(self, folder: str) -> TrialFolder:
@@ -102,7 +115,7 @@ class RunFolder:
         return TrialFolder(self.trials / plain_name(folder, "a trial's folder"))
 
     def trials_by_key(self) -> dict[str, TrialFolder]:
-        """The folders of trials, by the key at the end of their names; links are left out."""
+        """Return the folders of trials, by the key at the end of their names; links are left out."""
         found = (path for path in self.trials.glob("*") if path.is_dir() and not path.is_symlink())
         return {path.name.rpartition("_")[2]: TrialFolder(path) for path in found}
 
@@ -152,37 +165,47 @@ class TrialFolder:
 
     @property
     def config(self) -> Path:
+        """Return the path of the config as JSON."""
         return self.path / "config.json"
 
     @property
     def run_stats(self) -> Path:
+        """Return the path of the summary of the trial as JSON."""
         return self.path / "run_stats.json"
 
     @property
     def training_curves(self) -> Path:
+        """Return the path of the figure of loss and metrics by epoch."""
         return self.path / "training_curves.png"
 
     @property
     def weight_distributions(self) -> Path:
+        """Return the path of the figure of the weights before and after training."""
         return self.path / "weight_distributions.png"
 
     def attempt(self, number: int) -> Path:
+        """Return the folder that one attempt writes to until the trial has ended."""
         return self.path / f"attempt-{number}"
 
     @property
     def checkpoint(self) -> Path:
+        """Return the folder of the last checkpoint, once the trial has failed."""
         return self.path / "checkpoint"
 
     def replicate(self, seed: int) -> Path:
+        """Return the folder with the weights of a replicate."""
         return self.path / f"seed_{seed}"
 
     def best_model(self, seed: int) -> Path:
+        """Return the path of the weights of the best epoch."""
         return self.replicate(seed) / "best_model.safetensors"
 
     def final_model(self, seed: int) -> Path:
+        """Return the path of the weights of the last epoch."""
         return self.replicate(seed) / "final_model.safetensors"
 
     def initial_model(self, seed: int) -> Path:
+        """Return the path of the weights before training."""
         return self.replicate(seed) / "initial_model.safetensors"
 
 
@@ -194,23 +217,29 @@ class EvaluationFolder:
 
     @property
     def report(self) -> Path:
+        """Return the path of what the command printed."""
         return self.path / "report.txt"
 
     @property
     def metrics(self) -> Path:
+        """Return the path of all figures as JSON."""
         return self.path / "metrics.json"
 
     @property
     def predictions(self) -> Path:
+        """Return the path of the table of predictions."""
         return self.path / "predictions.parquet"
 
     @property
     def gate(self) -> Path:
+        """Return the path of the verdict on the thresholds as JSON."""
         return self.path / "clinical_gate.json"
 
     @property
     def explanations(self) -> Path:
+        """Return the folder of `analysis.explain`."""
         return self.path / "explain"
 
     def figure(self, name: str) -> Path:
+        """Return the path of a figure."""
         return self.path / f"{name}.png"

@@ -24,8 +24,8 @@ from analysis.runs.remote import (
     check_writable,
     is_uri,
     open_remote,
-    reaching,
     refuse_password,
+    storage_errors,
 )
 from analysis.runs.run_folder import RunFolder, plain_name
 from trainables.atomic_files import end_of_last_line, write_atomically
@@ -33,12 +33,17 @@ from trainables.data.downloads import cache_root
 from trainables.errors import InputError
 
 LEDGER = "ledger.jsonl"
-LIGHT = ("run.json", "trials.parquet", "epochs.parquet")  # beside the ledger, all that is needed to show a run
-SYNCED = ".synced.json"  # in a run's folder: the state of its files when they were last the same on both sides
-HOME = "storage.uri"  # in a staging folder: where its runs are kept
+# beside the ledger, all that is needed to show a run
+LIGHT = ("run.json", "trials.parquet", "epochs.parquet")
+# in a run's folder: the stamps of its files when both sides were last the same
+SYNCED = ".synced.json"
+# in a staging folder: where its runs are kept
+HOME = "storage.uri"
 CHECKPOINTS = ".pt"
-TRANSFERS = 8  # at a time
-Known = dict[str, tuple[Stamp, Stamp]]  # file: here, there
+# uploads or downloads at a time
+TRANSFERS = 8
+# by a file's name: its stamp here, and there
+Known = dict[str, tuple[Stamp, Stamp]]
 
 
 def folder_of(storage: Storage) -> Path:
@@ -85,19 +90,19 @@ def where(run: RunFolder) -> str:
 
 
 def begun(run: RunFolder) -> bool:
-    """Whether there is a ledger of this run, here or where it is kept. Raises `InputError` for unwritable storage."""
+    """Return whether a run has a ledger, here or where it is kept. Raises `InputError` for unwritable storage."""
     remote = remote_of(run)
     if remote is None or run.ledger.exists():
         return run.ledger.exists()
     check_writable(remote)
-    with reaching(remote):
+    with storage_errors(remote):
         return bool(remote.stamps([LEDGER]))
 
 
 def remote_runs(storage: str) -> Iterator[tuple[RunFolder, int]]:
-    """The runs at a URI, as they would lie here, and when each began (ns since 1970). Nothing is fetched."""
+    """Yield the runs at a URI, as they would lie here, and when each began (ns since 1970). Nothing is fetched."""
     remote, here = open_remote(storage), folder_of(storage)
-    with reaching(remote):
+    with storage_errors(remote):
         places = [f"{sweep}/{run}" for sweep in remote.folders() for run in remote.below(sweep).folders()]
         stamps = remote.stamps([f"{place}/run.json" for place in places])
     for name, stamp in stamps.items():
@@ -107,11 +112,11 @@ def remote_runs(storage: str) -> Iterator[tuple[RunFolder, int]]:
 
 
 def uri_of_run(uri: str) -> tuple[str, RunFolder] | None:
-    """The storage's URI and the run, where a URI is that of a run; None where no run is there."""
+    """Return the storage's URI and the run, where a URI is that of a run; None where no run is there."""
     split = urlsplit(uri)
     parts = split.path.rstrip("/").split("/")
     remote = open_remote(uri)
-    with reaching(remote):
+    with storage_errors(remote):
         if not remote.stamps(["run.json"]):
             return None
     if len(parts) < 2:
@@ -122,7 +127,7 @@ def uri_of_run(uri: str) -> tuple[str, RunFolder] | None:
 
 
 def is_inside(name: str) -> bool:
-    """Tell whether a file's name at a URI stays inside the folder that it is joined to."""
+    """Return whether a file's name at a URI stays inside the folder that it is joined to."""
     parts = name.split("/")
     return all(part not in ("", ".", "..") and "\\" not in part and "\0" not in part for part in parts)
 
@@ -130,9 +135,9 @@ def is_inside(name: str) -> bool:
 def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
     """Bring the copy in `run` up to date. whole: all files, else the ledger and the tables. Raises `InputError`.
 
-    What is newer here stays; a copy that has gone another way than the run there is put aside.
+    Local changes that are newer are kept. If the two ledgers diverge, the local copy is renamed and fetched anew.
     """
-    with reaching(remote):
+    with storage_errors(remote):
         theirs = remote.read(LEDGER) or b""
         ours = whole_lines(run.ledger)
         if len(ours) > len(theirs) and ours.startswith(theirs):
@@ -149,7 +154,8 @@ def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
         ]  # fmt: skip
         with ThreadPoolExecutor(TRANSFERS) as pool:
             for name, content in zip(due, pool.map(remote.read, due), strict=True):
-                if content is not None:  # moved since it was listed
+                if content is not None:
+                    # moved since it was listed
                     write_atomically(run.path / name, content)
                     known[name] = stamp_of(run.path / name), there[name]
         if len(theirs) > len(ours):
@@ -158,22 +164,22 @@ def pull(run: RunFolder, remote: Remote, whole: bool) -> None:
 
 
 def size_there(run: RunFolder) -> int:
-    """Bytes of a run that is kept at a URI; 0 for one that is kept where it lies."""
+    """Return the bytes of a run that is kept at a URI; 0 for one that is kept where it lies."""
     remote = remote_of(run)
     if remote is None:
         return 0
-    with reaching(remote):
+    with storage_errors(remote):
         return sum(stamp.size for stamp in remote.all_stamps().values())
 
 
 def fetch_whole(run: RunFolder) -> None:
-    """All files of a run that is kept at a URI."""
+    """Fetch all files of a run that is kept at a URI. Raises `InputError`."""
     if remote := remote_of(run):
         pull(run, remote, whole=True)
 
 
 def _differs(path: Path, there: Stamp, known: tuple[Stamp, Stamp] | None, behind: bool) -> bool:
-    """Whether a file is to be fetched; one that was changed here stays, unless the run has gone on elsewhere."""
+    """Return whether to fetch a file; one that was changed here stays, unless the run has gone on elsewhere."""
     if not path.is_file():
         return True
     changed_here, changed_there = known is None or known[0] != stamp_of(path), known is None or known[1] != there
@@ -187,7 +193,7 @@ def _put_aside(run: RunFolder) -> None:
 
 
 def whole_lines(ledger: Path) -> bytes:
-    """The content of a ledger up to its last line end."""
+    """Return the content of a ledger up to its last line end."""
     if not ledger.is_file():
         return b""
     end = end_of_last_line(ledger)
@@ -196,12 +202,13 @@ def whole_lines(ledger: Path) -> bytes:
 
 
 def stamp_of(path: Path) -> Stamp:
+    """Return the stamp of a file here. May raise `OSError`."""
     status = path.stat()
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
 def read_known(run: RunFolder) -> Known:
-    """What both sides had in common last."""
+    """Return the stamps of a run's files when both sides were last the same."""
     try:
         content = json.loads((run.path / SYNCED).read_text())
         return {name: (Stamp(*here), Stamp(*there)) for name, (here, there) in content.items()}
@@ -210,6 +217,7 @@ def read_known(run: RunFolder) -> Known:
 
 
 def write_known(run: RunFolder, known: Mapping[str, tuple[Stamp, Stamp]]) -> None:
+    """Keep what `read_known` returns."""
     content = {name: [[s.size, s.modified] for s in pair] for name, pair in known.items()}
     write_atomically(run.path / SYNCED, json.dumps(content).encode())
 
@@ -219,8 +227,8 @@ def send_changed(
 ) -> tuple[set[str], set[str]]:
     """Upload what has changed here, but for the ledger, and note it in `known`. May raise `OSError`.
 
-    checkpoints: of the moment of the ledger that will be uploaded, by their names; no others are sent.
-    Returns the names of all files here, and of those that were moved or deleted while we looked.
+    checkpoints: those that belong to the ledger that will be uploaded, by their names; no others are sent.
+    Returns the names of all files here, and of those that were moved or deleted meanwhile.
     """
     names = set(_files_here(run))
     places = {name: run.path / name for name in names if not name.endswith(CHECKPOINTS)} | dict(checkpoints or {})
@@ -247,7 +255,7 @@ def _files_here(run: RunFolder) -> Iterator[str]:
 
 
 def stamp_or_none(path: Path) -> Stamp | None:
-    """None for a file that is not there."""
+    """Return the stamp of a file here, None for one that is not there."""
     try:
         return stamp_of(path)
     except OSError:
@@ -255,7 +263,7 @@ def stamp_or_none(path: Path) -> Stamp | None:
 
 
 def _send(path: Path, remote: Remote, name: str) -> bool:
-    """Whether the file was still there."""
+    """Upload a file; return whether it was still there."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -265,7 +273,7 @@ def _send(path: Path, remote: Remote, name: str) -> bool:
 
 
 def push_back(run: RunFolder) -> None:
-    """What a command has written to a run's copy goes to where the run is kept. Raises `InputError`."""
+    """Upload what a command has written to a run's copy to where the run is kept. Raises `InputError`."""
     if remote := remote_of(run):
-        with reaching(remote):
+        with storage_errors(remote):
             send_changed(run, remote, read_known(run))

@@ -20,7 +20,7 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 
 def read_cluster_file(path: Path) -> dict[str, Any]:
-    """The content of a cluster file. Raises `InputError` where it is no YAML mapping."""
+    """Return the content of a cluster file. Raises `InputError` where it is no YAML mapping."""
     import yaml
 
     try:
@@ -37,7 +37,7 @@ def read_cluster_file(path: Path) -> dict[str, Any]:
 
 
 def check_cluster_file(content: Mapping[str, Any], base: Path, name: str = "") -> list[Finding]:
-    """All findings about a cluster file's content.
+    """Return all findings about a cluster file's content.
 
     base: the folder that relative paths in it are read from, as Ray does: the current one, not the file's.
     """
@@ -63,7 +63,8 @@ def _ray_says(content: Mapping[str, Any]) -> Iterator[Finding]:
 
     try:
         validate_config(prepare_config(deepcopy(dict(content))))
-    except (Exception, SystemExit) as error:  # Ray raises many kinds here, its abort() among them
+    except (Exception, SystemExit) as error:
+        # Ray raises many kinds here, its abort() among them
         message = str(getattr(error, "message", "") or error or type(error).__name__).splitlines()[0]
         yield fail("structure", f"Ray refuses the file: {message}", "compare it with cluster/cluster.yaml")
     else:
@@ -120,7 +121,7 @@ def _excluded(content: Mapping[str, Any], base: Path) -> Iterator[Finding]:
 
 
 def _left_out(code: Path, patterns: Sequence[str]) -> list[Path]:
-    """Files of our code that rsync would leave out: a pattern without a slash means a name at any depth."""
+    """Return files of our code that rsync would leave out: a pattern without a slash means a name at any depth."""
     files = (path.relative_to(code) for package in ("trainables", "sweeps") for path in (code / package).rglob("*.py"))
     anywhere = [pattern for pattern in patterns if "/" not in pattern]
     return sorted(path for path in files if any(fnmatch(part, name) for part in path.parts for name in anywhere))
@@ -161,7 +162,7 @@ def _head_options(settings: Mapping[str, str], options: Mapping[str, str]) -> It
 
 
 def ray_start(commands: list[str]) -> tuple[dict[str, str], dict[str, str]] | None:
-    """(environment, options) of the `ray start` among shell commands; None where there is none."""
+    """Return (environment, options) of the `ray start` among shell commands; None where there is none."""
     exported: dict[str, str] = {}
     for part in re.split(r"[;&\n]+", " ; ".join(commands)):
         words = shlex.split(part.replace("$", r"\$"))
@@ -202,7 +203,7 @@ def _versions(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def pinned_versions(text: str) -> dict[str, str]:
-    """Package and version of every `name==version` line."""
+    """Return package and version of every `name==version` line."""
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     return dict(line.split("==", 1) for line in lines if "==" in line)
 

@@ -1,4 +1,4 @@
-"""What a check found: how bad it is, where, and what to do about it."""
+"""The result of a check: how bad it is, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,27 @@ class Finding:
 
 
 def ok(subject: str, text: str, where: str = "") -> Finding:
+    """Return a finding that all is well."""
     return Finding("ok", subject, text, "", where)
 
 
 def warn(subject: str, text: str, fix: str, where: str = "") -> Finding:
+    """Return a finding that a user should look at."""
     return Finding("warn", subject, text, fix, where)
 
 
 def fail(subject: str, text: str, fix: str, where: str = "") -> Finding:
+    """Return a finding that keeps a sweep from working."""
     return Finding("fail", subject, text, fix, where)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """1 where anything failed, else 0; a warning does not stop a script."""
+    """Return 1 where anything failed, else 0; a warning does not stop a script."""
     return int(any(finding.level == "fail" for finding in findings))
 
 
 def as_json(findings: Iterable[Finding]) -> dict[str, Any]:
-    """One JSON document: all findings, and how many of each level."""
+    """Return one JSON document: all findings, and how many of each level."""
     listed = [asdict(finding) for finding in findings]
     counts = {level: sum(entry["level"] == level for entry in listed) for level in STYLES}
     return {"counts": counts, "findings": listed}

@@ -1,4 +1,4 @@
-"""Judging what the nodes said: one finding or none for each thing that can be wrong."""
+"""Checks of the facts about nodes: one finding or none for each thing that can be wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from cluster.checks.findings import Finding, fail, ok, warn
 from cluster.checks.node_facts import Facts, Listener
 from cluster.checks.ray_nodes import Node
 
-MAX_SKEW = 2.0  # seconds; the ledger's times come from the driver, those of files from the nodes
+# seconds; the ledger's times come from the driver, those of files from the nodes
+MAX_SKEW = 2.0
 LOW_DISK_GIB, LOW_DISK_PERCENT, LOW_INODES_PERCENT = 10.0, 5.0, 5.0
 FULL_DISK_PERCENT = 2.0
 LOW_MEMORY_GIB = 2.0
@@ -20,7 +21,7 @@ SAME_VERSIONS = "install the versions of cluster/constraints.txt there: bash ~/s
 
 
 def check_machine(facts: Facts, shared: bool = False) -> Iterator[Finding]:
-    """What can be said of one machine alone. shared: it belongs to a cluster, whose token must be on."""
+    """Yield findings about one machine alone. shared: it belongs to a cluster, whose token must be on."""
     where = facts.host
     yield from _disk(facts, where)
     yield from _memory(facts, where)
@@ -88,7 +89,7 @@ def _ports(listeners: Sequence[Listener]) -> str:
 
 
 def check_alike(nodes: Sequence[Facts], driver: Facts) -> Iterator[Finding]:
-    """What must be the same on all nodes and here."""
+    """Yield findings about versions, code and user, which must be the same on all nodes and here."""
     wanted: tuple[tuple[str, str, str], ...] = (
         ("python", "Python", SAME_VERSIONS),
         ("ray", "Ray", SAME_VERSIONS),
@@ -106,7 +107,7 @@ def check_alike(nodes: Sequence[Facts], driver: Facts) -> Iterator[Finding]:
 
 
 def check_ray_counts(node: Node, facts: Facts) -> Iterator[Finding]:
-    """Whether what Ray offers on a node is there."""
+    """Yield findings about a node's GPUs and object store, as Ray counts them and as they are."""
     if node.gpus > len(facts.gpus):
         fix = "trials would train on the CPU: mend the driver, or start Ray with the right --num-gpus"
         yield warn("gpu", f"Ray counts {node.gpus:g} GPUs, the driver {len(facts.gpus)}", fix, facts.host)
@@ -122,7 +123,7 @@ def check_ray_counts(node: Node, facts: Facts) -> Iterator[Finding]:
 
 
 def check_skew(host: str, there: float, before: float, after: float) -> Finding:
-    """A node's clock against ours. there: its time; before, after: ours around the question. Seconds since 1970."""
+    """Compare a node's clock with ours. there: its time; before, after: ours around the question; s since 1970."""
     skew = there - (before + after) / 2
     uncertain = (after - before) / 2
     if abs(skew) - uncertain > MAX_SKEW:
@@ -137,7 +138,7 @@ def check_storage(
     written: Mapping[str, bytes],
     read_by: Mapping[str, Mapping[str, bytes | None] | Exception],
 ) -> Iterator[Finding]:
-    """Whether every node can write the folder, and every other and the driver can read what it wrote.
+    """Yield findings on whether every node can write the folder, and every other and the driver can read that.
 
     hosts: names by node id. problems: "" or what went wrong, by node id. written: what each wrote, by node id.
     read_by: what each reader (a node id, or "driver") found of it.

@@ -1,4 +1,4 @@
-"""What a node says about itself: versions, user, clock, disk, memory, GPUs, what it listens on. Runs on every node."""
+"""The facts of a node: versions, user, clock, disk, memory, GPUs, open ports. Runs on every node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RAY_PROGRAMS = ("raylet", "gcs_server", "ray::", "/ray/dashboard/", "/ray/_priva
 
 @dataclass(frozen=True, order=True)
 class Listener:
-    """A program of Ray's that takes connections from beyond this machine. token: only with the token."""
+    """A program of Ray's that other machines can connect to. token: it asks for the token."""
 
     program: str
     address: str
@@ -33,16 +33,20 @@ class Listener:
 
 @dataclass(frozen=True)
 class Facts:
-    """One node. GiB and per cent; an empty text or None is something that the node could not tell."""
+    """One node. GiB and per cent; "" or None for what the node could not find out.
+
+    problem: why our code could not be loaded. token_problem: what is wrong with the token file, and the fix.
+    cuda: whether PyTorch can use the GPUs, None where there are none.
+    """
 
     host: str
     user: str
     python: str
     ray: str
     code_digest: str
-    problem: str  # why the code could not be loaded
+    problem: str
     auth_mode: str
-    token_problem: tuple[str, str] | None  # what is wrong with the token file, and the fix
+    token_problem: tuple[str, str] | None
     cpus: int
     memory_gib: float
     memory_free_gib: float
@@ -53,12 +57,12 @@ class Facts:
     inodes_free_percent: float | None
     gpus: tuple[str, ...]
     gpu_problem: str
-    cuda: bool | None  # whether PyTorch can use the GPUs; None where there are none
+    cuda: bool | None
     listening: tuple[Listener, ...]
 
 
 def gather(folder: Path, node_id: str = "") -> Facts:
-    """The facts of this machine. folder: the one whose disk counts, such as Ray's temporary folder."""
+    """Return the facts of this machine. folder: the one whose disk counts, such as Ray's temporary folder."""
     from sweeps.screen.gpu import local_gpus
 
     gpus, gpu_problem = local_gpus(processes=False)
@@ -90,12 +94,12 @@ def gather(folder: Path, node_id: str = "") -> Facts:
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that exists."""
+    """Return the folder, or the nearest above it that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def clock() -> float:
-    """Seconds since 1970 by this node's clock."""
+    """Return the seconds since 1970 by this node's clock."""
     return time.time()
 
 
@@ -125,20 +129,22 @@ def _cuda() -> bool:
 
 def _free_inodes(folder: Path) -> float | None:
     found = os.statvfs(folder)
-    return 100 * found.f_favail / found.f_files if found.f_files else None  # btrfs and some NFS count none
+    # btrfs and some NFS count none
+    return 100 * found.f_favail / found.f_files if found.f_files else None
 
 
 def auth_mode() -> str:
-    """`token` or `disabled`: what the Ray of this process uses."""
+    """Return `token` or `disabled`, the mode that the Ray of this process uses."""
     try:
         raylet: Any = import_module("ray._raylet")
         return "token" if raylet.get_authentication_mode() == raylet.AuthenticationMode.TOKEN else "disabled"
-    except (ImportError, AttributeError):  # no public name says it; Ray's workers inherit the setting
+    except (ImportError, AttributeError):
+        # no public name says it; Ray's workers inherit the setting
         return os.environ.get("RAY_AUTH_MODE", "disabled")
 
 
 def token_path() -> Path:
-    """Where Ray looks for the token."""
+    """Return the path at which Ray looks for the token."""
     return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
 
 
@@ -147,7 +153,7 @@ def _own_token_problem() -> tuple[str, str] | None:
 
 
 def token_problem(path: Path) -> tuple[str, str] | None:
-    """What is wrong with a token file, and the fix; None if nothing."""
+    """Return what is wrong with a token file, and the fix; None if nothing is."""
     make = "ray get-auth-token --generate >/dev/null && chmod 600 ~/.ray/auth_token"
     if not path.is_file():
         return f"there is no token in {path}", make
@@ -160,7 +166,7 @@ def token_problem(path: Path) -> tuple[str, str] | None:
 
 
 def listening() -> tuple[Listener, ...]:
-    """Where our user's Ray processes listen beyond loopback."""
+    """Return the ports on which our user's Ray processes listen beyond loopback."""
     found: set[Listener] = set()
     for process in psutil.process_iter(["name", "cmdline"]):
         name, words = process.info["name"] or "", process.info["cmdline"] or []
@@ -168,7 +174,8 @@ def listening() -> tuple[Listener, ...]:
             try:
                 found.update(_listeners(process, name))
             except (psutil.AccessDenied, psutil.NoSuchProcess):
-                continue  # another user's, or it has ended: not ours to judge
+                # another user's, or it has ended: not ours to judge
+                continue
     return tuple(sorted(found))
 
 

@@ -22,7 +22,7 @@ KNOWN_KEYS = {
 
 
 def check_provider(content: Mapping[str, Any]) -> Iterator[Finding]:
-    """Findings about the `provider` section and each node type's `node_config`."""
+    """Yield findings about the `provider` section and each node type's `node_config`."""
     provider = content["provider"]
     kind = provider.get("type")
     if kind not in KNOWN_KEYS:
@@ -37,7 +37,7 @@ def check_provider(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def placeholders(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """(place, text) of every value that was left as it is in our files."""
+    """Yield (position, text) of every placeholder of our example files that is still there."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from placeholders(inner, f"{place}.{key}".lstrip("."))
@@ -82,20 +82,21 @@ def _problems(name: str, problems: list[str] | None) -> Iterator[Finding]:
 
 
 def aws_problems(config: Mapping[str, Any]) -> list[str] | None:
-    """What EC2's RunInstances would refuse, by botocore's copy of its interface; None without botocore."""
+    """Return what EC2's RunInstances would refuse, by botocore's copy of its interface; None without botocore."""
     try:
         session, validate = import_module("botocore.session"), import_module("botocore.validate")
     except ImportError:
         return None
     shape = session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
     request = {**config, "MinCount": 1, "MaxCount": 1}
-    request.pop("SubnetIds", None)  # Ray's own key
+    # Ray's own key
+    request.pop("SubnetIds", None)
     lines = str(validate.ParamValidator().validate(request, shape).generate_report()).splitlines()
     return [*(line.strip() for line in lines if line.strip()), *_outside_enum(config, shape, "")]
 
 
 def _outside_enum(value: Any, shape: Any, place: str) -> Iterator[str]:
-    """Values that are not among those which the interface lists; botocore itself lets them pass."""
+    """Yield values that are not among those which the interface lists; botocore itself lets them pass."""
     if shape.type_name == "structure" and isinstance(value, Mapping):
         for key in value.keys() & shape.members.keys():
             yield from _outside_enum(value[key], shape.members[key], f"{place}.{key}".lstrip("."))
@@ -125,7 +126,7 @@ def _gcp(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 @cache
 def _compute_schemas() -> dict[str, Any] | None:
-    """The schemas of Compute Engine's interface, from the copy inside google-api-python-client; None without it."""
+    """Return the schemas of Compute Engine's interface, as google-api-python-client has them; None without it."""
     import importlib.util
     import json
     from pathlib import Path
@@ -139,18 +140,19 @@ def _compute_schemas() -> dict[str, Any] | None:
 
 
 def gcp_problems(config: Mapping[str, Any]) -> list[str] | None:
-    """What Compute Engine's instances.insert would refuse; None without google-api-python-client."""
+    """Return what Compute Engine's instances.insert would refuse; None without google-api-python-client."""
     schemas = _compute_schemas()
     return None if schemas is None else list(_against(config, {"$ref": "Instance"}, schemas, ""))
 
 
 def _against(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any], place: str) -> Iterator[str]:
-    """A value against Google's discovery format: objects, lists, enums and the kind of each value."""
+    """Yield problems of a value by Google's discovery format: objects, lists, enums and the type of each value."""
     schema = schemas[schema["$ref"]] if "$ref" in schema else schema
     kinds = {"object": Mapping, "array": list, "string": str, "boolean": bool, "integer": (int, str)}
     wanted = kinds.get(schema.get("type", "any"), object)
     if schema.get("format") in ("int64", "uint64"):
-        wanted = (int, str)  # 64-bit numbers travel as text, and numbers are taken too
+        # 64-bit numbers are sent as text, and numbers are taken too
+        wanted = (int, str)
     if not isinstance(value, wanted):  # type: ignore[arg-type]
         yield f"{place} must be of type {schema['type']}, not {type(value).__name__}"
     elif isinstance(value, Mapping) and "properties" in schema:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-POLL = 0.5  # seconds between two looks at the list of nodes
+# seconds between two looks at the list of nodes
+POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Node:
 
 
 def living_nodes() -> list[Node]:
-    """The nodes that are alive now, the head first."""
+    """Return the nodes that are alive now, the head first."""
     import ray
 
     found = []
@@ -38,7 +39,7 @@ def living_nodes() -> list[Node]:
 
 
 def wait_for_nodes(wanted: int, timeout: float) -> list[Node]:
-    """The living nodes once there are `wanted` of them, or those that came within `timeout` seconds."""
+    """Return the living nodes once there are `wanted` of them, or those that came within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while len(nodes := living_nodes()) < wanted and time.monotonic() < deadline:
         time.sleep(POLL)
@@ -46,36 +47,41 @@ def wait_for_nodes(wanted: int, timeout: float) -> list[Node]:
 
 
 class Probe:
-    """Lives on one node and answers for it; needs no CPU, so that it fits beside any trial."""
+    """An actor on one node that answers for it. It needs no CPU, so that it fits beside any trial."""
 
     def facts(self, folder: str, node_id: str) -> Any:
+        """Return the node's `Facts`."""
         from cluster.checks.node_facts import gather
 
         return gather(Path(folder), node_id)
 
     def clock(self) -> float:
+        """Return the node's time, in seconds since 1970."""
         from cluster.checks.node_facts import clock
 
         return clock()
 
     def write(self, storage: str, name: str, content: bytes) -> str:
+        """Write a file from this node; return what went wrong, "" if nothing."""
         from cluster.checks.shared_storage import write
 
         return write(storage, name, content)
 
     def read(self, storage: str, names: list[str]) -> dict[str, bytes | None]:
+        """Return the files' contents as this node sees them; None for a file that it does not see."""
         from cluster.checks.shared_storage import read
 
         return read(storage, names)
 
     def sample(self, processes: bool) -> Any:
+        """Return a `Sample` of this node."""
         from cluster.sample import take_sample
 
         return take_sample(processes)
 
 
 def start_probes(nodes: list[Node]) -> dict[str, Any]:
-    """An actor of `Probe` on each node, by node id. A node that lacks our code answers every call with an error."""
+    """Start a `Probe` on each node and return them by node id. A node without our code answers calls with an error."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -89,13 +95,13 @@ def start_probes(nodes: list[Node]) -> dict[str, Any]:
 
 
 def ask_all(probes: dict[str, Any], method: str, *arguments: Any, timeout: float) -> dict[str, Any]:
-    """The answers by node id; an exception in place of the answer of a node that failed or took too long."""
+    """Call a method of every probe. Returns the answers by node id, or the exception of a node that failed."""
     calls = {node_id: getattr(probe, method).remote(*arguments) for node_id, probe in probes.items()}
     return gather_answers(calls, timeout)
 
 
 def gather_answers(calls: dict[str, Any], timeout: float) -> dict[str, Any]:
-    """The results of calls that are under way, or the exception of each that failed or is not done in time."""
+    """Return the results of calls that are under way, or the exception of each that failed or was too slow."""
     import ray
 
     ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=timeout)
@@ -103,6 +109,7 @@ def gather_answers(calls: dict[str, Any], timeout: float) -> dict[str, Any]:
     for key, call in calls.items():
         try:
             answers[key] = ray.get(call) if call in ready else TimeoutError(f"no answer in {timeout:g} s")
-        except Exception as error:  # a node's failure is a finding, whatever it was
+        except Exception as error:
+            # a node's failure is a finding, whatever it was
             answers[key] = error
     return answers

@@ -9,7 +9,7 @@ PREFIX = ".doctor-"
 
 
 def _open(storage: str) -> tuple[Any, str]:
-    """(pyarrow file system, folder) of a path or a URI."""
+    """Return (pyarrow file system, folder) of a path or a URI."""
     from pyarrow.fs import FileSystem, LocalFileSystem
 
     if "://" in storage:
@@ -19,7 +19,7 @@ def _open(storage: str) -> tuple[Any, str]:
 
 
 def write(storage: str, name: str, content: bytes) -> str:
-    """Write a file; returns what went wrong, "" if nothing."""
+    """Write a file; return what went wrong, "" if nothing."""
     try:
         files, folder = _open(storage)
         files.create_dir(folder, recursive=True)
@@ -31,7 +31,7 @@ def write(storage: str, name: str, content: bytes) -> str:
 
 
 def read(storage: str, names: list[str]) -> dict[str, bytes | None]:
-    """The content of each file; None where it cannot be read."""
+    """Return the content of each file; None where it cannot be read."""
     found: dict[str, bytes | None] = {}
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Can the hosts of a local cluster file be reached, and do they have what `ray up` needs?"""
+"""Checks of the hosts of a local cluster file: reached by ssh, with what `ray up` needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUESTION = "echo user=$(id -un); command -v rsync >/dev/null && echo rsync; comm
 
 
 def check_hosts(content: Mapping[str, Any], timeout: float) -> Iterator[Finding]:
-    """Findings about each host of a file with the `local` provider; nothing for clouds. timeout: seconds a host."""
+    """Yield findings about each host of a file with the `local` provider; none for clouds. timeout: seconds a host."""
     provider, auth = content["provider"], content.get("auth") or {}
     if provider.get("type") != "local" or "head_ip" not in provider:
         return
@@ -48,7 +48,7 @@ def _check_host(host: str, auth: Mapping[str, Any], timeout: float) -> Iterator[
 
 
 def ssh_command(host: str, auth: Mapping[str, Any], timeout: float) -> list[str]:
-    """The ssh that `ray up` would use, but never asking: without a password, and for at most `timeout` seconds."""
+    """Return the ssh command of `ray up`, but one that asks for no password and ends after `timeout` seconds."""
     options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     options += ["-o", "LogLevel=ERROR", "-o", f"ConnectTimeout={max(1, round(timeout))}"]
     if key := auth.get("ssh_private_key"):

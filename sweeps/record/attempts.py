@@ -35,7 +35,8 @@ def collect_attempts(run: RunFolder, trial: TrialState, status: str) -> None:
     for attempt in folder.path.glob(f"{ATTEMPT}*"):
         shutil.rmtree(attempt, ignore_errors=True)
     if folder.path.is_dir():
-        make_durable(folder.path)  # before the ledger says that the trial has ended
+        # before the ledger says that the trial has ended
+        make_durable(folder.path)
 
 
 def reopen_attempts(run: RunFolder, trial: TrialState) -> None:

@@ -10,30 +10,30 @@ from pydantic_core import from_json
 
 
 class EpochEvents:
-    """Knows where the epochs of some trials stand in a ledger, and reads those of one trial when it is asked."""
+    """An index of the epochs of some trials in a ledger. The epochs of one trial are read on demand."""
 
     def __init__(self, ledger: Path, trial_ids: Collection[str]) -> None:
         self.ledger = ledger
-        self._places: dict[str, list[int]] = {trial_id: [] for trial_id in trial_ids}
-        if self._places:
+        self._offsets: dict[str, list[int]] = {trial_id: [] for trial_id in trial_ids}
+        if self._offsets:
             self._find()
 
     def _find(self) -> None:
-        place = 0
+        offset = 0
         with self.ledger.open("rb") as file:
             for line in file:
                 if b'"event":"epoch"' in line and line.endswith(b"\n"):
-                    places = self._places.get(from_json(line)["trial_id"])
-                    if places is not None:
-                        places.append(place)
-                place += len(line)
+                    offsets = self._offsets.get(from_json(line)["trial_id"])
+                    if offsets is not None:
+                        offsets.append(offset)
+                offset += len(line)
 
     def of(self, trial_id: str) -> list[list[dict[str, Any]]]:
-        """The replicates after each epoch; an epoch that was trained again counts once, as in the state."""
+        """Return a trial's replicates after each epoch; an epoch trained twice counts once, as in the state."""
         epochs: list[list[dict[str, Any]]] = []
         with self.ledger.open("rb") as file:
-            for place in self._places[trial_id]:
-                file.seek(place)
+            for offset in self._offsets[trial_id]:
+                file.seek(offset)
                 event = from_json(file.readline())
                 if event["epoch"] == len(epochs) + 1:
                     epochs.append(event["replicates"])

@@ -1,4 +1,4 @@
-"""What an event of the ledger must hold: one that does not fit is left out, whoever wrote it."""
+"""Check the events of a ledger: one that lacks a field, or does not fit those before it, is left out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from analysis.runs.run_folder import plain_name
 from sweeps.record.ledger import Event
 from trainables.errors import InputError
 
-LOST_EPOCHS = 100  # in a row at most, whose lines are damaged, before an epoch is taken for nonsense
-MOST = 10**6  # epochs, attempts and trials that a number in a ledger may speak of
+# epochs in a row whose lines may be damaged; an epoch after a longer gap is taken for nonsense
+LOST_EPOCHS = 100
+# the largest number of epochs, attempts or trials that is believed
+MOST = 10**6
 NUMBER = (int, float, type(None))
 ENDING = {"trial_id": str, "reason": str}
-FIELDS: dict[str, dict[str, Any]] = {  # what each kind of event must hold, and of which type
+# the fields that each kind of event must have, and their types
+FIELDS: dict[str, dict[str, Any]] = {
     "planned": {"trial_id": str, "key": str, "folder": str, "config": dict, "parameters": int, "macs": int},
     "expected": {"trials": int},
     "resumed": {"foreign": (list, type(None))},

@@ -1,4 +1,4 @@
-"""What the replicates of a trial reached after each epoch, as numbers in one array: 120 bytes a replicate and epoch."""
+"""The results of a trial's replicates after each epoch, as numbers in one array: 120 bytes a replicate and epoch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _numbers_of = itemgetter(*NUMBERS)
 class History:
     """The numbers of the tables; what else an epoch holds (gradient norms by layer) is read from the ledger.
 
-    values: epoch after epoch, in each replicate after replicate, in each `NUMBERS`; what is undefined is NaN.
+    values: shape (epochs, replicates, NUMBERS), flat; undefined values are NaN. notes: texts, by epoch and replicate.
     """
 
     replicates: int = 0
     values: array[float] = field(default_factory=lambda: array("d"))
-    notes: dict[tuple[int, int], str] = field(default_factory=dict)  # by epoch and replicate, where there are any
+    notes: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def append(self, epoch: int, replicates: Sequence[Mapping[str, Any]]) -> None:
         """Add an epoch. Raises `ValueError`, unchanged, for another number of replicates and for what is no number."""
@@ -45,7 +45,7 @@ class History:
         self.replicates = len(replicates)
 
     def seconds(self, after: int = 0) -> float:
-        """Time spent in training and evaluating all replicates in the epochs after one."""
+        """Return the seconds spent in training and evaluating all replicates, in the epochs that follow `after`."""
         width = len(NUMBERS)
         first = after * self.replicates * width
         columns = (NUMBERS.index("train_seconds"), NUMBERS.index("eval_seconds"))
@@ -55,6 +55,7 @@ class History:
 def _numbers(row: Mapping[str, Any]) -> Sequence[float]:
     try:
         found = _numbers_of(row)
-    except KeyError:  # a ledger of an earlier version
+    except KeyError:
+        # a ledger of an earlier version lacks some numbers
         found = tuple(map(row.get, NUMBERS))
     return [math.nan if value is None else value for value in found] if None in found else found

@@ -17,12 +17,14 @@ from trainables.atomic_files import end_of_last_line
 from trainables.errors import InputError
 
 Event = dict[str, Any]
-MAX_LINE = 16 * 2**20  # bytes; an epoch of 100 replicates with the gradients of 1,000 layers has a third of that
-MAX_GARBAGE = 10_000  # lines at the beginning without an event: then it is another file
+# bytes; an epoch of 100 replicates with the gradients of 1,000 layers has a third of that
+MAX_LINE = 16 * 2**20
+# lines at the beginning without an event, after which the file is taken for another one
+MAX_GARBAGE = 10_000
 
 
 class Ledger:
-    """Appends events to a file. A line reaches the operating system whole or not at all, and the disk at `sync`.
+    """A ledger open for appending. A line reaches the operating system whole or not at all, and the disk at `sync`.
 
     Where a line can neither be written nor be taken back, nothing more is appended: no line may follow a torn one.
     """
@@ -161,7 +163,7 @@ def _event_in(line: bytes) -> Event | None:
 
 
 def time_of(event: Event) -> datetime | None:
-    """Return when an event was written, in UTC where it does not say otherwise; None where it does not say when."""
+    """Return the time at which an event was written (UTC, unless it says otherwise), None where it has none."""
     text = event.get("time")
     if text is None:
         return None
@@ -173,14 +175,14 @@ _said: set[str] = set()
 
 
 def say_once(text: str) -> None:
-    """Print a note on stderr, where this process has not done so yet."""
+    """Print a note on stderr, once in a process."""
     if text not in _said:
         _said.add(text)
         print(f"note: {text}", file=sys.stderr)
 
 
 def cut_damaged_end(path: Path) -> int:
-    """Cut off what follows the last line end, which nobody writes any more; return the number of bytes cut."""
+    """Cut off what follows the last line end; return the bytes cut. Only for a ledger that nobody writes."""
     if not path.exists():
         return 0
     good, size = end_of_last_line(path), path.stat().st_size

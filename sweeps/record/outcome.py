@@ -1,4 +1,4 @@
-"""What a run came to."""
+"""The result of a run, and why it ended before its trials where it did."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sweeps.record.state import RunState
 
 @dataclass(frozen=True)
 class Halt:
-    """Why a run ended before its trials, in words and as the exit code.
+    """The reason for which a run ended before its trials, in words and as the exit code.
 
     new_process: the run can go on at once, but in another process, since this one's Ray is gone.
     """
@@ -23,19 +23,23 @@ class Halt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. signal: the one that interrupted it, else None."""
+    """The result of a run.
+
+    signal: the one that interrupted it, else None. problems: why something could not be measured or drawn.
+    report: its path, or why there is none.
+    """
 
     run: RunFolder
     state: RunState
     signal: int | None
     seconds: float
-    problems: tuple[str, ...] = ()  # what could not be measured or drawn
+    problems: tuple[str, ...] = ()
     halt: Halt | None = None
-    report: str = ""  # where it is, or why it is not
+    report: str = ""
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command. A run that is not done is never 0."""
+        """Return the exit code of the command. It is 0 only for a run that is done."""
         if self.signal is not None:
             return of_signal(self.signal)
         if self.halt:

@@ -1,4 +1,4 @@
-"""How far a run is: counts by status, share of the work, time left, best so far."""
+"""The progress of a run: counts by status, share of the work, time left, best values so far."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUSES = ("running", "waiting", "completed", "stopped", "diverged", "failed", 
 
 @dataclass(frozen=True)
 class Progress:
-    """seconds_left is None until something has been learned."""
+    """Counts, share and time. share: of the epochs, from 0 to 1. seconds_left: None until the pace is known."""
 
     planned: int
     ended: int
@@ -41,7 +41,7 @@ class Best:
 
 @dataclass
 class Stratum:
-    """How far the trials are that compete with each other."""
+    """Counts of the trials that compete with each other. epochs: trained so far."""
 
     name: str
     ended: int = 0
@@ -51,7 +51,7 @@ class Stratum:
 
 
 class _Counted(NamedTuple):
-    """What a tally counts of a trial."""
+    """The facts about a trial that a tally counts."""
 
     group: str
     stratum: str
@@ -79,14 +79,16 @@ class Tally:
 
     def __init__(self, state: RunState, metric: str, mode: str, fields: Sequence[str] = ()) -> None:
         self.state, self.metric, self.sign, self.fields = state, metric, 1 if mode == "max" else -1, fields
-        self._read = 0  # entries of `state.changed`
+        # the number of entries of `state.changed` that have been taken in
+        self._read = 0
         self._known: dict[str, _Counted] = {}
         self._best: dict[str, Best] = {}
         self._groups: dict[str, Stratum] = {}
         self._strata: dict[str, Stratum] = {}
         self._causes: Counter[str] = Counter()
         self._running: dict[str, None] = {}
-        self._begun: dict[str, None] = {}  # neither untouched nor ended
+        # neither untouched nor ended
+        self._begun: dict[str, None] = {}
         self.epochs = self._ended_epochs = self._untouched = self._untouched_epochs = 0
         self.update()
         self.earlier = self.epochs
@@ -134,7 +136,7 @@ class Tally:
                 self._best[group] = Best(group or "all trials", value, epoch)
 
     def progress(self, seconds_gone: float, *, since_start: bool = False) -> Progress:
-        """The time left: epochs still to come at the pace so far, with stops as frequent as they have been.
+        """Return counts, share and time left: the epochs to come at the pace so far, with stops as frequent as before.
 
         seconds_gone: since the tally was made, or (since_start) since the run began.
         """
@@ -147,7 +149,8 @@ class Tally:
         left += (state.total - len(state.trials)) * (typical or self._longest())
         share = self.epochs / (self.epochs + left) if self.epochs else 0.0
         done = self.epochs - (0 if since_start else self.earlier)
-        seconds_left = seconds_gone * left / done if done and ended else None  # 0 where all have ended
+        # 0 where all have ended
+        seconds_left = seconds_gone * left / done if done and ended else None
         return Progress(state.total, ended, counts, share, seconds_gone, seconds_left)
 
     def _longest(self) -> int:
@@ -159,21 +162,21 @@ class Tally:
         return float(max(planned - trial.epoch, 0.5))
 
     def best(self) -> list[Best]:
-        """For each group that has a value: the best mean over replicates so far, best first."""
+        """Return the best mean over replicates so far of each group that has a value, best first."""
         groups = ((best, self._groups[name]) for name, best in self._best.items())
         found = [replace(best, ended=group.ended, trials=group.trials) for best, group in groups]
         return sorted(found, key=lambda best: -self.sign * best.value)
 
     def running(self, most: int) -> list[TrialState]:
-        """Some of the trials that run, those that began first."""
+        """Return up to `most` of the trials that run, those that began first."""
         return [self.state.trials[trial_id] for trial_id in islice(self._running, most)]
 
     def strata(self) -> list[Stratum]:
-        """The groups within which trials compete, in the order of their planning; none where all compete with all."""
+        """Return the groups within which trials compete, in the order of planning; none where all compete with all."""
         return [group for name, group in self._strata.items() if name and group.trials]
 
     def failures(self) -> list[tuple[str, int]]:
-        """Causes of failed trials and how many there are of each, the most frequent first."""
+        """Return the causes of failed trials with their counts, the most frequent first."""
         return [(cause, count) for cause, count in self._causes.most_common() if count]
 
 
@@ -188,7 +191,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(values: Sequence[float | None], width: int = 20) -> str:
-    """The last values as a line of blocks, from the lowest to the highest of them."""
+    """Return the last values as a line of blocks, from the lowest to the highest of them; "" for fewer than two."""
     known = [value for value in values if value is not None and math.isfinite(value)][-width:]
     if len(known) < 2:
         return ""

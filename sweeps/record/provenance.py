@@ -1,4 +1,4 @@
-"""What made a run: code, versions, hardware. Written to `run.json` and into every table."""
+"""The origin of a run: code, versions, hardware. Written to `run.json` and into every table."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _versions() -> dict[str, str]:
 
 
 def git_state() -> dict[str, Any]:
-    """The commit of our own source tree, or the one that a submitted job was sent from; empty where there is none."""
+    """Return the commit of our own source tree, or that which a submitted job was sent from; empty without one."""
     if sent := os.environ.get("SWEEPS_GIT"):
         return dict(json.loads(sent))
     root = Path(__file__).parents[2]
@@ -63,7 +63,8 @@ def git_state() -> dict[str, Any]:
 
     try:
         if Path(ask("rev-parse", "--show-toplevel")).resolve() != root.resolve():
-            return {}  # installed inside somebody's own repository, whose commits say nothing of us
+            # installed inside somebody's own repository, whose commits say nothing of us
+            return {}
         return {
             "commit": ask("rev-parse", "HEAD"),
             "branch": ask("rev-parse", "--abbrev-ref", "HEAD"),

@@ -21,19 +21,21 @@ PLANNED = (
     "trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal", "code", "data",
     "weights",
 )  # fmt: skip
-WAKING = {
-    "started",
-    "epoch",
-    "waiting",
-    "retried",
-    "interrupted",
-    *ENDED,
-}  # what only a trial that has not ended can do
+# the events that only a trial which has not ended can have
+WAKING = {"started", "epoch", "waiting", "retried", "interrupted", *ENDED}
 
 
 @dataclass
 class TrialState:
-    """One planned trial and what has become of it."""
+    """One planned trial, its status and its results.
+
+    code, data, weights: digests of the training code, of the data and of pretrained weights; "" in runs of 0.1.0.
+    mixed: trained by more than one state of the code.
+    proposal: the searcher's own data of a trial that it proposed. pruned: stopped by the scheduler.
+    changes: of population based training: epoch, donor, values. attempts: how often it was started.
+    attempt: the worker's own count, which names the folder of its files.
+    means: over replicates, for each epoch. gpu_percents: use of its GPU at the end of each epoch.
+    """
 
     trial_id: str
     key: str
@@ -43,53 +45,58 @@ class TrialState:
     macs: int
     stratum: str = ""
     bracket: int = 0
-    code: str = ""  # digests of the training code, of the data and of pretrained weights; "" in runs of 0.1.0
+    code: str = ""
     data: str = ""
     weights: str = ""
-    mixed: bool = False  # trained by more than one state of the code
-    proposal: dict[str, Any] | None = None  # what the searcher must know of it again
-    pruned: bool = False  # stopped by the scheduler
-    changes: list[dict[str, Any]] = field(default_factory=list)  # population based training: epoch, donor, values
+    mixed: bool = False
+    proposal: dict[str, Any] | None = None
+    pruned: bool = False
+    changes: list[dict[str, Any]] = field(default_factory=list)
     status: str = "planned"
     stop_reason: str = ""
     attempts: int = 0
-    attempt: int = 0  # the worker's own count, which names the folder of its files
+    attempt: int = 0
     history: History = field(default_factory=History)
-    means: list[dict[str, float | None]] = field(default_factory=list)  # over replicates, of each epoch
+    means: list[dict[str, float | None]] = field(default_factory=list)
     memory_mb: float = 0.0
-    gpu_percents: list[float] = field(default_factory=list)  # how busy its GPU was, at the end of each epoch
+    gpu_percents: list[float] = field(default_factory=list)
     started: datetime | None = None
 
     @property
     def ended(self) -> bool:
+        """Return whether it has ended, in whatever way."""
         return has_ended(self.status)
 
     @property
     def epoch(self) -> int:
+        """Return the number of epochs that it has trained."""
         return len(self.means)
 
     @property
     def config_now(self) -> dict[str, Any]:
-        """The config with what population based training has changed in it."""
+        """Return the config with the values that population based training has changed."""
         return {**self.config, **{name: value for change in self.changes for name, value in change["values"].items()}}
 
 
 @dataclass
 class RunState:
-    """All trials of a run, in the order of their planning. expected: how many there will be, where that is known.
+    """All trials of a run, in the order of their planning.
 
-    changed: the id of a trial for each event that was about it, so that who looks again looks at these alone.
+    expected: how many there will be, where that is known. generations: the epoch at which each population was last
+    compared. foreign: trials that the last command does not plan, which are nobody's peers. changed: the trial's id
+    of each event, so that a second look need only look at these. counts: trials by status. first, last: times of
+    the first and the last event. left_out: how many events could not be applied.
     """
 
     trials: dict[str, TrialState] = field(default_factory=dict)
     expected: int = 0
-    generations: dict[str, int] = field(default_factory=dict)  # epoch at which each population was last compared
-    foreign: frozenset[str] = frozenset()  # trials that the last command does not plan: nobody's peers
+    generations: dict[str, int] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
     changed: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)  # trials by status
-    first: datetime | None = None  # when the ledger began, and its last line
+    counts: Counter[str] = field(default_factory=Counter)
+    first: datetime | None = None
     last: datetime | None = None
-    left_out: int = 0  # events that could not be applied
+    left_out: int = 0
     first_left_out: str = ""
 
     def __post_init__(self) -> None:
@@ -98,6 +105,7 @@ class RunState:
 
     @property
     def total(self) -> int:
+        """Return how many trials there will be."""
         return max(self.expected, len(self.trials))
 
     @property
@@ -108,10 +116,11 @@ class RunState:
         return bool(self.trials) and len(self.trials) >= self.expected and ended
 
     def count(self, *statuses: str) -> int:
+        """Return how many trials have one of the statuses."""
         return sum(self.counts[status] for status in statuses)
 
     def apply(self, event: Event) -> None:
-        """Take one event in; kinds that say nothing of trials are passed over. Raises `UnusableEvent`, unchanged."""
+        """Apply one event; kinds that do not concern trials are passed over. Raises `UnusableEvent`, unchanged."""
         kind = event["event"]
         check_fields(kind, event)
         if event.get("time"):
@@ -154,9 +163,11 @@ class RunState:
 
 def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     if trial.ended and kind in WAKING:
-        return  # of a second driver, as two could work on a run of version 0.1.0
+        # written by a second driver: two could work on one run of version 0.1.0
+        return
     if kind == "started":
-        trial.attempts += trial.status != "waiting"  # to go on after a comparison is no new attempt
+        # to go on after a comparison is no new attempt
+        trial.attempts += trial.status != "waiting"
         trial.status, trial.started = "running", time_of(event)
     elif kind == "epoch":
         _apply_epoch(trial, event)
@@ -178,7 +189,8 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
 
 def _apply_epoch(trial: TrialState, event: Event) -> None:
     check_epoch(event, trial.config, trial.epoch)
-    for epoch in range(trial.epoch + 1, event["epoch"] + 1):  # all but the last are lost: their lines are damaged
+    for epoch in range(trial.epoch + 1, event["epoch"] + 1):
+        # all but the last are lost: their lines are damaged
         lost = epoch < event["epoch"]
         rows = [lost_epoch(row) for row in event["replicates"]] if lost else event["replicates"]
         try:

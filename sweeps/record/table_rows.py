@@ -22,7 +22,7 @@ TEXT, WHOLE, REAL = table.TEXT, table.WHOLE, table.REAL
 
 
 def trials_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
-    """One row for each replicate of the trials that have ended or were interrupted; what is measured later is empty."""
+    """Return a row for each replicate of the trials that ended or were interrupted; what is measured later is empty."""
     shown = [trial for trial in trials if trial.ended or trial.status == "interrupted"]
     counts = np.array([len(trial.config["seeds"]) for trial in shown], np.int64)
     owner, number = _numbered(counts)
@@ -34,7 +34,7 @@ def trials_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping
 
 
 def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
-    """One row for each replicate and epoch of the trials."""
+    """Return a row for each replicate and epoch of the trials."""
     shown = [trial for trial in trials if trial.epoch]
     lines = Lines.of(shown, np.array([len(trial.config["seeds"]) for trial in shown], np.int64))
     columns = {name: column.take(pa.array(lines.trial)) for name, column in _identity(run, shown).items()}
@@ -48,7 +48,7 @@ def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping
 
 
 def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
-    """The columns that name a replicate. Replicates that ran apart are `0007.0`, `0007.1`, ...: of trial 0007."""
+    """Return the columns that name a replicate. Replicates that ran apart, `0007.0` and so on, belong to trial 0007."""
     trial_id, _, part = trial.trial_id.partition(".")
     names = {"sweep": run.sweep, "run_id": run.run_id, "trial_id": trial_id, "trial_key": trial.key}
     return {**names, "replicate": int(part) if part else number, "seed": seed}
@@ -56,16 +56,16 @@ def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
 
 @dataclass(frozen=True)
 class Lines:
-    """The histories of trials under one another: the number of the trial, epoch, replicate and values of each line."""
+    """The histories of trials under one another. trial: its number, from 0; values: shape (lines, NUMBERS)."""
 
     trial: np.ndarray
     epoch: np.ndarray
     replicate: np.ndarray
-    values: np.ndarray  # (lines, NUMBERS)
+    values: np.ndarray
 
     @classmethod
     def of(cls, trials: Sequence[TrialState], replicates: np.ndarray) -> Lines:
-        """replicates: how many each trial has, by its config."""
+        """Return the lines of trials. replicates: how many each trial has, by its config."""
         widths = np.array([trial.history.replicates for trial in trials], np.int64)
         parts = [np.frombuffer(trial.history.values, np.float64) for trial in trials if trial.history.values]
         values = np.concatenate(parts) if parts else np.empty(0)
@@ -75,10 +75,12 @@ class Lines:
         return found if known.all() else cls(*(part[known] for part in vars(found).values()))
 
     def column(self, name: str) -> np.ndarray:
+        """Return one of `NUMBERS`, for each line."""
         return self.values[:, NUMBERS.index(name)]
 
     @property
     def is_best(self) -> np.ndarray:
+        """Return whether each line was the best of its replicate so far."""
         best: np.ndarray = self.column("is_best") == 1
         return best
 
@@ -97,7 +99,7 @@ def _in_schema(kind: table.Kind, columns: Mapping[str, pa.Array], rows: int, met
 
 
 def _columns_of_trials(run: RunFolder, trials: Sequence[TrialState]) -> dict[str, pa.Array]:
-    """What is the same for all replicates of a trial."""
+    """Return the columns that are the same for all replicates of a trial."""
     columns = table.columns("trials")
     # a ledger of an earlier version lacks fields that came later
     config = {name: [trial.config.get(name, default) for trial in trials] for name, default in _defaults().items()}
@@ -148,7 +150,7 @@ def _replicates(trials: Sequence[TrialState], owner: np.ndarray, number: np.ndar
 
 
 def _results(lines: Lines, row: np.ndarray, rows: int) -> dict[str, pa.Array]:
-    """What each replicate came to. row: of the table of trials, for each line."""
+    """Return the results of each replicate. row: the number of each line's row in the table of trials."""
     best, last = np.full((2, rows), -1)
     # of equal indices the last one counts: the last epoch that was the best so far
     best[row[lines.is_best]] = np.flatnonzero(lines.is_best)

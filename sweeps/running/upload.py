@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from analysis.runs.remote import Remote, Stamp, reaching
+from analysis.runs.remote import Remote, Stamp, storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import (
     CHECKPOINTS,
@@ -46,8 +46,8 @@ class Upload:
         self.missing: set[str] = set()  # files of attempts that were no longer here a round ago
 
     def begin(self) -> None:
-        """Raises `InputError` where the run there has gone another way, and what `reaching` raises."""
-        with reaching(self.remote):
+        """Raises `InputError` where the run there has gone another way, and what `storage_errors` raises."""
+        with storage_errors(self.remote):
             stamp = self._ledger_there()
             there = self.remote.read(LEDGER) or b""
         if not whole_lines(self.run.ledger).startswith(there):
@@ -150,7 +150,7 @@ class Mirror:
         """The plan is uploaded before the first trial. Raises `InputError`."""
         if self.upload:
             self.upload.begin()
-            with reaching(self.upload.remote):
+            with storage_errors(self.upload.remote):
                 self.upload.round()
             self._thread.start()
         return self
@@ -172,7 +172,7 @@ class Mirror:
         """One round; returns what went wrong."""
         assert self.upload
         try:
-            with reaching(self.upload.remote):
+            with storage_errors(self.upload.remote):
                 self.upload.round()
         except InputError as error:
             return str(error)

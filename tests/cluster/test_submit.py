@@ -185,10 +185,10 @@ def test_named_files_travel_under_a_name_of_their_own(tmp_path: Path) -> None:
     mine, overrides = tmp_path / "mine.py", tmp_path / "o.yaml"
     mine.write_text("x = 1")
     overrides.write_text("epochs: 2")
-    with packed([str(mine), "--overrides", str(overrides), "--epochs", "2"]) as baggage:
-        assert baggage.words == ("given/mine.py", "--overrides", "given/o.yaml", "--epochs", "2")
-        assert (baggage.folder / "given/mine.py").read_text() == "x = 1"
-        assert baggage.files == len([path for path in baggage.folder.rglob("*") if path.is_file()])
+    with packed([str(mine), "--overrides", str(overrides), "--epochs", "2"]) as files:
+        assert files.words == ("given/mine.py", "--overrides", "given/o.yaml", "--epochs", "2")
+        assert (files.folder / "given/mine.py").read_text() == "x = 1"
+        assert files.files == len([path for path in files.folder.rglob("*") if path.is_file()])
 
 
 def test_data_left_in_the_code_is_refused_by_name(tmp_path: Path) -> None:
@@ -198,5 +198,5 @@ def test_data_left_in_the_code_is_refused_by_name(tmp_path: Path) -> None:
     (package / "code.py").write_text("x = 1")
     with pytest.raises(InputError, match=r"trainables/scan.npz \(2.0 MB\)"), packed(["smoke"], tmp_path, limit_mb=1):
         pass
-    with packed(["smoke"], tmp_path) as baggage:
-        assert baggage.files == 2
+    with packed(["smoke"], tmp_path) as files:
+        assert files.files == 2
