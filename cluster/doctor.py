@@ -107,6 +107,7 @@ def examine_cluster(address: str, wanted: int, timeout: float, storage: str | No
     from cluster.checks.node_checks import check_alike
     from cluster.checks.node_facts import gather
     from cluster.checks.ray_nodes import gather_answers, start_probes, wait_for_nodes
+    from sweeps.ray_private import temporary_folder
 
     with connected(address):
         nodes = wait_for_nodes(wanted, timeout)
@@ -116,7 +117,7 @@ def examine_cluster(address: str, wanted: int, timeout: float, storage: str | No
             findings = [fail("nodes", text, fix)]
         else:
             findings = [ok("nodes", f"{len(nodes)} alive")]
-        folder = _temporary_folder()
+        folder = temporary_folder()
         probes = start_probes(nodes)
         calls = {node.node_id: probes[node.node_id].facts.remote(folder, node.node_id) for node in nodes}
         answers = gather_answers(calls, timeout)
@@ -129,15 +130,6 @@ def examine_cluster(address: str, wanted: int, timeout: float, storage: str | No
         if storage is not None and answering:
             findings += _storage(storage, answering, hosts, timeout)
     return findings
-
-
-def _temporary_folder() -> str:
-    """Return the folder in which Ray keeps its session and spills objects, the same path on every node."""
-    from importlib import import_module
-
-    # Ray has no public name for it
-    worker: Any = import_module("ray._private.worker")
-    return str(worker._global_node.get_temp_dir_path())
 
 
 def _judge_nodes(nodes: list[Any], answers: dict[str, Any]) -> list[Finding]:

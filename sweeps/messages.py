@@ -1,21 +1,19 @@
-"""What a run tells its user: the plan, the start, the summary."""
+"""Prints what a run knows before its trials end: the plan, an estimate, the start, what a resume found."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from analysis.comparison.labels import show_value
-from analysis.comparison.results import load
-from analysis.comparison.summary import print_standings
 from analysis.grids import Cell, Column, Grid, print_grid
 from analysis.runs.run_folder import RunFolder
-from analysis.runs.sync import remote_of, where
-from analysis.terminal.plain_text import plain
+from analysis.runs.sync import where
+from analysis.terminal.plain_text import say
 from search_spaces.definition import Pbt
 from search_spaces.domains import show_domain
 from sweeps.schedulers.table import name_of
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from sweeps.planning.reuse import Reused
     from sweeps.planning.settings import Settings
     from sweeps.planning.trials import Plan
-    from sweeps.record.outcome import Halt, Outcome
     from sweeps.running.estimate import Estimate
 
 
@@ -56,15 +53,15 @@ def print_plan(
         if name not in varied_fields and (name in sweep.fixed or getattr(first, name) != default[name].default)
     }
     text = ", ".join(f"{name}={show_value(value)}" for name, value in held.items())
-    _say(console, f"{text}; all other fields at their defaults", "fixed:", "dim")
+    say(console, f"{text}; all other fields at their defaults", "fixed:", "dim")
     if plan.proposed:
         space = ", ".join(f"{name} {show_domain(domain)}" for name, domain in sweep.nuisance.items())
-        _say(console, f"{space}; shown are the compared values", "searched:", "dim")
+        say(console, f"{space}; shown are the compared values", "searched:", "dim")
     print_data(console, sweep, plan, settings)
-    _say(console, plan_line(sweep, plan) + "; nothing was started (--dry-run)")
+    say(console, plan_line(sweep, plan) + "; nothing was started (--dry-run)")
     for note in plan.notes:
-        _say(console, note, "note:")
-    _say(console, _bundles(sweep, settings))
+        say(console, note, "note:")
+    say(console, _bundles(sweep, settings))
     _print_known(console, plan, settings, resumed)
 
 
@@ -82,12 +79,6 @@ def _plan_grid(plan: Plan, fields: Sequence[str]) -> Grid:
         values = (show_value(getattr(trial.config, name)) for name in fields)
         rows.append((trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}"))
     return Grid("", columns, tuple(tuple(map(Cell, row)) for row in rows))
-
-
-def _say(console: Console, text: object, label: str = "", style: str = "yellow") -> None:
-    """One line of text that may hold what is not ours: markup is off. label: a coloured word before it."""
-    before = f"[{style}]{label}[/{style}] " if label else ""
-    console.print(f"{before}{plain(text)}", highlight=False, soft_wrap=True)
 
 
 def _settled(sweep: Sweep) -> set[str]:
@@ -124,16 +115,16 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
     if resumed:
         match = match_trials(plan.trials, read_state(resumed.ledger).trials.values(), resumed.read_description())
         there = sum(trial.ended for trial in match.known.values())
-        _say(console, f"{there} of {len(plan.trials)} have ended in {where(resumed)}")
+        say(console, f"{there} of {len(plan.trials)} have ended in {where(resumed)}")
         for note in match.notes:
-            _say(console, note, "note:")
+            say(console, note, "note:")
     elif known:
         how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
         console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
     if settings.reuse:
         missed = [trial for trial in plan.trials if trial.key not in known]
         for reason in reasons_not_reused(missed, settings.storage):
-            _say(console, reason)
+            say(console, reason)
 
 
 COUNTED = 1000  # trials from which on planning says how many
@@ -169,9 +160,9 @@ def print_reused(console: Console, reused: Reused) -> None:
     if not reused.count:
         console.print("no trial of earlier runs could be reused", highlight=False)
     for run, count in reused.taken.items():
-        _say(console, f"reused {count} trials from {run}")
+        say(console, f"reused {count} trials from {run}")
     for reason in reused.reasons:
-        _say(console, reason)
+        say(console, reason)
 
 
 def print_estimate(console: Console, guess: Estimate) -> None:
@@ -212,13 +203,13 @@ def show_pbt(rule: Pbt) -> str:
 
 def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings) -> None:
     """What is about to run, and what the user should know of the data."""
-    _say(console, plan_line(sweep, plan))
+    say(console, plan_line(sweep, plan))
     if len(sweep.seeds) < 3:
-        _say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
+        say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
     for note in plan.notes:
-        _say(console, note, "note:")
+        say(console, note, "note:")
     print_data(console, sweep, plan, settings)
-    _say(console, f"results in {where(folder)}")
+    say(console, f"results in {where(folder)}")
 
 
 def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -> None:
@@ -228,10 +219,10 @@ def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -
 
     loaded = [data for data, _ in plan.datasets.values()]
     for line in dict.fromkeys(class_line(data) for data in loaded):
-        _say(console, line)
+        say(console, line)
     memory = memory_note(sweep, plan, settings.max_concurrent) if settings.address is None else ""
     for note in filter(None, [*sorted({note for data in loaded for note in data.notes}), memory]):
-        _say(console, note, "note:")
+        say(console, note, "note:")
 
 
 def print_resumed(console: Console, resumed: Resumed) -> None:
@@ -246,71 +237,6 @@ def print_resumed(console: Console, resumed: Resumed) -> None:
         text += " (config or data changed)"
     if resumed.damaged_bytes:
         text += f"; a damaged last line of the ledger ({resumed.damaged_bytes} bytes) was cut off"
-    _say(console, text)
+    say(console, text)
     for note in resumed.notes:
-        _say(console, note, "note:")
-
-
-def print_outcome(console: Console, outcome: Outcome, command: Command, guess: Estimate | None = None) -> int:
-    """The summary of a run that has ended, or how to resume it. Returns the exit code."""
-    if outcome.signal is not None:
-        _say(console, f"interrupted; everything is in {where(outcome.run)}. To go on:")
-        _print_command(console, command_to_go_on(command, outcome.run))
-        _print_problems(console, outcome)
-        return outcome.exit_code
-    print_summary(console, outcome.run, test=outcome.halt is None)
-    _print_problems(console, outcome)
-    if outcome.halt:
-        _say(console, f"{outcome.halt.reason}. To go on:", "ended early:")
-        _print_command(console, command_to_go_on(command, outcome.run))
-    if outcome.state.count("failed"):
-        _say(console, f"log of the failures: {outcome.run.log}; to run them again:")
-        _print_command(console, command_to_go_on(command, outcome.run, retry_failed=True))
-    if outcome.report:
-        _say(console, f"report: {outcome.report}")
-    took = f"{clock(outcome.seconds)} in all"
-    took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
-    _say(console, f"{took}; results in {where(outcome.run)}")
-    return outcome.exit_code
-
-
-def print_new_process(console: Console, halt: Halt, command: str) -> None:
-    """Why a run goes on in a new process, and with which command."""
-    _say(console, f"{halt.reason}. The run goes on in a new process:", "note:")
-    _print_command(console, command)
-
-
-def command_to_go_on(command: Command, run: RunFolder, **changes: Any) -> str:
-    """The command that goes on with a run. changes: options that differ from the command that was given."""
-    return command.resuming(run.run_id if remote_of(run) else str(run.path), **changes)
-
-
-def _print_command(console: Console, command: str) -> None:
-    console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_problems(console: Console, outcome: Outcome) -> None:
-    for problem in outcome.problems:
-        _say(console, problem, "problem:", "red")
-
-
-def print_summary(console: Console, run: RunFolder, *, test: bool = True) -> None:
-    """Print the best setting of each compared value, from the run's files alone; `test`: with its test metrics."""
-    results = load([run])
-    print_standings(console, results, test=test)
-    rows = results.table.select(["trial_id", "status", "stop_reason", "changes"]).to_pylist()
-    if any(row["changes"] for row in rows):
-        console.print("[dim]a population's values are those a trial began with; the column changes has the rest[/dim]")
-    print_failures(console, rows)
-
-
-def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Failures grouped by cause, each with one example."""
-    causes: dict[str, list[str]] = {}
-    for row in rows:
-        if row["status"] == "failed" and row["trial_id"] not in causes.setdefault(row["stop_reason"], []):
-            causes[row["stop_reason"]].append(row["trial_id"])
-    for cause, trials in causes.items():  # the traceback stands in run.log
-        console.print(
-            f"[red]{len(trials)} failed:[/red] {plain(cause)} (for example trial {trials[0]})", highlight=False
-        )
+        say(console, note, "note:")

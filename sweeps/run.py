@@ -39,7 +39,7 @@ def run(command: Command) -> None:
     """Run a sweep and end in one table: plan, train with early stopping, measure, summarise."""
     from rich.console import Console
 
-    from analysis.terminal.plain_text import plain
+    from analysis.terminal.plain_text import plain, say
     from sweeps.planning.options import newly_compared
     from sweeps.running.early_ray import EarlyRay
     from sweeps.running.interrupt import Interrupt
@@ -51,7 +51,7 @@ def run(command: Command) -> None:
         console.print(f"[bold]{plain(name)}[/bold]: {plain(sweep.question)}", highlight=False)
         for field in newly_compared(before, sweep):
             text = f"--set compares the values of {field.partition('=')[0]}; --tune {field} tunes them for each value"
-            console.print(f"[yellow]note:[/yellow] {plain(text)}", highlight=False)
+            say(console, text, "note:")
     with Interrupt() as interrupt:
         if command.dry_run or command.estimate or command.address:  # a probe beside Ray's start would be too slow
             sys.exit(_carry_out(command, name, sweep, console, interrupt))
@@ -88,7 +88,7 @@ def _plan_and_run(
 
     from analysis.runs.find import run_to_resume
     from analysis.runs.lease import hold
-    from sweeps import messages
+    from sweeps import messages, summary
     from sweeps.planning.begin import create_run, folder_of_new_run, resume_run
     from sweeps.planning.plan import decide_replicates
     from sweeps.planning.reuse import check_reuse, take_finished
@@ -126,7 +126,7 @@ def _plan_and_run(
         folder, resumed = old, resume_run(old, sweep, plan, command.retry_failed)
         plan = resumed.plan
         messages.print_resumed(console, resumed)
-    interrupt.go_on = messages.command_to_go_on(command, folder)
+    interrupt.go_on = summary.command_to_go_on(command, folder)
     if command.reuse:
         messages.print_reused(console, take_finished(folder, plan.trials, command.storage))
     if not command.quiet:
@@ -134,11 +134,11 @@ def _plan_and_run(
     outcome = execution.execute(sweep, plan, folder, command, console, start, interrupt)
     if outcome.halt and outcome.halt.new_process:
         left = {"time_budget": time_left(command.time_budget, outcome.seconds), "max_errors": command.max_errors}
-        again = messages.command_to_go_on(command, folder, **left)
-        messages.print_new_process(console, outcome.halt, again)
+        again = summary.command_to_go_on(command, folder, **left)
+        summary.print_new_process(console, outcome.halt, again)
         leases.close()
         become(again)
-    return messages.print_outcome(console, outcome, command, guess)
+    return summary.print_outcome(console, outcome, command, guess)
 
 
 if __name__ == "__main__":

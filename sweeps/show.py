@@ -96,10 +96,10 @@ def _print(console: Console, folder: RunFolder) -> None:
 
     from analysis.runs.sync import where
     from analysis.terminal.plain_text import plain
-    from sweeps.messages import print_summary
     from sweeps.record.progress import Tally
     from sweeps.record.state import read_state
     from sweeps.screen.live import describe
+    from sweeps.summary import print_summary
 
     about, state = folder.read_description(), read_state(folder.ledger)
     gone = state.last - state.first if state.first and state.last else timedelta()

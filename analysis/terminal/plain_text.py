@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from rich.console import Console
 from rich.markup import escape
 
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction of text, halves of characters, line ends
@@ -21,3 +22,9 @@ def _written(character: str) -> str:
 def plain(text: object) -> str:
     """`visible`, for Rich: brackets are brackets, and no markup."""
     return escape(visible(text))
+
+
+def say(console: Console, text: object, label: str = "", style: str = "yellow") -> None:
+    """Print one line of text that may hold what is not ours. label: a coloured word before it, such as `note:`."""
+    before = f"[{style}]{label}[/{style}] " if label else ""
+    console.print(f"{before}{plain(text)}", highlight=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.checks.findings import Finding, fail, ok, warn
+from sweeps.ray_private import validate_cluster_file
 from trainables.errors import InputError
 
 TOKEN = "~/.ray/auth_token"
@@ -57,12 +58,8 @@ def check_cluster_file(content: Mapping[str, Any], base: Path, name: str = "") -
 
 
 def _ray_says(content: Mapping[str, Any]) -> Iterator[Finding]:
-    from copy import deepcopy
-
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
     try:
-        validate_config(prepare_config(deepcopy(dict(content))))
+        validate_cluster_file(content)
     except (Exception, SystemExit) as error:
         # Ray raises many kinds here, its abort() among them
         message = str(getattr(error, "message", "") or error or type(error).__name__).splitlines()[0]

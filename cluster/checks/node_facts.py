@@ -11,11 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from sweeps.ray_private import auth_mode
 
 GIB = 2**30
 RAY_PROGRAMS = ("raylet", "gcs_server", "ray::", "/ray/dashboard/", "/ray/_private/", "ray.util.client")
@@ -131,16 +131,6 @@ def _free_inodes(folder: Path) -> float | None:
     found = os.statvfs(folder)
     # btrfs and some NFS count none
     return 100 * found.f_favail / found.f_files if found.f_files else None
-
-
-def auth_mode() -> str:
-    """Return `token` or `disabled`, the mode that the Ray of this process uses."""
-    try:
-        raylet: Any = import_module("ray._raylet")
-        return "token" if raylet.get_authentication_mode() == raylet.AuthenticationMode.TOKEN else "disabled"
-    except (ImportError, AttributeError):
-        # no public name says it; Ray's workers inherit the setting
-        return os.environ.get("RAY_AUTH_MODE", "disabled")
 
 
 def token_path() -> Path:

@@ -1,7 +1,7 @@
-"""How long a sweep will take: a few trials measured on the cluster, then the whole run played through many times.
+"""Estimates how long a sweep will take: measures a few trials, then simulates the whole run many times.
 
-The play uses the sweep's own rule of stopping on made-up values (each trial has a quality of its own, and noise), so it
-knows what early stopping saves for so many trials on so many slots.
+The simulation uses the sweep's own rule of stopping on made-up values: each trial has a quality of its own, and noise.
+So it knows what early stopping saves for so many trials on so many slots.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from trainables.data.normalization import Normalization
     from trainables.training.cost import Cost
 
-PROBED = 4  # trials that are measured, from the cheapest to the dearest
-PLAYS = 30
-PLAYED_EPOCHS = 200_000  # in all plays at most
+PROBED = 4  # trials that are measured, from the cheapest to the costliest
+SIMULATIONS = 30
+SIMULATED_EPOCHS = 200_000  # in all simulations at most
 DRAWING = 0.5  # CPU seconds of a trial's statistics and figures
 WEIGHING = 1.7e-6  # CPU seconds of the complexity of one weight of one replicate: 19 s for a ResNet-18
 REPORT = 5.0  # seconds
@@ -36,18 +36,18 @@ REPORT = 5.0  # seconds
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of wall time: the likeliest, and the range of nine plays in ten with the spread of the measurements."""
+    """Seconds of wall time: the median, and the range of nine simulations in ten, widened by the noise of measuring."""
 
     seconds: float
     low: float
     high: float
     slots: int
-    epoch_seconds: tuple[float, float]  # of a trial with all its replicates: cheapest and dearest
+    epoch_seconds: tuple[float, float]  # of a trial with all its replicates: cheapest and costliest
     measured: int
 
 
 def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
-    """Measure and play. Starts Ray, as the run will, and ends it."""
+    """Measure and simulate. Starts Ray, as the run will, and ends it."""
     import tempfile
     import time
     from pathlib import Path
@@ -55,17 +55,17 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
     from sweeps.running.ray_session import check_bundle, ray_session
 
     trials = plan.trials or plan.examples
-    chosen = spread(trials, PROBED)
+    chosen = sample_by_cost(trials, PROBED)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         with ray_session(settings.address, Path(folder) / "probe.log") as cluster:
-            resources = pack(check_bundle(sweep.resources, cluster), plan, cluster.gpus)
+            resources = gpu_share(check_bundle(sweep.resources, cluster), plan, cluster.gpus)
             slots = max(1, min(resources.slots(cluster.cpus, cluster.gpus), settings.max_concurrent or 10**9))
             costs = measure_trials(chosen, plan, resources, slots)
             longest = max(cost.seconds for cost in costs.values())
             starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
     starting = max(starting, 1.0)
-    return play(sweep, plan, costs, slots, starting + finishing(plan, settings, cluster.cpus, starting))
+    return simulate(sweep, plan, costs, slots, starting + finishing(plan, settings, cluster.cpus, starting))
 
 
 def finishing(plan: Plan, settings: Settings, cpus: float, starting: float) -> float:
@@ -80,8 +80,8 @@ def _all_trials(plan: Plan) -> list[PlannedTrial]:
     return list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
 
 
-def spread(trials: Sequence[PlannedTrial], count: int) -> list[PlannedTrial]:
-    """Some trials from the cheapest to the dearest, by operations."""
+def sample_by_cost(trials: Sequence[PlannedTrial], count: int) -> list[PlannedTrial]:
+    """Return up to `count` trials at equal steps of rank from the cheapest to the costliest, by operations."""
     ordered = sorted(trials, key=lambda trial: trial.macs)
     places = np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(int))
     return [ordered[place] for place in places]
@@ -99,10 +99,10 @@ def measure_trials(chosen: Sequence[PlannedTrial], plan: Plan, resources: Resour
     return {trial.key: cost for trial, cost in zip(every, found, strict=True)}
 
 
-def pack(resources: Resources, plan: Plan, gpus: float) -> Resources:
-    """`--gpus-per-trial auto` decided: the dearest trials are measured once; as many share a GPU as their peak allows.
+def gpu_share(resources: Resources, plan: Plan, gpus: float) -> Resources:
+    """Decide `--gpus-per-trial auto`: measure the costliest trials; as many share a GPU as their peak memory allows.
 
-    A whole GPU where no memory can be measured; none where there is no GPU.
+    Returns the resources with a whole GPU where no memory can be measured, and with none where there is no GPU.
     """
     import ray
 
@@ -112,12 +112,12 @@ def pack(resources: Resources, plan: Plan, gpus: float) -> Resources:
         return Resources(resources.cpus, resources.gpus or 0.0)
     task = ray.remote(num_cpus=resources.cpus, num_gpus=1)(_measure)
     threads = max(1, int(resources.cpus))
-    costs = ray.get([task.remote(ray.put(plan.datasets[_key(t)]), t.config, threads) for t in dearest(plan)])
+    costs = ray.get([task.remote(ray.put(plan.datasets[_key(t)]), t.config, threads) for t in costliest(plan)])
     return Resources(resources.cpus, max(share_of_gpu(cost.peak_memory, cost.total_memory) for cost in costs))
 
 
-def dearest(plan: Plan) -> list[PlannedTrial]:
-    """What may need most of a GPU's memory: the trial with the most MACs a batch, and that with most parameters."""
+def costliest(plan: Plan) -> list[PlannedTrial]:
+    """Return those that may need most of a GPU's memory: with the most MACs a batch, and with most parameters."""
     trials = plan.trials or plan.examples
     found = [max(trials, key=lambda t: t.macs * t.config.batch_size), max(trials, key=lambda t: t.parameters)]
     return found[:1] if found[0] is found[1] else found
@@ -133,14 +133,14 @@ def _key(trial: PlannedTrial) -> tuple[str, int | None, int | None, str]:
     return data_key(trial.config)
 
 
-def play(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
-    """The run's wall time in many plays; rest: seconds of all that is not training."""
+def simulate(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
+    """Simulate the run many times for its wall time. rest: seconds of all that is not training."""
     trials = _all_trials(plan)
     seconds = [epoch_seconds(trial, plan, costs) for trial in trials]
     epochs = sum(trial.config.epochs for trial in trials)
-    plays = max(3, min(PLAYS, PLAYED_EPOCHS // max(epochs, 1)))
+    count = max(3, min(SIMULATIONS, SIMULATED_EPOCHS // max(epochs, 1)))
     rng = np.random.default_rng(0)
-    found = np.array([_play_once(sweep, trials, seconds, slots, plan.epochs, rng) for _ in range(plays)])
+    found = np.array([_simulate_once(sweep, trials, seconds, slots, plan.epochs, rng) for _ in range(count)])
     ratios = [max(cost.epoch_seconds) / min(cost.epoch_seconds) for cost in costs.values()]
     noise = 1 + max(0.15, float(np.median(ratios)) - 1)
     low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
@@ -165,7 +165,7 @@ def _work(trial: PlannedTrial, plan: Plan) -> float:
     return max(trial.macs, 1) * (3 * trial.config.data_fraction * sizes["train"] + sum(sizes.values()))
 
 
-def _play_once(
+def _simulate_once(
     sweep: Sweep, trials: Sequence[PlannedTrial], seconds: Sequence[float], slots: int, epochs: int,
     rng: np.random.Generator,
 ) -> float:  # fmt: skip

@@ -15,7 +15,7 @@ from rich.console import Console
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
-from analysis.terminal.plain_text import plain
+from analysis.terminal.plain_text import say
 from search_spaces.definition import Optuna, Pbt, Resources, Sweep
 from sweeps.planning.begin import create_run, folder_of_new_run, planned_fields
 from sweeps.planning.plan import decide_replicates, make_plan
@@ -100,7 +100,7 @@ def execute(
     """
     from sweeps.running.upload import Mirror
 
-    with Mirror(folder, partial(_print_note, console)) as mirror:
+    with Mirror(folder, partial(say, console, label="note:")) as mirror:
         began = time.monotonic()
         with interrupt or Interrupt() as entered:
             entered.hold()
@@ -111,10 +111,6 @@ def execute(
             outcome = with_report(outcome)
         outcome = replace(outcome, seconds=time.monotonic() - began)
     return replace(outcome, problems=(*outcome.problems, *mirror.problems))
-
-
-def _print_note(console: Console, text: str) -> None:
-    console.print(f"[yellow]note:[/yellow] {plain(text)}", highlight=False, soft_wrap=True)
 
 
 @dataclass
@@ -147,7 +143,7 @@ class _Execution:
                 if ends or service:
                     halt = Halt(reason, ExitCode.UNFINISHED, new_process=bool(service) and not ends)
                     return self._outcome(state, brake.halt or halt, [])
-                _print_note(self.console, f"{reason}; it is started again, and the trials go on")
+                say(self.console, f"{reason}; it is started again, and the trials go on", "note:")
                 start = None
 
     def _outcome(self, state: RunState, halt: Halt | None, problems: list[str]) -> Outcome:
@@ -174,7 +170,7 @@ class _Execution:
 
     def _resources(self, state: RunState, cluster: Cluster, brake: Brake) -> Resources:
         """What a trial takes of the cluster, once one fits on it. Raises `InputError` where none ever will."""
-        from sweeps.running.estimate import pack
+        from sweeps.running.estimate import gpu_share
         from sweeps.running.ray_session import check_bundle, fits, wait_for_nodes
 
         resources = self.sweep.resources
@@ -184,7 +180,7 @@ class _Execution:
             tell = partial(self.console.print, soft_wrap=True)
             cluster = wait_for_nodes(resources, cluster, brake, tell)
         if fits(resources, cluster) and not state.ended:
-            return pack(resources, self.plan, cluster.gpus)
+            return gpu_share(resources, self.plan, cluster.gpus)
         return resources
 
     def _train(

@@ -26,7 +26,6 @@ ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",  # else Ray ends our process a minute after its control store
     "RAY_prestart_worker_first_driver": "0",  # Tune's trials get an environment of their own, and so other workers
 }
 os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})  # before Ray reads them
@@ -37,14 +36,14 @@ import ray  # noqa: E402
 from analysis.parallel.ray_connection import join  # noqa: E402
 from analysis.terminal.exit_codes import ExitCode  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
-from sweeps.running.interrupt import end_process  # noqa: E402
-from sweeps.running.ray_private import (  # noqa: E402
+from sweeps.ray_private import (  # noqa: E402
     LOOPBACK,
     find_room_for_sockets,
     find_room_for_token,
     forget_placement_groups,
     own_process_groups_on_loopback,
 )
+from sweeps.running.interrupt import end_process  # noqa: E402
 from trainables.errors import InputError  # noqa: E402
 
 WAIT_SECONDS = 0.5  # for nodes, between two looks whether a stop was requested
@@ -161,6 +160,8 @@ def cluster_now() -> Cluster:
     return Cluster(total.get("CPU", 0), total.get("GPU", 0))
 
 
+# else Ray ends our process a minute after its control store; of a cluster that we join, it should
+SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 86400}
 STARTS = 2  # a busy machine may be too slow for Ray's own limit of 30 s
 
 
@@ -173,7 +174,7 @@ def start_ray() -> None:
     for attempt in range(STARTS):
         try:
             with own_process_groups_on_loopback():
-                ray.init(address="local", **LOOPBACK, **options, configure_logging=True)
+                ray.init(address="local", **LOOPBACK, **options, configure_logging=True, _system_config=SYSTEM_CONFIG)
             children = {child.name(): child for child in psutil.Process().children()}
             _services[:] = [children["gcs_server"], children["raylet"]]
             return
@@ -215,9 +216,16 @@ def _log_to(path: Path) -> logging.Handler:
     return handler
 
 
+NO_NEWS = (
+    "Failed to fetch metrics for",  # Tune misses, once a trial, the result files that we tell it not to write
+    "may be a performance bottleneck",  # its loop waits for a busy machine; `sweeps_overhead_share` measures that
+)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    """Tune misses the result files that we tell it not to write: that is no news, and comes once a trial."""
-    return not record.getMessage().startswith("Failed to fetch metrics for")
+    """Whether a message of Tune's says something to those who use sweeps."""
+    message = record.getMessage()
+    return not any(text in message for text in NO_NEWS)
 
 
 def _keep_token_private() -> None:

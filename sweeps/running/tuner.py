@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.definition import Resources
-from sweeps.running.ray_private import losses_are_deaths
+from sweeps.ray_private import losses_are_deaths
 from sweeps.running.recorder import Recorder
 from sweeps.running.run_home import RunHome
 from trainables.data.arrays import Data

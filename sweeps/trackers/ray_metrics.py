@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from sweeps.ray_private import dashboard_url
 from sweeps.record.progress import STATUSES, Tally
 from sweeps.record.state import RunState
 
@@ -146,10 +147,7 @@ def _ray_gauges(tags: dict[str, str]) -> Set:
 
 def dashboard_line() -> str:
     """Where the dashboard of the cluster that we are connected to is."""
-    from importlib import import_module
-
-    worker: Any = import_module("ray._private.worker")  # only `ray.init` tells it, which would take our signals away
-    url = worker._global_node.webui_url
+    url = dashboard_url()
     if not url:
         return 'the cluster has no dashboard: pip install "ray[default]" on its head'
     return f"dashboard: http://{url} on the cluster's head; from elsewhere through `ray dashboard cluster/cluster.yaml`"

@@ -11,11 +11,11 @@ from rich.console import Console
 from analysis import report
 from analysis.runs.run_folder import RunFolder
 from sweeps.check_command import parse
-from sweeps.messages import print_failures, print_outcome, print_summary
 from sweeps.planning.command import Command
-from sweeps.record.state import RunState
+from sweeps.record.state import RunState, TrialState
 from sweeps.running.after_training import with_report
 from sweeps.running.execution import Outcome
+from sweeps.summary import print_failures, print_outcome, print_summary
 from tests.support.made_results import make_run
 
 
@@ -24,7 +24,8 @@ def outcome(tmp_path: Path) -> Outcome:
     run = make_run(
         tmp_path / "made" / "run", {"activation": ["relu", "tanh"]}, {"lr": [0.1, 0.01]}, lambda c, s, e: 0.8
     )
-    return Outcome(run, RunState(), None, 1.0)
+    state = RunState({"0001": TrialState("0001", "", "", {}, 1, 1, status="completed")})
+    return Outcome(run, state, None, 1.0)
 
 
 def told(outcome: Outcome) -> tuple[int, str]:
@@ -78,9 +79,9 @@ def test_it_is_written_unless_asked_not_to(words: list[str], expected: bool) -> 
 
 
 def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sweeps import messages as telling
+    from sweeps import summary
 
-    monkeypatch.setattr(telling, "print_summary", lambda console, run, test: None)
+    monkeypatch.setattr(summary, "print_summary", lambda console, run, test: None)
     code, text = told(with_report(outcome))
     assert code == 0
     assert f"report: {outcome.run.path / 'report.html'}" in text

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.ray_private import losses_are_deaths
 from sweeps.running import ray_session
-from sweeps.running.ray_private import losses_are_deaths
 from sweeps.running.ray_session import RayLost, loss_in, losses_raised, ray, start_ray
 from sweeps.running.tuner import DIED, OUT_OF_MEMORY, cause_in
 from trainables.errors import InputError
@@ -134,6 +134,7 @@ def test_the_log_of_a_run_has_no_false_alarm(tmp_path: Path) -> None:
     handler = ray_session._log_to(tmp_path / "run.log")
     logger = logging.getLogger("ray.tune.analysis")
     logger.warning("Failed to fetch metrics for 48 trial(s):\n- x: FileNotFoundError")
+    logger.warning("The `callbacks.on_step_end` operation took 1.099 s, which may be a performance bottleneck.")
     logger.warning("a trial failed")
     handler.close()
     lines = (tmp_path / "run.log").read_text().splitlines()

@@ -11,7 +11,7 @@ from ray import tune
 from search_spaces.definition import Asha, Sweep
 from sweeps.planning.plan import make_plan
 from sweeps.planning.settings import Settings
-from sweeps.running.estimate import DRAWING, REPORT, WEIGHING, dearest, finishing, play, spread
+from sweeps.running.estimate import DRAWING, REPORT, WEIGHING, costliest, finishing, sample_by_cost, simulate
 from sweeps.running.tuner import larger_share
 from trainables.config import make_config
 from trainables.data.datasets import load
@@ -56,11 +56,11 @@ def test_the_dearest_trials_have_the_largest_batches_and_the_most_parameters() -
     grid = {"model": tune.grid_search(["cnn", "mlp"]), "batch_size": tune.grid_search([32, 256])}
     fixed = {"hidden_dims": (1024, 1024), "dataset": "digits", "epochs": 1}
     plan = make_plan(Sweep("?", grid, {}, fixed, seeds=(0,), scheduler="fifo"), None, datetime(2026, 1, 1))
-    found = [trial.config for trial in dearest(plan)]
+    found = [trial.config for trial in costliest(plan)]
     assert {config.model for config in found} == {"mlp"}  # 1.1 M parameters, and as many MACs an image
     narrow = {**fixed, "hidden_dims": (64,)}
     plan = make_plan(Sweep("?", grid, {}, narrow, seeds=(0,), scheduler="fifo"), None, datetime(2026, 1, 1))
-    first, *others = dearest(plan)
+    first, *others = costliest(plan)
     assert (first.config.model, first.config.batch_size) == ("cnn", 256)
     assert all(other.parameters == max(trial.parameters for trial in plan.trials) for other in [first, *others])
 
@@ -75,18 +75,18 @@ def test_a_trial_is_measured_in_seconds_of_a_whole_epoch() -> None:
 
 def test_without_early_stopping_the_estimate_is_the_sum_over_the_slots() -> None:
     plan = make_plan(SWEEP, None, datetime(2026, 1, 1))
-    costs = {trial.key: Cost((2.0, 2.0), 0, 0, 1.0) for trial in spread(plan.trials, 2)}
-    one, two = (play(SWEEP, plan, costs, slots, 0.0) for slots in (1, 2))
+    costs = {trial.key: Cost((2.0, 2.0), 0, 0, 1.0) for trial in sample_by_cost(plan.trials, 2)}
+    one, two = (simulate(SWEEP, plan, costs, slots, 0.0) for slots in (1, 2))
     assert one.seconds == pytest.approx(10 * 9 * 2)
     assert two.seconds == pytest.approx(10 * 9 * 2 / 2)
     assert one.low < one.seconds < one.high
 
 
-def test_early_stopping_is_played_with_the_sweeps_own_rule() -> None:
+def test_early_stopping_is_simulated_with_the_sweeps_own_rule() -> None:
     sweep = replace(SWEEP, scheduler=Asha(1, 3))
     plan = make_plan(sweep, None, datetime(2026, 1, 1))
-    costs = {trial.key: Cost((2.0, 2.0), 0, 0, 1.0) for trial in spread(plan.trials, 2)}
-    found = play(sweep, plan, costs, 1, 0.0)
+    costs = {trial.key: Cost((2.0, 2.0), 0, 0, 1.0) for trial in sample_by_cost(plan.trials, 2)}
+    found = simulate(sweep, plan, costs, 1, 0.0)
     assert 10 * 2 < found.seconds < 10 * 9 * 2 * 0.8
 
 

@@ -1,4 +1,4 @@
-"""Private names of Ray and places of its files that a run's driver cannot do without. Tried with Ray 2.60."""
+"""Every private name of Ray that we use, and the places of its files. Tried with Ray 2.60."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -94,3 +95,34 @@ def find_room_for_token() -> None:
         usable = False
     if not usable:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)
+
+
+def dashboard_url() -> str:
+    """Return HOST:PORT of the dashboard of the cluster that we have joined, "" where it has none.
+
+    Only `ray.init` returns it, which would take our signals away.
+    """
+    worker: Any = import_module("ray._private.worker")
+    return str(worker._global_node.webui_url or "")
+
+
+def temporary_folder() -> str:
+    """Return the folder of Ray's session and spilled objects, the same path on every node of the joined cluster."""
+    worker: Any = import_module("ray._private.worker")
+    return str(worker._global_node.get_temp_dir_path())
+
+
+def auth_mode() -> str:
+    """Return how the Ray of this process authenticates: `token` or `disabled`."""
+    try:
+        raylet: Any = import_module("ray._raylet")
+        return "token" if raylet.get_authentication_mode() == raylet.AuthenticationMode.TOKEN else "disabled"
+    # Ray's workers inherit the setting
+    except (ImportError, AttributeError):
+        return os.environ.get("RAY_AUTH_MODE", "disabled")
+
+
+def validate_cluster_file(content: Mapping[str, Any]) -> None:
+    """Raises what `ray up` would, of many kinds and SystemExit among them, for a cluster file that it refuses."""
+    util: Any = import_module("ray.autoscaler._private.util")
+    util.validate_config(util.prepare_config(deepcopy(dict(content))))
