@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and on the disk when that is said. Loads without torch."""
+"""Atomic and durable writing of files: a reader sees a whole file or none. Loads without torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SYNCS = 8  # at a time
-BLOCK = 2**16  # bytes read at a time from the end of a file
+# Files that are synced at a time.
+SYNCS = 8
+# Bytes that are read at a time from the end of a file.
+BLOCK = 2**16
 
 
 @contextmanager
@@ -44,7 +46,8 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 def make_durable(folder: Path) -> None:
     """Wait until every file below a folder is on the disk, and every name of them."""
     found = [(Path(place), names) for place, _, names in os.walk(folder)]
-    with ThreadPoolExecutor(SYNCS) as pool:  # the disk commits them together: a third of the time of one by one
+    # The disk commits files that are synced together at once: a third of the time of one by one.
+    with ThreadPoolExecutor(SYNCS) as pool:
         list(pool.map(sync_file, [place / name for place, names in found for name in names]))
         list(pool.map(sync_folder, [*(place for place, _ in found), folder.parent]))
 

@@ -9,19 +9,20 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-ENTRY = "image_classifier.py"  # trains a trial; what it imports, and so on, is the training code
+# This file trains a trial; the files that it imports, directly or not, are the training code.
+ENTRY = "image_classifier.py"
 # `from trainables.x import y`, and the tables that are named by text: "trainables.x:NAME"
 IMPORT = re.compile(r"^\s*(?:from|import) (trainables[\w.]*)(?: import ([\w, ]+))?|\"(trainables[\w.]+):\w+\"", re.M)
 
 
 def code_digest() -> str:
-    """16 hexadecimal digits of SHA-256 over the names and contents of every Python file in `trainables/`."""
+    """Return 16 hexadecimal digits of SHA-256 over the names and contents of every Python file in `trainables/`."""
     return _digest_of(tuple(_contents()))
 
 
 @cache
 def training_digest(model: str) -> str:
-    """As `code_digest`, but over those files alone that training this model imports: no other model's, for one."""
+    """Return the digest of the files that training this model imports, so that no other model's file changes it."""
     from trainables.models import MODELS
 
     own = Path(str(MODELS[model].__file__)).relative_to(ROOT).as_posix()
@@ -29,18 +30,18 @@ def training_digest(model: str) -> str:
 
 
 def file_digests() -> dict[str, str]:
-    """The first 16 hexadecimal digits of each file's SHA-256, by its path in `trainables/`."""
+    """Return the first 16 hexadecimal digits of each file's SHA-256, by its path in `trainables/`."""
     return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in _contents().items()}
 
 
 def changed_files(before: Mapping[str, str]) -> list[str]:
-    """The files that are not as they were, that have come, or that have gone. before: an earlier `file_digests`."""
+    """Return the files that changed, came or went since `before`, an earlier `file_digests`."""
     now = file_digests()
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def imported_from(files: Iterable[str]) -> set[str]:
-    """The files in `trainables/` that these import, and those that they import, and so on; packages with them."""
+    """Return the files in `trainables/` that these import, directly or not, with their packages."""
     found: set[str] = set()
     waiting = list(files)
     while waiting:
@@ -66,7 +67,7 @@ def _modules_in(text: str) -> Iterator[str]:
 
 
 def _path_of(module: str) -> str | None:
-    """The file of a module; None where there is none, since what is imported may be a function."""
+    """Return the file of a module; None where there is none, since what is imported may be a function."""
     below = "/".join(module.split(".")[1:])
     return next((path for path in (f"{below}.py", f"{below}/__init__.py".lstrip("/")) if path in _contents()), None)
 

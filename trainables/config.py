@@ -18,7 +18,8 @@ def _field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"unit": unit} if unit else None, **limits)
 
 
-MOST = 1_000_000  # of whole numbers that have no limit of their own
+# The limit of whole numbers that have no limit of their own.
+MOST = 1_000_000
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -160,12 +161,12 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_values(cls, values: Any) -> Any:
-        """What is left out takes the model's own value, so that a config says what was trained."""
+    def _fill_model_defaults(cls, values: Any) -> Any:
+        """Fill in the model's own defaults, so that a config says what was trained."""
         if not isinstance(values, dict):
             return values
         model = registry("model").get(str(values.get("model", cls.model_fields["model"].default)))
-        own = {name: value for name, value in getattr(model, "OWN", {}).items() if values.get(name) is None}
+        own = {name: value for name, value in getattr(model, "DEFAULTS", {}).items() if values.get(name) is None}
         filled = {**values, **own}
         if filled.get("weights") is None and filled.get("transfer", "scratch") != "scratch":
             filled["weights"] = "imagenet"
@@ -173,8 +174,8 @@ class TrialConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_settings(cls, values: Any) -> Any:
-        """As for the model: the rate of the optimiser, the strength of the stochastic layer, the profile's settings."""
+    def _fill_entry_defaults(cls, values: Any) -> Any:
+        """Fill in the optimiser's rate, the stochastic layer's strength and the profile's settings."""
         if not isinstance(values, dict):
             return values
         filled = {name: value for name, value in values.items() if not (name == "lr" and value is None)}
@@ -197,7 +198,7 @@ class TrialConfig(BaseModel):
     @field_validator("weights")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        """A path as the workers find it, whose working directory is another."""
+        """Return a path that workers, whose working directory is another, can use."""
         return value if value in (None, "imagenet") else os.path.abspath(os.path.expanduser(str(value)))
 
     @model_validator(mode="after")
@@ -252,7 +253,7 @@ class TrialConfig(BaseModel):
             raise ValueError(f"stochastic={self.stochastic!r} replaces all weights: it needs transfer=scratch")
 
 
-# what a profile sets; another value beside it is refused
+# A profile sets these fields; another value beside it is refused.
 PROFILES: dict[str, dict[str, Any]] = {
     "medical": {
         "precision": "float32",
@@ -269,7 +270,7 @@ def _entry_reads(config: TrialConfig, field: str) -> set[str]:
     return set(registry(field)[getattr(config, field)].options)
 
 
-# config fields of which a new value takes effect on training that goes on: numbers that no weight's shape follows from
+# Fields whose new value takes effect on training that goes on: no weight's shape follows from them.
 CHANGEABLE = (
     "lr", "lr_scale", "backbone_lr_scale", "momentum", "weight_decay", "label_smoothing", "focal_gamma", "kl_weight",
     "clip_norm", "dropout",
@@ -278,10 +279,10 @@ MODEL_OPTIONS = ("hidden_dims", "width", "depth", "blocks", "skips", "stem", "co
 
 
 def options_of(model: str) -> tuple[str, ...]:
-    """The model options that a model reads."""
+    """Return the names of the options that a model reads."""
     return tuple(registry("model")[model].OPTIONS)
 
 
 def make_config(values: Mapping[str, Any]) -> TrialConfig:
-    """A validated config, or an `InputError` of one line."""
+    """Return a validated config. Raises `InputError` of one line."""
     return validated(TrialConfig, values)

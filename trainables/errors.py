@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
-DISTRIBUTION = "medsweeps"  # on the package index; `sweeps` there is another project
-LONGEST = 200  # characters of a value that a message shows
+# The name on the package index; `sweeps` there is another project.
+DISTRIBUTION = "medsweeps"
+# Characters of a value that a message shows.
+LONGEST = 200
 
 
 class InputError(ValueError):
@@ -19,14 +21,14 @@ class InputError(ValueError):
 
 
 def pip_install(extra: str) -> str:
-    """The command that installs one of our extras: in a checkout from there, else by the name of the distribution."""
+    """Return the command that installs one of our extras: in a checkout from there, else by the distribution's name."""
     here = Path(__file__).parents[1]
     checkout = (here / "pyproject.toml").is_file()
     return f"pip install -e '{here}[{extra}]'" if checkout else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def unknown_name(what: str, name: object, allowed: Iterable[str], also: Mapping[str, str] | None = None) -> str:
-    """One line for a name that is not in a registry: the name, the closest match, and what is allowed.
+    """Return one line for a name that is not in a registry: the name, the closest match, and what is allowed.
 
     also: names that other programs use, and ours for them.
     """
@@ -39,13 +41,13 @@ def unknown_name(what: str, name: object, allowed: Iterable[str], also: Mapping[
 
 
 def shorten(value: object) -> str:
-    """A value's `repr`, cut where it is long: a message stays one line."""
+    """Return a value's `repr`, cut where it is long: a message stays one line."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def one_line(error: ValidationError, label: str = "{}=") -> str:
-    """What pydantic found wrong, in one line: `epochs=0: must be greater than or equal to 1`.
+    """Return pydantic's errors in one line: `epochs=0: must be greater than or equal to 1`.
 
     label: how a field's name is written before its value, as `--{} ` on the command line.
     """
@@ -65,7 +67,7 @@ def _label(label: str, field: str) -> str:
 
 
 def validated(model: type[Model], values: Mapping[str, Any], label: str = "{}=") -> Model:
-    """A model of these values, or an `InputError` of one line; label: as `one_line` has it."""
+    """Return a model of these values. Raises `InputError` of one line; label: as in `one_line`."""
     try:
         return model(**values)
     except ValidationError as error:

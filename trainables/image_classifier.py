@@ -34,37 +34,47 @@ from trainables.training.precision import make_repeatable
 from trainables.training.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
 
 CHECKPOINT = "checkpoint.pt"
-DONOR = "donor.pt"  # a checkpoint of another trial, in the trial's folder
-PR_SET_NAME = 15  # of linux/prctl.h
-CHECKPOINT_SHARE = 0.05  # of the training time at most goes into writing checkpoints
+# A checkpoint of another trial, in the trial's folder.
+DONOR = "donor.pt"
+# From linux/prctl.h.
+PR_SET_NAME = 15
+# At most this share of the training time goes into writing checkpoints.
+CHECKPOINT_SHARE = 0.05
 
-DataKey = tuple[str, int | None, int | None, str]  # dataset, image size, channels, normalisation
+# Dataset, image size, channels, normalisation.
+DataKey = tuple[str, int | None, int | None, str]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker must know of a trial."""
+    """A trial as a worker gets it.
+
+    known_attempts, known_epochs: attempts of earlier drivers, and their epochs in the ledger. until: the epoch after
+    which the trial waits for others; None: it is trained to its end. donor_epoch: the epoch at which the weights in
+    `DONOR` replace its own; 0: never.
+    """
 
     trial_id: str
     config: TrialConfig
     folder: str
-    known_attempts: int = 0  # attempts of earlier drivers
-    known_epochs: int = 0  # epochs of theirs that the ledger holds
-    until: int | None = None  # the epoch after which the trial waits for others; None: it is trained to its end
-    donor_epoch: int = 0  # at which the weights in `DONOR` take the place of its own; 0: never
+    known_attempts: int = 0
+    known_epochs: int = 0
+    until: int | None = None
+    donor_epoch: int = 0
 
     def to_json(self) -> str:
-        """As Tune carries it to a worker: in a trial's own config, so that a job may be made while others run."""
+        """Return the text that Tune sends to a worker in the trial's config; jobs may be made while others run."""
         return json.dumps({**vars(self), "config": self.config.model_dump(mode="json")})
 
     @classmethod
     def from_json(cls, text: str) -> Job:
+        """Read what `to_json` wrote."""
         values = json.loads(text)
         return cls(**{**values, "config": make_config(values["config"])})
 
 
 def data_key(config: TrialConfig) -> DataKey:
-    """What a trial's data depends on."""
+    """Return the fields that a trial's data depends on."""
     return config.dataset, config.image_size, config.channels, config.normalization
 
 
@@ -112,12 +122,13 @@ def train_trial(
 
 def name_thread(name: str) -> None:
     """Give this thread a name that other processes can read, so that `cluster.monitor` says what a worker trains."""
-    with suppress(OSError, AttributeError):  # Linux alone has it
+    # Linux alone has prctl.
+    with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def _unreported(job: Job, states: list[TrainingState]) -> Iterator[list[EpochMetrics]]:
-    """The epoch of a checkpoint that was written, but whose report the driver never saw."""
+    """Yield the epoch of a checkpoint that was written, but whose report the driver never saw."""
     if trained_epochs(states) > job.known_epochs:
         yield last_epoch(states)
 
@@ -125,7 +136,7 @@ def _unreported(job: Job, states: list[TrainingState]) -> Iterator[list[EpochMet
 def _begin(
     job: Job, data: Data, device: torch.device, place: Place, fresh: list[TrainingState]
 ) -> tuple[list[TrainingState], str]:
-    """The states of the latest usable checkpoint of an earlier attempt, else fresh ones; and what to tell the user."""
+    """Return the states of an earlier attempt's latest usable checkpoint, else fresh ones; and a note for the user."""
     problems = [place.note] if place.note else []
     for earlier in range(place.number - 1, 0, -1):
         try:
@@ -145,27 +156,32 @@ def _begin(
 
 def _save_initial(folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]]) -> None:
     for state in states:
-        place = folder / f"seed_{state.seed}"
-        save_weights(place / "initial_model.safetensors", state.model.state_dict(), metadata[state.seed], 0)
+        replicate = folder / f"seed_{state.seed}"
+        save_weights(replicate / "initial_model.safetensors", state.model.state_dict(), metadata[state.seed], 0)
 
 
 def _save_epoch(
     folder: Path, states: list[TrainingState], metadata: Mapping[int, Mapping[str, str]], every: int
 ) -> None:
-    """Before the report, since a trial that is stopped never returns from it. every: as `TrialConfig.save_every`."""
+    """Write an epoch's weights before its report, since a trial that is stopped never returns from it.
+
+    every: as `TrialConfig.save_every`.
+    """
     for state in states:
-        place = folder / f"seed_{state.seed}"
+        replicate = folder / f"seed_{state.seed}"
         names = ["final_model"]
         if every and state.epoch % every == 0:
             names.append(f"epoch_{state.epoch:04d}_model")
         for name in names:
-            save_weights(place / f"{name}.safetensors", state.model.state_dict(), metadata[state.seed], state.epoch)
-        if state.best and state.best_weights and (state.best.epoch == state.epoch or not _has_best(place)):
-            save_weights(place / "best_model.safetensors", state.best_weights, metadata[state.seed], state.best.epoch)
+            save_weights(replicate / f"{name}.safetensors", state.model.state_dict(), metadata[state.seed], state.epoch)
+        if state.best and state.best_weights and (state.best.epoch == state.epoch or not _has_best(replicate)):
+            save_weights(
+                replicate / "best_model.safetensors", state.best_weights, metadata[state.seed], state.best.epoch
+            )
 
 
-def _has_best(place: Path) -> bool:
-    return (place / "best_model.safetensors").exists()
+def _has_best(replicate: Path) -> bool:
+    return (replicate / "best_model.safetensors").exists()
 
 
 def _report(
@@ -186,10 +202,11 @@ def _report(
 
 
 def _gpu_percent() -> float | None:
-    """How busy the GPU is, by its driver, which speaks of all that runs on it; None without one."""
+    """Return the GPU's use in percent by its driver, which counts all that runs on it; None without one."""
     if not torch.cuda.is_available():
         return None
-    with suppress(RuntimeError, ModuleNotFoundError):  # a driver without NVML, as on some virtual GPUs
+    # Some virtual GPUs have a driver without NVML.
+    with suppress(RuntimeError, ModuleNotFoundError):
         return float(torch.cuda.utilization())
     return None
 

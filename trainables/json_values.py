@@ -9,7 +9,7 @@ from typing import Any
 
 
 def as_json_value(value: Any, *, infinite_as_text: bool = False) -> Any:
-    """Dataclasses and mappings as objects, sequences as arrays; numbers that JSON lacks as null.
+    """Return dataclasses and mappings as objects, sequences as arrays, and numbers that JSON lacks as null.
 
     infinite_as_text: `"inf"` and `"-inf"` stand for what is infinite. NumPy's numbers become Python's.
     """

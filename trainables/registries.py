@@ -1,4 +1,4 @@
-"""The names that a config field may hold, in tables imported when they are asked for; and other words for fields."""
+"""The names that a config field may hold, in tables imported when they are asked for; and other names of fields."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-# field -> the table that lists what it may be; by name, so that neither this file nor `trainables/config.py` is heavy
+# Field -> the table that lists what it may be; by name, so that neither this file nor `trainables/config.py` is heavy.
 REGISTRIES: dict[str, str] = {
     "model": "trainables.models:MODELS",
     "activation": "trainables.layers.activations:ACTIVATIONS",
@@ -17,7 +17,7 @@ REGISTRIES: dict[str, str] = {
     "normalization": "trainables.data.normalization:NORMALIZATIONS",
 }
 
-# how other programs call a field
+# Other programs' names of fields, and ours.
 ALSO_KNOWN_AS = {
     "learning_rate": "lr", "learningrate": "lr", "lerning_rate": "lr", "eta": "lr", "step_size": "lr", "max_lr": "lr",
     "wd": "weight_decay", "l2": "weight_decay", "decay": "weight_decay", "bs": "batch_size", "batch": "batch_size",
@@ -36,7 +36,7 @@ ALSO_KNOWN_AS = {
 
 
 def registry(field: str) -> Mapping[str, Any]:
-    """The table of names that a config field may hold."""
+    """Return the table of names that a config field may hold."""
     module, name = REGISTRIES[field].split(":")
     table: Mapping[str, Any] = getattr(import_module(module), name)
     return table

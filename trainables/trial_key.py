@@ -11,29 +11,29 @@ from trainables.config import TrialConfig
 
 
 def config_json(config: TrialConfig) -> str:
-    """The config as canonical JSON: sorted keys, no spaces."""
+    """Return the config as canonical JSON: sorted keys, no spaces."""
     return canonical_json(config.model_dump(mode="json"))
 
 
 def trial_key(config: TrialConfig, data_digest: str, code_digest: str, weights_digest: str = "") -> str:
-    """The trial's identity across runs: 12 hexadecimal digits of SHA-256 over config, data and training code.
+    """Return the trial's identity across runs: 12 hexadecimal digits of SHA-256 over config, data and training code.
 
-    The digests of the data and of pretrained weights stand for their places: the same files elsewhere are the same
-    trial.
+    The digests of the data and of pretrained weights stand for their paths: the same files in other folders are
+    the same trial.
     """
     return _hash(
-        canonical_json(without_places(config.model_dump(mode="json"), weights_digest)), data_digest, code_digest
+        canonical_json(without_paths(config.model_dump(mode="json"), weights_digest)), data_digest, code_digest
     )
 
 
 def key_of_0_1_0(config: Mapping[str, Any], data_digest: str, code_digest: str, weights_digest: str = "") -> str:
-    """The key that version 0.1.0 gave to a config as its ledger holds it: the place of a folder of images is in it."""
+    """Return the key that version 0.1.0 gave to a config of a ledger; it holds the path of a folder of images."""
     values = {**config, "weights": weights_digest} if weights_digest else dict(config)
     return _hash(canonical_json(values), data_digest, code_digest)
 
 
-def without_places(config: Mapping[str, Any], weights_digest: str = "") -> dict[str, Any]:
-    """A config's values without the paths of its data and weights, whose digests say more.
+def without_paths(config: Mapping[str, Any], weights_digest: str = "") -> dict[str, Any]:
+    """Return a config's values without the paths of its data and weights, whose digests say more.
 
     `folder:/a/b?unreadable=skip` becomes `folder:?unreadable=skip`.
     """
@@ -43,7 +43,7 @@ def without_places(config: Mapping[str, Any], weights_digest: str = "") -> dict[
 
 
 def canonical_json(values: Mapping[str, Any]) -> str:
-    """JSON with sorted keys and no spaces: equal values, equal text."""
+    """Return JSON with sorted keys and no spaces: equal values, equal text."""
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 

@@ -10,7 +10,7 @@ import torch
 from analysis.behaviour.activation_statistics import activation_statistics
 from analysis.behaviour.layers import load_trained
 from trainables.data.arrays import Data
-from trainables.data.batches import part
+from trainables.data.batches import subset
 from trainables.layers.stochastic_matrices import column_sums
 
 IMAGES = 512  # of the validation split at most: enough for means and sums, and quick for large networks on a CPU
@@ -29,7 +29,7 @@ def layer_statistics(
     torch.set_num_threads(1)  # one process a processor
     model, split, _ = load_trained(path, data_root, data)
     # By class and seeded: the first images of a folder are all of one class.
-    chosen = part(split, images / len(split)) if len(split) > images else split
+    chosen = subset(split, images / len(split)) if len(split) > images else split
     return {
         "images": len(chosen),
         "activations": activation_statistics(model, chosen),

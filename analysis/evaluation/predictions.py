@@ -66,7 +66,7 @@ def predict_split(trained: TrainedModel, data: Data, split: str) -> Predictions:
     """Runs a network over a split, as training evaluated it: same precision, same samples of random layers."""
     import torch
 
-    from trainables.data.batches import part, to_device
+    from trainables.data.batches import subset, to_device
     from trainables.metrics.losses import probabilities
     from trainables.training.evaluation import predict, sample
     from trainables.training.precision import numerics_of
@@ -74,7 +74,7 @@ def predict_split(trained: TrainedModel, data: Data, split: str) -> Predictions:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, config = trained.model.to(device), trained.config
     images = to_device(data, trained.normalization, device)[split]
-    images = part(images, config.data_fraction) if split == "train" else images
+    images = subset(images, config.data_fraction) if split == "train" else images
     numerics = numerics_of(config, device)
     if config.evaluation_samples:
         torch.manual_seed(SAMPLING_SEED)

@@ -12,7 +12,7 @@ from sweeps.record.state import TrialState
 from trainables.code_digest import changed_files
 from trainables.config import make_config
 from trainables.errors import InputError
-from trainables.trial_key import key_of_0_1_0, without_places
+from trainables.trial_key import key_of_0_1_0, without_paths
 
 PLACES = ("dataset", "weights")  # config fields that may hold a path
 
@@ -86,7 +86,7 @@ def _config_of(trial: TrialState) -> str:
 
 
 def _text(config: Mapping[str, Any]) -> str:
-    return json.dumps({**without_places(config), "weights": bool(config.get("weights"))}, sort_keys=True)
+    return json.dumps({**without_paths(config), "weights": bool(config.get("weights"))}, sort_keys=True)
 
 
 def _same_data(planned: PlannedTrial, known: TrialState, code_digest: str) -> bool:

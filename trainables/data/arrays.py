@@ -1,4 +1,4 @@
-"""What a dataset is once loaded: uint8 images, integer labels, three splits. numpy only."""
+"""A dataset in memory: uint8 images, integer labels, three splits. Needs numpy only."""
 
 from __future__ import annotations
 
@@ -22,41 +22,46 @@ MULTI_LABEL: Task = "multi-label, binary-class"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: enough to load a dataset again in another process or on another node."""
+    """A dataset to load: enough to load it again in another process or on another node.
+
+    channels: 1 (grey), 3 (RGB), or None for the dataset's own. loader: "module:function", which takes this request.
+    """
 
     name: str
     size: int
     root: Path
-    channels: int | None = None  # 1: grey, 3: RGB, None: the dataset's own
-    loader: str = ""  # "module:function" that takes this request
+    channels: int | None = None
+    loader: str = ""
 
 
 @dataclass(frozen=True)
 class Split:
     """Images (N, H, W, C) or (N, D, H, W, C) uint8; labels (N,) int64, or (N, L) for multi-label.
 
+    names: file names, where each image had a file of its own.
+
     Grey images that are asked for as RGB are one channel in memory, shown three times (a stride of 0).
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    names: tuple[str, ...] = ()  # file names, where each image had a file of its own
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
 
     @property
     def stored(self) -> NDArray[np.uint8]:
-        """The images as they lie in memory: one channel where the others repeat it."""
+        """Return the images as they lie in memory: one channel where the others repeat it."""
         return self.images[..., :1] if self.images.strides[-1] == 0 else self.images
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as stored: a repeated channel travels once."""
+        """Pickle the stored images, so that a repeated channel travels once."""
         return _shown, (self.stored, self.labels, self.names, self.images.shape[-1])
 
 
 def repeated(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """Images with their one channel shown `channels` times, without a copy; images that have so many as they are."""
+    """Show the one channel of images `channels` times, without a copy; images that have so many stay as they are."""
     return images if images.shape[-1] == channels else np.broadcast_to(images, (*images.shape[:-1], channels))
 
 
@@ -66,36 +71,43 @@ def _shown(images: NDArray[np.uint8], labels: NDArray[np.int64], names: tuple[st
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a model must know of a dataset."""
+    """The facts of a dataset that a model needs. shape: of one image, channels last, (H, W, C) or (D, H, W, C)."""
 
     name: str
     task: Task
     class_names: tuple[str, ...]
-    shape: tuple[int, ...]  # of one image, channels last: (H, W, C) or (D, H, W, C)
+    shape: tuple[int, ...]
 
     @property
     def channels(self) -> int:
+        """Return the number of channels."""
         return self.shape[-1]
 
     @property
     def n_classes(self) -> int:
+        """Return the number of classes, or of labels."""
         return len(self.class_names)
 
     @property
     def is_3d(self) -> bool:
+        """Tell whether images are volumes."""
         return len(self.shape) == 4
 
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset in memory, checked. Arrays may be read-only and shared between processes."""
+    """A dataset in memory, checked.
+
+    Arrays may be read-only and shared between processes. notes: what the user should know, such as a class that a split
+    lacks. source: the file or folder that was read. folder: the decoded arrays in the cache, with the statistics.
+    """
 
     info: DataInfo
     splits: Mapping[str, Split]
     digest: str
-    notes: tuple[str, ...] = field(default=())  # what the user should know, such as a class that a split lacks
-    source: Path | None = None  # the file or folder it was read from
-    folder: Path | None = None  # where its decoded arrays are kept; its statistics lie beside them
+    notes: tuple[str, ...] = field(default=())
+    source: Path | None = None
+    folder: Path | None = None
 
     def __iter__(self) -> Iterator[tuple[str, Split]]:
         return iter(self.splits.items())
@@ -127,7 +139,7 @@ def make_data(
 
 
 def as_rgb(data: Data) -> Data:
-    """A grey dataset with three equal channels, which take no memory. Its digest says so."""
+    """Return a grey dataset with three equal channels, which take no memory. Its digest says so."""
     info = replace(data.info, shape=(*data.info.shape[:-1], 3))
     splits = {name: replace(split, images=repeated(split.images, 3)) for name, split in data}
     digest = hashlib.sha256(f"{data.digest} as RGB".encode()).hexdigest()[:16]
@@ -153,13 +165,13 @@ def _checked_split(split: str, images: np.ndarray, labels: np.ndarray, task: Tas
 
 
 def class_counts(info: DataInfo, split: Split) -> dict[str, int]:
-    """Images of each class in a split; of multi-label sets, images with each label."""
+    """Count the images of each class in a split; of multi-label sets, the images with each label."""
     counts = split.labels.sum(axis=0) if split.labels.ndim == 2 else np.bincount(split.labels, minlength=info.n_classes)
     return dict(zip(info.class_names, counts.tolist(), strict=True))
 
 
 def classes_without_auc(info: DataInfo, split: Split) -> list[str]:
-    """The classes that make AUC undefined on a split: those of no image and, of labels, those of every image."""
+    """Return the classes that make AUC undefined on a split: those of no image and, of labels, those of every image."""
     undefined = (0, len(split)) if info.task == MULTI_LABEL else (0,)
     return [name for name, n in class_counts(info, split).items() if n in undefined]
 
@@ -170,7 +182,7 @@ def _class_notes(info: DataInfo, split: str, part: Split) -> Iterator[str]:
 
 
 def digest_of(splits: Mapping[str, Split]) -> str:
-    """16 hexadecimal digits of SHA-256 over shapes and contents of all splits."""
+    """Return 16 hexadecimal digits of SHA-256 over shapes and contents of all splits."""
     digest = hashlib.sha256()
     for split in SPLITS:
         for array in (splits[split].images, splits[split].labels):
@@ -180,14 +192,14 @@ def digest_of(splits: Mapping[str, Split]) -> str:
 
 
 def chunks(images: NDArray[np.uint8], n_bytes: int = 2**26) -> Iterator[NDArray[np.uint8]]:
-    """The images in pieces of about `n_bytes`, so that a mapped array is never wholly in memory."""
+    """Yield the images in pieces of about `n_bytes`, so that a mapped array is never wholly in memory."""
     step = max(1, n_bytes // max(1, images[0].nbytes))
     for start in range(0, len(images), step):
         yield images[start : start + step]
 
 
 def load_stored(request: Request) -> Data:
-    """The dataset as it is stored: grey images that were asked for as RGB still have one channel."""
+    """Load a dataset as it is stored: grey images that were asked for as RGB still have one channel."""
     module, function = request.loader.split(":")
     loader: Callable[[Request], Data] = getattr(import_module(module), function)
     return loader(request)

@@ -20,7 +20,7 @@ from trainables.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class Operation:
-    """What an operation does with its strength, the strength where none is named, and the highest one."""
+    """An operation: its effect, its strength where none is named, and the highest strength."""
 
     meaning: str
     default: float
@@ -46,13 +46,17 @@ AUGMENTATIONS: dict[str, str] = {
     "light": "flip+rotate:10+scale:0.1+translate:0.05+jitter:0.1",
     "strong": "flips+rotate:30+scale:0.2+translate:0.1+crop:0.7+jitter:0.3+cutout:0.25",
     "mri": "flip+rotate:10+jitter:0.2",
-    "shape": "fade:1",  # with normalization times_half: voxels times U(0, 1), MedMNIST's protocol for 3D shapes
+    # With normalization times_half: voxels times U(0, 1), MedMNIST's protocol for 3D shapes.
+    "shape": "fade:1",
 }
 MOVES = ("flip", "flips", "rotate", "scale", "translate", "crop")
 
 
 def strengths_of(augmentation: str) -> dict[str, float]:
-    """`"light+mixup:0.4"` as `{"flip": 0.5, ..., "mixup": 0.4}`; what stands later wins. Raises `InputError`."""
+    """Parse `"light+mixup:0.4"` into `{"flip": 0.5, ..., "mixup": 0.4}`; what stands later wins.
+
+    Raises `InputError`.
+    """
     found: dict[str, float] = {}
     for part in augmentation.split("+"):
         name, colon, strength = part.partition(":")
@@ -77,7 +81,7 @@ def _strength(name: str, text: str) -> float:
 
 
 def augment(images: Tensor, strengths: Mapping[str, float]) -> Tensor:
-    """Images (B, C, [D,] H, W) float in 0..255, moved and recoloured, each by its own draw."""
+    """Move and recolour images (B, C, [D,] H, W), float in 0..255, each by its own draw."""
     if any(name in strengths for name in MOVES):
         images = _moved(images, strengths)
     if "jitter" in strengths:
@@ -105,29 +109,31 @@ def _moved(images: Tensor, strengths: Mapping[str, float]) -> Tensor:
         return flipped(images, mirrored if "flips" in strengths else mirrored[:, :1])
     axes = images.ndim - 2
     angles = _uniform(images, -1, 1, 1 if axes == 2 else 3) * math.radians(strengths.get("rotate", 0))
-    side = _uniform(images, strengths.get("crop", 1), 1)  # of the square that is enlarged to the whole
+    # The side of the square that is enlarged to the whole.
+    side = _uniform(images, strengths.get("crop", 1), 1)
     centre = _uniform(images, -1, 1, axes) * (1 - side[:, None])
     zoom = _uniform(images, 1 - strengths.get("scale", 0), 1 + strengths.get("scale", 0)) / side
-    shift = centre + _uniform(images, -2, 2, axes) * strengths.get("translate", 0)  # the side is 2 units long
+    # The image's side is 2 units long.
+    shift = centre + _uniform(images, -2, 2, axes) * strengths.get("translate", 0)
     return resampled(images, affine(mirrored, angles, zoom, shift))
 
 
 def _draw_mirrored(images: Tensor, strengths: Mapping[str, float]) -> Tensor:
-    """Which axes of which images are mirrored, (B, axes): x (left and right) first, as in `affine_grid`."""
+    """Draw the axes along which images are mirrored, (B, axes) bool: x (left and right) first, as in `affine_grid`."""
     chance = torch.full((images.ndim - 2,), strengths.get("flips", 0.0), device=images.device)
     chance[0] = max(strengths.get("flip", 0.0), strengths.get("flips", 0.0))
     return torch.rand(len(images), images.ndim - 2, device=images.device) < chance
 
 
 def flipped(images: Tensor, mirrored: Tensor) -> Tensor:
-    """Images mirrored along the first axes (x, y, z) where `mirrored` (B, axes) says so, exactly."""
+    """Mirror images exactly, along the first axes (x, y, z) where `mirrored` (B, axes) says so."""
     for axis in range(mirrored.shape[1]):
         images = torch.where(_per_image(mirrored[:, axis], images), images.flip(-1 - axis), images)
     return images
 
 
 def affine(mirrored: Tensor, angles: Tensor, zoom: Tensor, shift: Tensor) -> Tensor:
-    """Matrices (B, d, d + 1) from a place in the new image to its place in the old one, in units of half a side.
+    """Return matrices (B, d, d + 1) from a position in the new image to one in the old, in units of half a side.
 
     mirrored (B, d), angles (B, 1) or (B, 3) in radians, zoom (B,) factors of enlargement, shift (B, d).
     """
@@ -136,7 +142,7 @@ def affine(mirrored: Tensor, angles: Tensor, zoom: Tensor, shift: Tensor) -> Ten
 
 
 def _rotation(angles: Tensor) -> Tensor:
-    """Rotations (B, 2, 2) by one angle, or (B, 3, 3) about z, then y, then x."""
+    """Return rotations (B, 2, 2) by one angle, or (B, 3, 3) about z, then y, then x."""
     if angles.shape[1] == 1:
         return _turn(angles[:, 0], 0, 1, 2)
     planes = ((0, 1), (0, 2), (1, 2))
@@ -153,33 +159,37 @@ def _turn(angle: Tensor, i: int, j: int, axes: int) -> Tensor:
 
 
 def resampled(images: Tensor, matrices: Tensor) -> Tensor:
-    """Images under their affine maps, bilinear (trilinear); outside, the pixels of the edge go on.
+    """Resample images under their affine maps, bilinear (trilinear); outside, the pixels of the edge go on.
 
     Mirroring at the edge would invent a second eye or organ, and black would frame images of tissue.
     """
-    grid = places_of(matrices, images.shape[2:])
+    grid = sampling_grid(matrices, images.shape[2:])
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def places_of(matrices: Tensor, shape: Sequence[int]) -> Tensor:
-    """`affine_grid(..., align_corners=False)`, (B, [D,] H, W, d), as a sum along the axes: 6 to 20 times faster."""
+def sampling_grid(matrices: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return `affine_grid(..., align_corners=False)`, (B, [D,] H, W, d), as a sum along axes: 6 to 20 times faster."""
     axes, columns = len(shape), matrices.mT.contiguous()
-    places = columns[:, axes].view(-1, *[1] * axes, axes)
-    for axis, length in enumerate(shape):  # x is the last axis of the images and the first column of the matrix
+    grid = columns[:, axes].view(-1, *[1] * axes, axes)
+    # The last axis of the images, x, is the first column of the matrix.
+    for axis, length in enumerate(shape):
         steps = (torch.arange(length, device=matrices.device) * 2 + 1) / length - 1
         along = steps[:, None] * columns[:, None, axes - 1 - axis]
         along = along.view(-1, *[length if other == axis else 1 for other in range(axes)], axes)
-        places = _sum_of_pairs(places, along) if axes == 2 else places + along
-    return places
+        grid = _sum_of_pairs(grid, along) if axes == 2 else grid + along
+    return grid
 
 
 def _sum_of_pairs(first: Tensor, second: Tensor) -> Tensor:
-    """The sum of (..., 2) and (..., 2), as complex numbers: torch adds pairs under broadcasting six times slower."""
+    """Add (..., 2) and (..., 2) as complex numbers: torch adds pairs under broadcasting six times slower."""
     return torch.view_as_real(torch.view_as_complex(first) + torch.view_as_complex(second))
 
 
 def jittered(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Brightness, contrast about the image's mean brightness, and saturation (RGB only), in this order; in 0..255."""
+    """Change brightness, contrast about the image's mean brightness, and saturation (RGB only), in this order.
+
+    images (B, C, [D,] H, W) in 0..255, before and after.
+    """
     images = (images * brightness).clamp(0, 255)
     mean = _brightness(images).mean(dim=tuple(range(1, images.ndim)), keepdim=True)
     images = torch.lerp(mean, images, contrast).clamp(0, 255)
@@ -189,7 +199,7 @@ def jittered(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
 
 
 def _brightness(images: Tensor) -> Tensor:
-    """ITU-R BT.601: 0.2989 R + 0.587 G + 0.114 B; of grey images themselves."""
+    """Return ITU-R BT.601's 0.2989 R + 0.587 G + 0.114 B (B, 1, [D,] H, W); grey images are returned themselves."""
     if images.shape[1] != 3:
         return images
     red, green, blue = images.unbind(1)

@@ -14,28 +14,36 @@ from trainables.data.arrays import Data, DataInfo, Split
 from trainables.data.augmentation import augment, strengths_of
 from trainables.data.mixing import cut_and_mix
 from trainables.data.normalization import Normalization
-from trainables.data.splitting import part_of
+from trainables.data.splitting import stratified_rows
 from trainables.errors import InputError
 
-DEVICE_SHARE = 1 / 8  # of a GPU's memory at most is filled with images; larger sets stay mapped and go batch by batch
+# At most this share of a GPU's memory is filled with images; larger sets stay mapped and go batch by batch.
+DEVICE_SHARE = 1 / 8
 
 
 class BatchSettings(Protocol):
     """The fields of a `TrialConfig` that batches follow."""
 
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Return the number of images a batch."""
+
     @property
-    def augmentation(self) -> str: ...
+    def augmentation(self) -> str:
+        """Return a preset or operations, as `strengths_of` reads them."""
+
     @property
-    def sampling(self) -> Literal["shuffle", "balanced"]: ...
+    def sampling(self) -> Literal["shuffle", "balanced"]:
+        """Return the way in which training images are drawn."""
+
     @property
-    def channels(self) -> int | None: ...
+    def channels(self) -> int | None:
+        """Return the channels that were asked for; None: the dataset's own."""
 
 
 @dataclass(frozen=True)
 class DeviceSplit:
-    """Images (N, [D,] H, W, C) uint8 and labels on a device, with the factors that normalise a batch.
+    """Images (N, [D,] H, W, C) uint8 and labels on a device, with the factors (C,) that normalise a batch.
 
     Grey images that are shown as RGB have one channel here and three factors. Images may lie on the CPU, mapped from a
     file, while labels and factors are on a GPU. `rows`: the images that belong to the split, where not all do.
@@ -43,7 +51,7 @@ class DeviceSplit:
 
     images: Tensor
     labels: Tensor
-    scale: Tensor  # per channel, (C,)
+    scale: Tensor
     shift: Tensor
     rows: Tensor | None = None
 
@@ -52,11 +60,11 @@ class DeviceSplit:
 
 
 def to_device(data: Data, normalization: Normalization, device: torch.device) -> dict[str, DeviceSplit]:
-    """All splits of a dataset on the device; on the CPU without a copy."""
+    """Put all splits of a dataset on the device; on the CPU without a copy."""
     mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
     scale, shift = (1 / (255 * std)).to(device), (-mean / std).to(device)
-    place = device if _fits(data, device) else torch.device("cpu")
-    return {name: DeviceSplit(*_tensors(split, place, device), scale, shift) for name, split in data}
+    images_on = device if _fits(data, device) else torch.device("cpu")
+    return {name: DeviceSplit(*_tensors(split, images_on, device), scale, shift) for name, split in data}
 
 
 def _fits(data: Data, device: torch.device) -> bool:
@@ -66,18 +74,18 @@ def _fits(data: Data, device: torch.device) -> bool:
     return sum(split.stored.nbytes for _, split in data) <= limit
 
 
-def _tensors(split: Split, place: torch.device, device: torch.device) -> tuple[Tensor, Tensor]:
+def _tensors(split: Split, images_on: torch.device, device: torch.device) -> tuple[Tensor, Tensor]:
     with warnings.catch_warnings():
-        # arrays from Ray's object store and mapped files are read-only, and nothing here writes to them
+        # Arrays from Ray's object store and mapped files are read-only, and nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(split.stored).to(place), torch.from_numpy(split.labels).to(device)
+        return torch.from_numpy(split.stored).to(images_on), torch.from_numpy(split.labels).to(device)
 
 
-def part(split: DeviceSplit, fraction: float) -> DeviceSplit:
-    """A share of a split, by class and the same in every trial, without a copy of the images."""
+def subset(split: DeviceSplit, fraction: float) -> DeviceSplit:
+    """Return a share of a split, by class and the same in every trial, without a copy of the images."""
     if fraction == 1:
         return split
-    chosen = torch.from_numpy(part_of(split.labels.cpu().numpy(), fraction))
+    chosen = torch.from_numpy(stratified_rows(split.labels.cpu().numpy(), fraction))
     rows = chosen if split.rows is None else split.rows.cpu()[chosen]
     return replace(split, labels=split.labels[chosen.to(split.labels.device)], rows=rows.to(split.images.device))
 
@@ -85,23 +93,26 @@ def part(split: DeviceSplit, fraction: float) -> DeviceSplit:
 def batches(
     split: DeviceSplit, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs (B, C, [D,] H, W) float32, channels last in memory, and labels; shuffled where a generator is given.
+    """Yield inputs (B, C, [D,] H, W) float32, channels last in memory, and labels; shuffled where a generator is given.
 
     A last training batch of one image is dropped: BatchNorm cannot use it.
     """
     order = torch.randperm(len(split), generator=generator) if generator else None
-    for images, labels in _cut(split, batch_size, order):
+    for images, labels in _iterate(split, batch_size, order):
         yield normalized(split, images), labels
 
 
 def training_batches(
     split: DeviceSplit, config: BatchSettings, info: DataInfo, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """As `batches`, in the config's order and augmented. Targets: labels, or (B, classes) shares of mixed images."""
+    """Yield augmented inputs, shaped as those of `batches`, in the config's order, and their targets.
+
+    Targets are labels, or shares of the classes (B, classes) where images are mixed.
+    """
     if config.channels not in (None, info.channels):
         raise InputError(f"channels={config.channels}, but {info.name} was loaded with {info.channels}: load it again")
     strengths = strengths_of(config.augmentation)
-    for images, labels in _cut(split, config.batch_size, _training_order(split, config, generator)):
+    for images, labels in _iterate(split, config.batch_size, _training_order(split, config, generator)):
         if not strengths:
             yield normalized(split, images), labels
             continue
@@ -117,7 +128,10 @@ def _training_order(split: DeviceSplit, config: BatchSettings, generator: torch.
 
 
 def balancing_weights(labels: Tensor) -> Tensor:
-    """For each image 1 / (images of its class). A multi-label image counts for its rarest label, or for having none."""
+    """Return for each image 1 / (images of its class).
+
+    A multi-label image counts for its rarest label, or for having none.
+    """
     if labels.ndim == 2:
         counts = labels.sum(dim=0)
         rarity = torch.where(labels == 1, counts, len(labels) + 1)
@@ -125,8 +139,8 @@ def balancing_weights(labels: Tensor) -> Tensor:
     return 1 / torch.bincount(labels)[labels].double()
 
 
-def _cut(split: DeviceSplit, batch_size: int, order: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """uint8 images and labels on the labels' device, batch by batch: in the split's order, or a given one."""
+def _iterate(split: DeviceSplit, batch_size: int, order: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield uint8 images and labels on the labels' device, batch by batch, in the split's order or a given one."""
     n, device = len(split), split.labels.device
     if order is None and split.rows is None:
         for start in range(0, n, batch_size):
@@ -142,7 +156,7 @@ def _cut(split: DeviceSplit, batch_size: int, order: Tensor | None) -> Iterator[
 
 
 def normalized(split: DeviceSplit, images: Tensor) -> Tensor:
-    """uint8 (B, [D,] H, W, C) to float32 (B, C, [D,] H, W)."""
+    """Normalise uint8 (B, [D,] H, W, C) to float32 (B, C, [D,] H, W)."""
     return _normalized(split, images.float())
 
 

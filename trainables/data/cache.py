@@ -24,15 +24,17 @@ from trainables.data.arrays import SPLITS, Data, DataInfo, Request, Split, load_
 from trainables.data.downloads import cache_root, unwritable
 from trainables.errors import InputError
 
-MAPPED_FROM = 2**28  # bytes; a smaller dataset is read into memory and shared through Ray's object store
+# Bytes; a smaller dataset is read into memory and shared through Ray's object store.
+MAPPED_FROM = 2**28
 ENTRY = "entry.json"
-VERSION = 2  # of how datasets are decoded, laid out and described: another number decodes everything again
+# The way in which datasets are decoded, laid out and described: another number decodes everything again.
+VERSION = 2
 
 Build = Callable[[Path], Data]
 
 
 def cached(request: Request, key: str, build: Build) -> Data:
-    """The dataset of a cache entry, built first where it does not exist yet.
+    """Return the dataset of a cache entry, built first where it does not exist yet.
 
     `build(folder)` leaves `<split>_images.npy`, uint8 in C order, in the folder and returns the checked dataset.
     One process builds, others that ask for the same entry wait for it. Raises `InputError`.
@@ -50,13 +52,14 @@ def cached(request: Request, key: str, build: Build) -> Data:
 
 
 def entry_folder(key: str) -> Path:
-    """Where the entry of a key is, or would be."""
+    """Return the folder of a key's entry, which may not exist yet."""
     return cache_root() / f"data-{VERSION}" / key
 
 
 def _build(folder: Path, build: Build) -> None:
     for left in folder.parent.glob(f".{folder.name}.building-*"):
-        shutil.rmtree(left)  # of a process that was killed: whoever holds the lock builds alone
+        # Left by a process that was killed: whoever holds the lock builds alone.
+        shutil.rmtree(left)
     beside = folder.with_name(f".{folder.name}.building-{os.getpid()}")
     beside.mkdir()
     try:
@@ -103,13 +106,13 @@ def _open_split(
     labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
     names = tuple(entry["names"][name])
     if mapped:
-        return MappedSplit(images, labels, names, Home(request, folder, entry["digest"], name), _view(images))
+        return MappedSplit(images, labels, names, EntryAddress(request, folder, entry["digest"], name), _view(images))
     return Split(images, labels, names)
 
 
 @dataclass(frozen=True)
-class Home:
-    """Where a mapped split is, and how to make it again on a node that has not got it."""
+class EntryAddress:
+    """The folder of a mapped split, and the request that makes it again on a node that lacks it."""
 
     request: Request
     folder: Path
@@ -119,29 +122,34 @@ class Home:
 
 @dataclass(frozen=True)
 class MappedSplit(Split):
-    """A split whose images are mapped from a file. Pickled as its address: each process opens the file itself."""
+    """A split whose images are mapped from a file.
 
-    home: Home | None = None
-    view: tuple[object, ...] = ()  # of the whole array; a split that was cut from it is pickled as any other
+    Pickled as its address: each process opens the file itself. view: memory address, shape and strides of the whole
+    array; a split that was cut from it is pickled with its images.
+    """
+
+    address: EntryAddress | None = None
+    view: tuple[object, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.home is None or _view(self.stored) != self.view:
+        if self.address is None or _view(self.stored) != self.view:
             return super().__reduce__()
-        return _reopened, (self.home, self.labels, self.names, self.images.shape[-1])
+        return _reopened, (self.address, self.labels, self.names, self.images.shape[-1])
 
 
 def _view(images: np.ndarray) -> tuple[object, ...]:
-    return images.ctypes.data, images.shape, images.strides[:-1]  # numpy is free in the stride of one channel
+    # numpy is free in the stride of one channel.
+    return images.ctypes.data, images.shape, images.strides[:-1]
 
 
-def _reopened(home: Home, labels: np.ndarray, names: tuple[str, ...], channels: int) -> Split:
-    whole = _opened(home.request, home.folder, home.digest).splits[home.split]
+def _reopened(address: EntryAddress, labels: np.ndarray, names: tuple[str, ...], channels: int) -> Split:
+    whole = _opened(address.request, address.folder, address.digest).splits[address.split]
     return replace(whole, images=repeated(whole.stored, channels), labels=labels, names=names)
 
 
 @lru_cache(maxsize=8)
 def _opened(request: Request, folder: Path, digest: str) -> Data:
-    """An entry, opened once a process; where the node has not got it, loaded there from the data root."""
+    """Open an entry once a process; where the node has not got it, load it there from the data root."""
     if not folder.exists():
         folder = load_stored(request).folder or folder
     data = open_entry(folder, request, always_mapped=True)

@@ -1,4 +1,4 @@
-"""What a dataset holds, looked at image by image: `python -m sweeps.list datasets --check NAME`."""
+"""A dataset's facts, found image by image: `python -m sweeps.list datasets --check NAME`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,27 @@ from trainables.data.normalization import NORMALIZATIONS, normalization_of, true
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Images that are equal byte for byte. Two splits: in both of them; one split twice: more than once in it."""
+    """Images that are equal byte for byte.
+
+    Two splits: in both of them; one split twice: more than once in it. images: how many different ones. examples: the
+    rows of up to ten pairs. disagreeing: how many of these images have more than one label.
+    """
 
     first: str
     second: str
-    images: int  # different ones
-    examples: tuple[tuple[int, int], ...]  # rows of up to ten pairs
-    disagreeing: int  # of these images, how many have more than one label
+    images: int
+    examples: tuple[tuple[int, int], ...]
+    disagreeing: int
 
 
 @dataclass(frozen=True)
 class DataCheck:
-    """A dataset's facts. Counts are images of a class, or positives of a label where multi-label."""
+    """A dataset's facts.
+
+    Counts are images of a class, or positives of a label where multi-label. sizes: images by split. class_counts: by
+    split and class. imbalance: of train, the largest class over the smallest that occurs. ranges: lowest and highest
+    input, by normalisation and split.
+    """
 
     name: str
     task: str
@@ -38,15 +47,15 @@ class DataCheck:
     source: str
     licence: str
     citation: str
-    sizes: Mapping[str, int]  # images in each split
-    class_counts: Mapping[str, Mapping[str, int]]  # split -> class -> images
-    imbalance: float  # of train: the largest class over the smallest one that occurs
+    sizes: Mapping[str, int]
+    class_counts: Mapping[str, Mapping[str, int]]
+    imbalance: float
     duplicates: tuple[Duplicates, ...]
-    ranges: Mapping[str, Mapping[str, tuple[float, float]]]  # normalisation -> split -> lowest and highest input
+    ranges: Mapping[str, Mapping[str, tuple[float, float]]]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The facts as JSON's types."""
+        """Return the facts as JSON's types."""
         return asdict(self)
 
 
@@ -75,14 +84,14 @@ def check(
 
 
 def find_duplicates(data: Data) -> Iterator[Duplicates]:
-    """Byte-identical images within a split and between two, where there are any."""
+    """Yield the byte-identical images within a split and between two, where there are any."""
     rows = {name: rows_by_image(split.stored) for name, split in data}
     for first, second in [*((split, split) for split in SPLITS), *combinations(SPLITS, 2)]:
         same = first == second
         pairs = [
-            (places[0], places[1] if same else rows[second][image][0])
-            for image, places in rows[first].items()
-            if (len(places) > 1 if same else image in rows[second])
+            (numbers[0], numbers[1] if same else rows[second][image][0])
+            for image, numbers in rows[first].items()
+            if (len(numbers) > 1 if same else image in rows[second])
         ]
         if pairs:
             one, other = data.splits[first].labels, data.splits[second].labels
@@ -90,11 +99,12 @@ def find_duplicates(data: Data) -> Iterator[Duplicates]:
             yield Duplicates(first, second, len(pairs), tuple(pairs[:10]), disagreeing)
 
 
-MOST_CLASSES = 12  # that a line names
+# Classes that a line names at most.
+MOST_CLASSES = 12
 
 
 def class_line(data: Data) -> str:
-    """`brain_mri: glioma 42/9/9, ... (images in train/val/test)`."""
+    """Return a line such as `brain_mri: glioma 42/9/9, ... (images in train/val/test)`."""
     counts = [class_counts(data.info, split) for _, split in data]
     names = [f"{name} {'/'.join(str(count[name]) for count in counts)}" for name in data.info.class_names]
     more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
@@ -102,7 +112,7 @@ def class_line(data: Data) -> str:
 
 
 def lines(found: DataCheck) -> list[tuple[str, str]]:
-    """The facts as pairs of a title and a text, for a table."""
+    """Return the facts as pairs of a title and a text, for a table."""
     rows = [
         ("task", found.task),
         ("image shape", " x ".join(map(str, found.shape))),
@@ -126,7 +136,7 @@ def _ranges(ranges: Mapping[str, tuple[float, float]]) -> str:
 
 
 def _sentence(item: Duplicates) -> str:
-    place = f"more than once in {item.first}" if item.first == item.second else f"in {item.first} and {item.second}"
+    where = f"more than once in {item.first}" if item.first == item.second else f"in {item.first} and {item.second}"
     example = f"rows {item.examples[0][0]} and {item.examples[0][1]}"
     unlike = f"; {item.disagreeing} with unlike labels" if item.disagreeing else ""
-    return f"{item.images} image{'s' * (item.images != 1)} {place} (such as {example}){unlike}"
+    return f"{item.images} image{'s' * (item.images != 1)} {where} (such as {example}){unlike}"

@@ -13,7 +13,7 @@ from trainables.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class Dataset:
-    """How a dataset is found: its loader as "module:function", the sizes it comes in, and where it is from.
+    """A dataset's loader as "module:function", the sizes it comes in, and its source.
 
     The loader takes a `Request`. No sizes: images are resized to the size that is asked for.
     """
@@ -29,7 +29,8 @@ MEDMNIST = "trainables.data.formats.medmnist:load_medmnist"
 IDX = "trainables.data.formats.mnist:load_mnist"
 SIZES_2D = (28, 64, 128, 224)
 SIZES_3D = (28, 64)
-FOLDER_SIZE = 224  # of folder images where none is asked for: what ImageNet's networks take
+# The size of folder images where none is asked for: what ImageNet's networks take.
+FOLDER_SIZE = 224
 YANG = "Yang et al., Scientific Data 10, 41 (2023)"
 
 DATASETS: dict[str, Dataset] = {
@@ -65,7 +66,7 @@ IMAGE_FOLDER = Dataset(
 
 
 def find(name: str) -> Dataset:
-    """The entry of a dataset, or of `folder:PATH`. Raises `InputError` with the closest match."""
+    """Return the entry of a dataset, or of `folder:PATH`. Raises `InputError` with the closest match."""
     if name.startswith(FOLDER):
         folder_options(name)
         return IMAGE_FOLDER
@@ -75,7 +76,7 @@ def find(name: str) -> Dataset:
 
 
 def canonical(name: str) -> str:
-    """The name as workers need it, whose working directory is another: a folder's path made absolute."""
+    """Return a name that workers, whose working directory is another, can use: a folder's path made absolute."""
     find(name)
     if not name.startswith(FOLDER):
         return name
@@ -90,7 +91,7 @@ def default_data_root() -> Path:
 
 
 def native_size(name: str, image_size: int | None) -> int:
-    """The size to load: the dataset's own where none is asked for. Raises `InputError` for a size it lacks."""
+    """Return the size to load: the dataset's own where none is asked for. Raises `InputError` for a size it lacks."""
     sizes = find(name).sizes
     if not sizes:
         return image_size or FOLDER_SIZE

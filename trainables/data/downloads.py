@@ -17,17 +17,17 @@ from trainables.errors import InputError
 
 
 def find_file(candidates: list[Path]) -> Path | None:
-    """The first path that is a file."""
+    """Return the first path that is a file."""
     return next((path for path in candidates if path.is_file()), None)
 
 
 def cache_root() -> Path:
-    """`SWEEPS_CACHE`, else `~/.cache/sweeps`: decoded arrays, statistics, and what was already checked."""
+    """Return `SWEEPS_CACHE`, else `~/.cache/sweeps`: decoded arrays, statistics, and what was already checked."""
     return Path(os.environ.get("SWEEPS_CACHE") or Path.home() / ".cache" / "sweeps").expanduser().absolute()
 
 
 def fingerprint(paths: Iterable[Path], *more: object) -> str:
-    """16 hexadecimal digits that change when a file changes in place, size or time of writing, or `more` does."""
+    """Return 16 hexadecimal digits that change when a file's path, size or time of writing changes, or `more` does."""
     digest = hashlib.sha256(repr(more).encode())
     for path in paths:
         status = path.stat()
@@ -37,7 +37,7 @@ def fingerprint(paths: Iterable[Path], *more: object) -> str:
 
 @dataclass(frozen=True)
 class FilePolicy:
-    """What may be done for a dataset's files. trusted: NAME=MD5 of files that are taken, though not published."""
+    """The rules for a dataset's files. trusted: NAME=MD5 of files that are accepted, though not published."""
 
     download: bool = True
     trusted: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ _policy: ContextVar[FilePolicy] = ContextVar("file policy", default=PUBLISHED)
 
 @contextmanager
 def file_policy(policy: FilePolicy) -> Iterator[None]:
-    """Within it, files are downloaded and trusted as the policy says."""
+    """Download and trust files as the policy says, within the context."""
     token = _policy.set(policy)
     try:
         yield
@@ -95,7 +95,7 @@ def write_beside(path: Path, text: str) -> None:
 
 
 def unwritable(folder: Path, error: OSError) -> InputError:
-    """One line for a cache that cannot be written."""
+    """Return the error for a cache that cannot be written."""
     reason = error.strerror or str(error)
     return InputError(f"cannot write to the cache {folder} ({reason}): set SWEEPS_CACHE to a folder with room")
 
@@ -123,7 +123,8 @@ def download(name: str, folder: Path, fetch: Callable[[Path], None], hint: str =
         fetch(folder)
     except (OSError, RuntimeError) as error:
         for path in (*folder.glob("*/*"), *folder.glob("*"), folder):
-            with suppress(OSError):  # only what this made, and only what is empty
+            # Remove only what this made, and only what is empty.
+            with suppress(OSError):
                 if path not in before and path.is_dir():
                     path.rmdir()
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

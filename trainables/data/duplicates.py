@@ -10,7 +10,7 @@ import numpy as np
 
 
 def rows_by_image(images: np.ndarray) -> dict[bytes, list[int]]:
-    """The rows of each different image, by its digest."""
+    """Return the rows of each different image, by its digest."""
     rows: dict[bytes, list[int]] = {}
     for row, image in enumerate(images):
         rows.setdefault(hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest(), []).append(row)
@@ -18,7 +18,7 @@ def rows_by_image(images: np.ndarray) -> dict[bytes, list[int]]:
 
 
 def shared_images(name: str, splits: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """A line for each two splits that hold the same images: a model may know them by heart."""
+    """Yield a line for each two splits that hold the same images: a model may know them by heart."""
     rows = {split: rows_by_image(images) for split, images in splits.items()}
     for first, second in combinations(rows, 2):
         n = len(rows[first].keys() & rows[second].keys())

@@ -1,4 +1,4 @@
-"""What `folder:PATH[?group=REGEX][&unreadable=skip]` says: where images are and how they are read."""
+"""The options of `folder:PATH[?group=REGEX][&unreadable=skip]`: the images' folder and how to read it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = "folder:"
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """Where the images are and how they are read. group: finds the patient in a file's name."""
+    """A folder of images and how to read it. group: finds the patient in a file's name."""
 
     path: Path
     group: re.Pattern[str] | None = None
@@ -42,7 +42,7 @@ def folder_options(name: str) -> FolderOptions:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """The path and the options of `folder:PATH?NAME=...`. A `?` that no `NAME=` follows belongs to the path."""
+    """Split `folder:PATH?NAME=...` into path and options. A `?` that no `NAME=` follows belongs to the path."""
     text = name.removeprefix(FOLDER)
     options = re.search(r"\?(?=\w+=)", text)
     return (text[: options.start()], text[options.end() :]) if options else (text, "")

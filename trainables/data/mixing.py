@@ -13,7 +13,7 @@ from torch.nn import functional
 def cut_and_mix(
     inputs: Tensor, labels: Tensor, strengths: Mapping[str, float], n_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """Inputs (B, C, [D,] H, W), 0 at the mean, and their targets.
+    """Cut and mix inputs (B, C, [D,] H, W), 0 at the mean; return them with their targets.
 
     Labels stay as they are unless images are mixed; then they are shares of the classes, (B, n_classes) float. Where
     mixup and cutmix are both named, each image draws one of the two.
@@ -32,12 +32,12 @@ def cut_and_mix(
 
 
 def mixed_in(own: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    """`share` of one's own values and the rest of the other's."""
+    """Blend `share` of one's own values with the rest of the other's."""
     return torch.lerp(other, own, share)
 
 
 def _own_share(inputs: Tensor, strengths: Mapping[str, float]) -> Tensor:
-    """What each pixel keeps of its own image, (B, 1, [D,] H, W) in [0, 1]."""
+    """Draw the share of its own image that each pixel keeps, (B, 1, [D,] H, W) in [0, 1]."""
     shape = (len(inputs), *[1] * (inputs.ndim - 1))
     if "cutmix" not in strengths:
         return _beta(inputs, strengths["mixup"]).view(shape)
@@ -55,12 +55,15 @@ def _beta(inputs: Tensor, strength: float) -> Tensor:
 
 
 def boxes(inputs: Tensor, side: Tensor) -> Tensor:
-    """A box for each image, (B, 1, [D,] H, W) bool: `side` (B,) in shares of the image's, its centre anywhere in it."""
+    """Draw a box for each image, (B, 1, [D,] H, W) bool, its centre anywhere in the image.
+
+    side: (B,), the box's side as a share of the image's.
+    """
     inside = torch.ones((), dtype=torch.bool, device=inputs.device)
     axes = inputs.ndim - 2
     for axis, length in enumerate(inputs.shape[2:]):
-        places = (torch.arange(length, device=inputs.device) + 0.5) / length
+        positions = (torch.arange(length, device=inputs.device) + 0.5) / length
         centre = torch.rand(len(inputs), 1, device=inputs.device)
-        along = (places - centre).abs() < side[:, None] / 2
+        along = (positions - centre).abs() < side[:, None] / 2
         inside = inside & along.view(len(inputs), 1, *[length if other == axis else 1 for other in range(axes)])
     return inside

@@ -28,7 +28,7 @@ COMMAND = "`python -m trainables.normalization save` and the same options"
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per channel: input = (value / 255 - mean) / std."""
+    """The mean and standard deviation by channel: input = (value / 255 - mean) / std."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -43,7 +43,7 @@ def _constant(mean: float, std: float) -> Callable[[Data], Normalization]:
 
 
 def _imagenet(data: Data) -> Normalization:
-    """As torchvision's weights were trained (timm's Xception and EfficientNet-Lite0: `half`).
+    """ImageNet's mean and standard deviation, for weights of torchvision; timm's take `half`.
 
     Grey images take the mean over the three channels.
     """
@@ -53,7 +53,7 @@ def _imagenet(data: Data) -> Normalization:
 
 
 def _of_training_split(data: Data) -> Normalization:
-    """What was saved for this dataset; else computed, and kept where the dataset has a place on disk."""
+    """Return the statistics that were saved for this dataset; else compute them, and keep them where it is on disk."""
     saved = find_saved(data)
     if saved is not None:
         return read_saved(saved, data)
@@ -68,17 +68,18 @@ NORMALIZATIONS: dict[str, Callable[[Data], Normalization]] = {
     "imagenet": _imagenet,
     "half": _constant(0.5, 0.5),
     "none": _constant(0.0, 1.0),
-    "times_half": _constant(0.0, 2.0),  # values in [0, 0.5]: MedMNIST evaluates its 3D shape sets so
+    # Values in [0, 0.5]: MedMNIST evaluates its 3D shape sets so.
+    "times_half": _constant(0.0, 2.0),
 }
 
 
 def normalization_of(name: str, data: Data) -> Normalization:
-    """The normalisation that a config names, for a dataset. Raises `InputError` where saved ones do not fit."""
+    """Return the normalisation that a config names, for a dataset. Raises `InputError` where saved ones do not fit."""
     return NORMALIZATIONS[name](data)
 
 
 def statistics(data: Data) -> Normalization:
-    """Mean and standard deviation of the training split, by channel.
+    """Compute mean and standard deviation of the training split, by channel.
 
     Exact, from one histogram a channel, so that no float copy of the images is made.
     """
@@ -87,15 +88,17 @@ def statistics(data: Data) -> Normalization:
     weights = counts / counts.sum(axis=1, keepdims=True)
     mean = weights @ levels
     std = np.sqrt(np.maximum(weights @ levels**2 - mean**2, 0))
-    std[std == 0] = 1.0  # a constant channel carries nothing; dividing by 1 leaves it at 0
+    # A constant channel carries nothing; dividing by 1 leaves it at 0.
+    std[std == 0] = 1.0
     return Normalization(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def histogram(split: Split) -> NDArray[np.int64]:
-    """How often each value 0..255 occurs in each channel: (C, 256)."""
+    """Count how often each value 0..255 occurs in each channel: (C, 256)."""
     stored = split.stored
     counts = np.zeros((stored.shape[-1], 256), np.int64)
-    for piece in chunks(stored, 2**22):  # bincount makes eight bytes of each
+    # Small pieces, since bincount makes eight bytes of each value.
+    for piece in chunks(stored, 2**22):
         for channel in range(len(counts)):
             counts[channel] += np.bincount(piece[..., channel].ravel(), minlength=256)
     return np.broadcast_to(counts, (split.images.shape[-1], 256))
@@ -105,7 +108,7 @@ Ranges = dict[str, tuple[float, float]]
 
 
 def true_ranges(data: Data, normalizations: Mapping[str, Normalization]) -> dict[str, Ranges]:
-    """By normalisation and split: the lowest and the highest input that a model really meets."""
+    """Return, by normalisation and split, the lowest and the highest input that a model really meets."""
     occurs = {name: [np.flatnonzero(counts) for counts in histogram(split)] for name, split in data}
     return {
         name: {split: _range(values, normalization) for split, values in occurs.items()}
@@ -119,11 +122,11 @@ def _range(occurs: list[NDArray[np.intp]], by: Normalization) -> tuple[float, fl
 
 
 def find_saved(data: Data) -> Path | None:
-    """The file of this dataset's statistics: beside the data, else in the cache."""
-    return next((path for path in _places(data) if path.exists()), None)
+    """Return the file of this dataset's statistics: beside the data, else in the cache; None where there is none."""
+    return next((path for path in _candidates(data) if path.exists()), None)
 
 
-def _places(data: Data) -> list[Path]:
+def _candidates(data: Data) -> list[Path]:
     beside = data.source if data.source is None or data.source.is_dir() else data.source.parent
     folders = [beside, data.folder or cache_root() / "normalization"]
     return [folder / _file_name(data) for folder in folders if folder is not None]
@@ -139,13 +142,13 @@ def _file_name(data: Data) -> str:
 
 def save(data: Data) -> Path:
     """Compute the statistics and save them beside the data; in the cache where that folder cannot be written."""
-    found, places = statistics(data), _places(data)
-    for path in places[:-1]:
+    found, paths = statistics(data), _candidates(data)
+    for path in paths[:-1]:
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
             write_beside(path, _as_json(found, data))
             return path
-    write_beside(places[-1], _as_json(found, data))
-    return places[-1]
+    write_beside(paths[-1], _as_json(found, data))
+    return paths[-1]
 
 
 def _as_json(found: Normalization, data: Data) -> str:
@@ -165,7 +168,7 @@ def _checksum(content: dict[str, Any]) -> str:
 
 
 def read_saved(path: Path, data: Data) -> Normalization:
-    """Saved statistics. Raises `InputError` where they were changed by hand, are damaged or of another dataset."""
+    """Read saved statistics. Raises `InputError` where they were changed by hand, are damaged or of another dataset."""
     remedy = f"delete it, or save it again with {COMMAND}"
     try:
         content = json.loads(path.read_text())
@@ -181,7 +184,7 @@ def read_saved(path: Path, data: Data) -> Normalization:
 
 
 def verify(data: Data) -> tuple[Path, Normalization]:
-    """The saved statistics, computed again and found equal. Raises `InputError` where there are none or they differ."""
+    """Compute the saved statistics again and return them. Raises `InputError` where there are none or they differ."""
     path = find_saved(data)
     if path is None:
         raise InputError(

@@ -7,14 +7,15 @@ from numpy.typing import NDArray
 
 from trainables.data.arrays import SPLITS
 
-SPLIT_SEED = 42  # of every division that is ours and not published
+# The seed of every division that is ours and not published.
+SPLIT_SEED = 42
 FRACTIONS = (0.70, 0.15, 0.15)
 
 
 def stratified_split(
     labels: np.ndarray, fractions: tuple[float, float, float], seed: int
 ) -> dict[str, NDArray[np.int64]]:
-    """Row numbers of train, val and test; each class is divided in the same proportions. Seeded, sorted."""
+    """Return the row numbers of train, val and test; each class is divided in the same proportions. Seeded, sorted."""
     rng = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     for label in np.unique(labels):
@@ -28,7 +29,7 @@ def stratified_split(
 def grouped_split(
     labels: np.ndarray, groups: np.ndarray, fractions: tuple[float, float, float], seed: int
 ) -> dict[str, NDArray[np.int64]]:
-    """As `stratified_split`, but whole groups (patients) go to one split; a group counts for its commonest class.
+    """Split like `stratified_split`, but keep groups (patients) whole; a group counts for its commonest class.
 
     Within a class groups are drawn in random order, and each goes to the split that lacks most images of its share.
     """
@@ -46,12 +47,13 @@ def grouped_split(
         for group in chosen:
             split_of[group] = int(lacking.argmax())
             lacking[split_of[group]] -= sizes[group]
-    return {split: np.flatnonzero(split_of[member] == place) for place, split in enumerate(SPLITS)}
+    return {split: np.flatnonzero(split_of[member] == number) for number, split in enumerate(SPLITS)}
 
 
-def part_of(labels: np.ndarray, fraction: float) -> NDArray[np.int64]:
-    """Rows of a part of a split, sorted: the same share of each class (not by class where multi-label), at least one.
+def stratified_rows(labels: np.ndarray, fraction: float) -> NDArray[np.int64]:
+    """Return the sorted rows of a part of a split: the same share of each class, at least one image.
 
+    Multi-label splits are not divided by class.
     Drawn with seed 42, so that every trial meets the same part; a larger part holds the smaller ones.
     """
     rng = np.random.default_rng(SPLIT_SEED)

@@ -57,7 +57,8 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
     "relu6": nn.ReLU6,
     "elu": nn.ELU,
     "selu": nn.SELU,
-    "celu": _variant("ELU with a continuous slope, alpha 0.5.", nn.CELU, alpha=0.5),  # alpha 1 would be elu
+    # With alpha 1 it would be elu.
+    "celu": _variant("ELU with a continuous slope, alpha 0.5.", nn.CELU, alpha=0.5),
     "gelu": nn.GELU,
     "gelu_tanh": _variant("GELU by its tanh approximation.", nn.GELU, approximate="tanh"),
     "silu": nn.SiLU,
@@ -106,7 +107,7 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
 
 
 def make_activation(name: str) -> nn.Module:
-    """A new module of the named activation, with its options; learned parameters are not shared between layers."""
+    """Return a new module of the named activation, with its options; layers share no learned parameters."""
     base, options = _parse(name)
     module = ACTIVATIONS[base](**options)
     setattr(module, _MARK, True)
@@ -117,17 +118,17 @@ _MARK = "is_hidden_activation"
 
 
 def is_hidden_activation(module: nn.Module) -> bool:
-    """Whether `make_activation` made it."""
+    """Tell whether `make_activation` made the module."""
     return bool(getattr(module, _MARK, False))
 
 
 def hidden_activations(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Path and module of every activation that `make_activation` made, in the order of registration."""
+    """Yield path and module of every activation that `make_activation` made, in the order of registration."""
     return ((path, module) for path, module in model.named_modules() if is_hidden_activation(module))
 
 
 def canonical(name: str) -> str:
-    """One spelling for one activation: options in the order of their definition, defaults left out.
+    """Return one spelling for one activation: options in the order of their definition, defaults left out.
 
     Raises `InputError` that names the unknown name, option or value.
     """
@@ -142,7 +143,7 @@ def canonical(name: str) -> str:
 
 
 def numeric_options(base: str) -> dict[str, float]:
-    """The options of an activation with their defaults: the parameters whose default is a number."""
+    """Return the options of an activation with their defaults: the parameters whose default is a number."""
     parameters = inspect.signature(ACTIVATIONS[base]).parameters.values()
     return {p.name: p.default for p in parameters if type(p.default) is float}
 
@@ -170,7 +171,7 @@ def _option(name: str, text: str, known: dict[str, float]) -> tuple[str, float]:
 
 
 def learned_values(model: nn.Module) -> dict[str, float]:
-    """What activations and random layers have learned, by layer: thresholds, slopes, drop probabilities.
+    """Return what activations and random layers have learned, by layer: thresholds, slopes, drop probabilities.
 
     A layer with several (a PReLU with one slope a channel) gives their mean. One transfer from the device.
     """
@@ -185,8 +186,8 @@ def _learned_value(module: nn.Module) -> Tensor | None:
     return None if value is None else value().detach().float()
 
 
-def tell_epoch(model: nn.Module, epoch: int, epochs: int) -> None:
-    """Tell the modules whose function changes over the epochs which one begins (from 1)."""
+def set_epoch(model: nn.Module, epoch: int, epochs: int) -> None:
+    """Set the epoch, counted from 1, in the modules whose function changes over the epochs."""
     for module in model.modules():
         if isinstance(module, DecayingReLU):
             module.set_epoch(epoch, epochs)

@@ -14,6 +14,7 @@ class SquaredReLU(nn.Module):
     """max(x, 0)² (So et al. 2021, "Primer")."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply it elementwise."""
         return torch.relu(x).square()
 
 
@@ -21,6 +22,7 @@ class Sine(nn.Module):
     """sin(x) (Sitzmann et al. 2020, with ω₀ = 1)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply it elementwise."""
         return torch.sin(x)
 
 
@@ -32,9 +34,11 @@ class Snake(nn.Module):
         self.a = nn.Parameter(torch.tensor(a))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply it elementwise."""
         return x + torch.sin(self.a * x).square() / self.a
 
     def learned_value(self) -> Tensor:
+        """Return the frequency a."""
         return self.a
 
 
@@ -42,6 +46,7 @@ class Gaussian(nn.Module):
     """exp(-x² / 2) (Ramasinghe & Lucey 2022)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply it elementwise."""
         return torch.exp(-0.5 * x.square())
 
 
@@ -56,6 +61,7 @@ class _Threshold(nn.Module):
         self.sharpness = sharpness
 
     def forward(self, x: Tensor) -> Tensor:
+        """Mask softly in training, hard in evaluation."""
         if self.training:
             return x * torch.sigmoid(self.sharpness * (x - self.threshold))
         return torch.where(x > self.threshold, x, 0.0)
@@ -69,6 +75,7 @@ class LearnedThreshold(_Threshold):
         self.threshold: Tensor = nn.Parameter(torch.tensor(threshold))
 
     def learned_value(self) -> Tensor:
+        """Return the threshold."""
         return self.threshold
 
 
@@ -89,6 +96,7 @@ class FixedJumpReLU(nn.Module):
         self.threshold = threshold
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply it elementwise."""
         return torch.where(x > self.threshold, x, 0.0)
 
 
@@ -107,22 +115,27 @@ class JumpReLU(nn.Module):
 
     @property
     def threshold(self) -> Tensor:
+        """Return θ = exp(log θ)."""
         return self.log_threshold.exp()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply it elementwise, with the straight-through gradient in training."""
         threshold = self.threshold
         passed = torch.where(x > threshold, x, 0.0)
         if not self.training:
             return passed
         fixed = threshold.detach()
         near = ((x.detach() - fixed).abs() < self.window / 2) * (fixed / self.window)
-        return passed - near * (threshold - fixed)  # the second term is 0; only its gradient counts
+        # The second term is 0; only its gradient counts.
+        return passed - near * (threshold - fixed)
 
     def learned_value(self) -> Tensor:
+        """Return the threshold."""
         return self.threshold
 
 
 def require_positive(**values: float) -> None:
+    """Raise `InputError` for a value that is not above 0."""
     for name, value in values.items():
         if value <= 0:
             raise InputError(f"{name}={value:g}: must be greater than 0")

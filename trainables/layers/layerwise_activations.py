@@ -27,6 +27,7 @@ class LayerSoftmax(nn.Module):
         self.temperature = temperature
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to shares that sum to 1 for each image."""
         return torch.softmax(x.flatten(1) / self.temperature, dim=1).view(x.shape)
 
 
@@ -39,6 +40,7 @@ class LayerSparsemax(nn.Module):
         self.temperature = temperature
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to shares that sum to 1 for each image."""
         return sparsemax(x.flatten(1) / self.temperature, dim=1).view(x.shape)
 
 
@@ -51,6 +53,7 @@ class PowerNormalization(nn.Module):
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to shares that sum to 1 for each image."""
         powers = _powers(torch.relu(_wide(x.flatten(1))), self.alpha)
         return (powers / powers.sum(dim=1, keepdim=True)).to(x.dtype).view(x.shape)
 
@@ -68,18 +71,19 @@ class PowerSoftmax(nn.Module):
         self.temperature = temperature
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to shares that sum to 1 for each image."""
         flat = _wide(x.flatten(1))
         powers = flat.sign() * _powers(flat.abs(), self.alpha)
         return torch.softmax(powers / self.temperature, dim=1).to(x.dtype).view(x.shape)
 
 
 def _wide(values: Tensor) -> Tensor:
-    """At least float32: the sum of a layer's units is beyond float16."""
+    """Return the values in float32 at least: the sum of a layer's units is beyond float16."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _powers(values: Tensor, alpha: float) -> Tensor:
-    """values^alpha of values ≥ 0, moved by 1e-6: at 0 the slope of a root is infinite."""
+    """Return values^alpha of values ≥ 0, moved by 1e-6: at 0 the slope of a root is infinite."""
     return (values + 1e-6).pow(alpha)
 
 
@@ -92,6 +96,7 @@ class RescaledReLU(nn.Module):
         self.total = total
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to values that sum to `total` for each image."""
         return rescaled(torch.relu(x), self.total)
 
 
@@ -104,6 +109,7 @@ class RescaledJumpReLU(JumpReLU):
         self.total = total
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to values that sum to `total` for each image."""
         return rescaled(super().forward(x), self.total)
 
 
@@ -116,6 +122,7 @@ class RescaledFixedJumpReLU(FixedJumpReLU):
         self.total = total
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to values that sum to `total` for each image."""
         return rescaled(super().forward(x), self.total)
 
 
@@ -137,14 +144,16 @@ class DecayingReLU(nn.Module):
         self.register_buffer("total", torch.tensor(first))
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Set the total of an epoch, counted from 1."""
         self.total.fill_(decayed(self.decay, self.first, self.last, (epoch - 1) / max(epochs - 1, 1)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to values that sum to the epoch's total for each image."""
         return rescaled(torch.relu(x), self.total)
 
 
 def decayed(decay: Decay, first: float, last: float, share: float) -> float:
-    """The value after a share (0 to 1) of the way from first to last."""
+    """Return the value after a share (0 to 1) of the way from first to last."""
     if decay == "linear":
         return first + (last - first) * share
     if decay == "exponential":
@@ -153,7 +162,7 @@ def decayed(decay: Decay, first: float, last: float, share: float) -> float:
 
 
 def rescaled(values: Tensor, total: float | Tensor) -> Tensor:
-    """Values ≥ 0 (B, ...) scaled so that those of each image sum to `total`; all zeros stay zeros."""
+    """Scale values ≥ 0 (B, ...) so that those of each image sum to `total`; all zeros stay zeros."""
     flat = _wide(values.flatten(1))
     shares = flat / flat.sum(dim=1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
     return (shares * total).to(values.dtype).view(values.shape)

@@ -15,8 +15,10 @@ from torch.nn import functional
 
 from trainables.errors import InputError
 
-GROUP = 8  # units of one categorical variable in `GumbelSoftmax`
-BLOCK = 7  # side of DropBlock's squares, as in its paper
+# Units of one categorical variable in `GumbelSoftmax`.
+GROUP = 8
+# The side of DropBlock's squares, as in its paper.
+BLOCK = 7
 
 
 class RandomLayer(nn.Module):
@@ -31,6 +33,7 @@ class AdditiveNoise(RandomLayer):
         self.deviation = deviation
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add noise in training."""
         return x + self.deviation * torch.randn_like(x) if self.training else x
 
 
@@ -42,6 +45,7 @@ class MultiplicativeNoise(RandomLayer):
         self.deviation = deviation
 
     def forward(self, x: Tensor) -> Tensor:
+        """Multiply by noise in training."""
         return x * (1 + self.deviation * torch.randn_like(x)) if self.training else x
 
 
@@ -56,11 +60,13 @@ class DropBlock(RandomLayer):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
+        """Drop squares of (B, C, [D,] H, W) in training."""
         if not self.training or x.ndim < 4:
             return x
         from torchvision.ops import drop_block2d, drop_block3d
 
-        side = min(BLOCK, max(1, min(x.shape[2:]) // 2) | 1)  # odd, as torchvision wants it
+        # torchvision wants an odd side.
+        side = min(BLOCK, max(1, min(x.shape[2:]) // 2) | 1)
         dropped: Tensor = (drop_block2d if x.ndim == 4 else drop_block3d)(x, self.rate, side, training=True)
         return dropped
 
@@ -76,6 +82,7 @@ class BernoulliUnits(RandomLayer):
         self.temperature = temperature
 
     def forward(self, x: Tensor) -> Tensor:
+        """Draw units in training, return their probabilities in evaluation."""
         p = torch.sigmoid(x / self.temperature)
         return _straight_through(torch.bernoulli(p.detach()), p) if self.training else p
 
@@ -91,6 +98,7 @@ class ThresholdUnits(RandomLayer):
         self.deviation = deviation
 
     def forward(self, x: Tensor) -> Tensor:
+        """Draw the thresholds in training."""
         if not self.training:
             return (x > 0).to(x.dtype)
         p = 0.5 * (1 + torch.erf(x / (self.deviation * math.sqrt(2))))
@@ -98,7 +106,7 @@ class ThresholdUnits(RandomLayer):
 
 
 def _straight_through(value: Tensor, probability: Tensor) -> Tensor:
-    """The value forwards, the probability's gradient backwards."""
+    """Return the value forwards, the probability's gradient backwards."""
     return probability + (value - probability).detach()
 
 
@@ -114,6 +122,10 @@ class GumbelSoftmax(RandomLayer):
         self.temperature = temperature
 
     def forward(self, x: Tensor) -> Tensor:
+        """Draw one-hot groups in training, return softmax in evaluation.
+
+        Raises `InputError` where the units are no multiple of 8.
+        """
         dim = 2 if x.ndim == 3 else 1
         if x.shape[dim] % GROUP:
             raise InputError(f"stochastic=gumbel_softmax: layers need multiples of {GROUP} units, not {x.shape[dim]}")
@@ -124,9 +136,10 @@ class GumbelSoftmax(RandomLayer):
 
 
 def random_layers(model: nn.Module) -> list[nn.Module]:
-    """The modules that draw random numbers in training: ours, torch's dropout above rate 0, RReLU, stochastic depth."""
+    """Return the modules that draw in training: ours, torch's dropout above rate 0, RReLU, stochastic depth."""
     kinds: tuple[type[nn.Module], ...] = (RandomLayer, nn.modules.dropout._DropoutNd, nn.RReLU)
-    if "torchvision" in sys.modules:  # else no model has its layer, and importing it takes a second
+    # Without torchvision no model has its layer, and importing it takes a second.
+    if "torchvision" in sys.modules:
         from torchvision.ops import StochasticDepth
 
         kinds = (*kinds, StochasticDepth)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def to_simplex(images: Tensor, total: float) -> Tensor:
-    """Each image (B, ...) shifted to ≥ 0 and scaled to sum to `total`; an image of one value becomes uniform."""
+    """Shift each image (B, ...) to ≥ 0 and scale it to sum to `total`; an image of one value becomes uniform."""
     flat = images.flatten(1)
     shifted = flat - flat.amin(dim=1, keepdim=True)
     sums = shifted.sum(dim=1, keepdim=True)
@@ -17,14 +17,15 @@ def to_simplex(images: Tensor, total: float) -> Tensor:
 
 
 def sparsemax(scores: Tensor, dim: int) -> Tensor:
-    """The point of the simplex nearest to the scores, along one dimension (Martins & Astudillo 2016, algorithm 1).
+    """Return the point of the simplex nearest to the scores, along one dimension.
 
+    Source: Martins & Astudillo (2016), algorithm 1.
     Its gradient is the published one: on the support, the incoming gradient minus its mean. Computed in float32 at
     least: a sum over the units of a layer is beyond bfloat16.
     """
     given = scores.dtype
     scores = scores.to(torch.promote_types(given, torch.float32))
-    # near 0, where rounding is least
+    # Shifted towards 0, where rounding is least.
     scores = scores - scores.detach().amax(dim=dim, keepdim=True)
     ordered = scores.sort(dim=dim, descending=True).values
     sizes = torch.arange(1, scores.shape[dim] + 1, device=scores.device, dtype=scores.dtype)

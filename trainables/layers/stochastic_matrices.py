@@ -16,7 +16,8 @@ from trainables.errors import InputError
 from trainables.layers.activations import is_hidden_activation
 from trainables.layers.simplex import sparsemax, to_simplex
 
-Columns = Callable[[Tensor, int], Tensor]  # free values and dimension -> points of the simplex along it
+# A function of free values and a dimension that returns points of the simplex along it.
+Columns = Callable[[Tensor, int], Tensor]
 
 COLUMNS: dict[str, Columns] = {"softmax": torch.softmax, "sparsemax": sparsemax}
 
@@ -32,9 +33,11 @@ class StochasticMatrix(nn.Module):
 
     @property
     def weight(self) -> Tensor:
+        """Return the matrix, columns along dimension 0."""
         return COLUMNS[self.columns](self.logits / self.temperature, 0)
 
     def extra_repr(self) -> str:
+        """Return shape and settings for `repr`."""
         return f"{tuple(self.logits.shape)}, columns={self.columns}, temperature={self.temperature:g}"
 
 
@@ -42,6 +45,7 @@ class StochasticLinear(StochasticMatrix):
     """(B, inputs) to (B, outputs) by a column-stochastic matrix, without bias."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs) to (B, outputs)."""
         return functional.linear(x, self.weight)
 
 
@@ -52,6 +56,7 @@ class StochasticConv(StochasticMatrix):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, [D,] H, W) to (B, C', ...). Raises `InputError` where windows leave a rest."""
         kernel = self.logits.shape[2:]
         if any(side % k for side, k in zip(x.shape[2:], kernel, strict=True)):
             raise InputError(f"windows of {tuple(kernel)} leave a rest of {tuple(x.shape[2:])}: choose a smaller depth")
@@ -68,12 +73,13 @@ class SimplexInput(nn.Module):
         self.total = total
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, ...) to the network's outputs."""
         out: Tensor = self.network(to_simplex(x, self.total))
         return out
 
 
 def use_stochastic_matrices(model: nn.Module, columns: str, total: float, temperature: float) -> nn.Module:
-    """Every linear layer and tiling convolution becomes a stochastic matrix, and the input is put on the simplex.
+    """Replace every linear layer and tiling convolution by a stochastic matrix, and put the input on the simplex.
 
     Raises `InputError` where the model has a layer that would leave the simplex, such as BatchNorm.
     """
@@ -105,7 +111,10 @@ def _tiles(conv: nn.Module) -> bool:
 
 
 def _keeps_the_simplex(module: nn.Module) -> bool:
-    """Hidden activations are the user's choice: with `identity` and `relu` all stays on the simplex."""
+    """Tell whether a module keeps the simplex.
+
+    Hidden activations are the user's choice: with `identity` and `relu` all stays on it.
+    """
     return is_hidden_activation(module) or isinstance(module, nn.Flatten | nn.Identity | nn.Dropout)
 
 
@@ -116,7 +125,7 @@ def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def column_sums(model: nn.Module) -> dict[str, tuple[float, float]]:
-    """Least and greatest column sum of every stochastic matrix, by layer: both 1 but for rounding."""
+    """Return the least and greatest column sum of every stochastic matrix, by layer: both 1 but for rounding."""
     found = {}
     for path, module in model.named_modules():
         if isinstance(module, StochasticMatrix):

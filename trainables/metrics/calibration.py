@@ -1,4 +1,4 @@
-"""How far predicted probabilities can be trusted: calibration, temperature, conformal sets, selective prediction.
+"""Trust in predicted probabilities: calibration, temperature, conformal sets, selective prediction.
 
 Scores are probabilities (N, C): rows that sum to 1, or for multi-label independent ones of each label.
 """
@@ -15,17 +15,23 @@ from trainables.data.arrays import MULTI_LABEL, Task
 from trainables.metrics.per_class import positives, predicted_labels, ratio
 
 Real = NDArray[np.float64]
-BINS = 15  # of equal width, as Guo et al. (2017)
-TINY = 1e-38  # the smallest probability whose logarithm is taken; float32 hardly goes below
-SURE = 1 - 2**-24  # the largest probability of one label whose logit is taken
+# Bins of equal width, as many as Guo et al. (2017) take.
+BINS = 15
+# The smallest probability whose logarithm is taken; float32 hardly goes below.
+TINY = 1e-38
+# The largest probability of one label whose logit is taken.
+SURE = 1 - 2**-24
 TEMPERATURES = (0.01, 100.0)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Mean confidence and share of right answers in bins of equal width of confidence; NaN where a bin is empty."""
+    """Mean confidence and share of right answers in bins of equal width of confidence; NaN where a bin is empty.
 
-    edges: Real  # (bins + 1,)
+    edges: (bins + 1,).
+    """
+
+    edges: Real
     counts: Real
     confidence: Real
     accuracy: Real
@@ -39,22 +45,22 @@ class Reliability:
 
 
 def confidences(scores: Real, task: Task) -> Real:
-    """Probability of the answer that is given: (N,), or (N, L) for multi-label."""
+    """Return the probability of the answer that is given: (N,), or (N, L) for multi-label."""
     return np.maximum(scores, 1 - scores) if task == MULTI_LABEL else scores.max(axis=1)
 
 
 def is_correct(labels: NDArray[np.int64], scores: Real, task: Task) -> NDArray[np.bool_]:
-    """Says whether each answer is right: (N,), or (N, L) for multi-label."""
+    """Tell whether each answer is right: (N,), or (N, L) for multi-label."""
     return predicted_labels(scores, task) == labels
 
 
 def bin_of(confidence: Real, bins: int = BINS) -> NDArray[np.int64]:
-    """Number of the bin of each confidence; a bin holds its upper edge."""
+    """Return the number of the bin of each confidence; a bin holds its upper edge."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def reliability(confidence: Real, correct: NDArray[np.bool_], bins: int = BINS) -> Reliability:
-    """Sorts answers into bins of equal width of their confidence, or of the probability of one class."""
+    """Sort answers into bins of equal width of their confidence, or of the probability of one class."""
     where, known = bin_of(confidence.ravel(), bins), correct.ravel().astype(float)
     counts = np.bincount(where, minlength=bins).astype(float)
     means = [ratio(np.bincount(where, values, bins).astype(float), counts) for values in (confidence.ravel(), known)]
@@ -102,7 +108,10 @@ def log_loss(labels: NDArray[np.int64], scores: Real) -> float:
 
 
 def with_temperature(scores: Real, temperature: float, task: Task) -> Real:
-    """Probabilities of the logits divided by a temperature: above 1 the answers become less sure, none changes."""
+    """Return the probabilities of the logits divided by a temperature; above 1 they are less sure.
+
+    No answer changes.
+    """
     if task == MULTI_LABEL:
         clipped = np.clip(scores, 1 - SURE, SURE)
         return 1 / (1 + np.exp(-(np.log(clipped) - np.log1p(-clipped)) / temperature))
@@ -112,7 +121,7 @@ def with_temperature(scores: Real, temperature: float, task: Task) -> Real:
 
 
 def fit_temperature(labels: NDArray[np.int64], scores: Real, task: Task) -> float:
-    """Finds the temperature with the smallest log loss, between 0.01 and 100 (Guo et al. 2017, section 4.2)."""
+    """Find the temperature with the smallest log loss, between 0.01 and 100 (Guo et al. 2017, section 4.2)."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
@@ -125,7 +134,7 @@ def fit_temperature(labels: NDArray[np.int64], scores: Real, task: Task) -> floa
 
 
 def conformal_threshold(labels: NDArray[np.int64], scores: Real, coverage: float = 0.9) -> float:
-    """Lowest probability that a class needs to stand in a prediction set, fitted on images that were not trained on.
+    """Fit the lowest probability that a class needs to stand in a prediction set, on images that were not trained on.
 
     A set then holds the true class with at least this probability, if the images are exchangeable (Sadinle et al. 2019;
     Angelopoulos & Bates 2023, section 1). 0 (all classes) where there are too few images.
@@ -137,17 +146,20 @@ def conformal_threshold(labels: NDArray[np.int64], scores: Real, coverage: float
 
 @dataclass(frozen=True)
 class ConformalSets:
-    """Prediction sets on a split: the share that holds the true class, their mean size, and how many have each size."""
+    """Prediction sets on a split: the share that holds the true class, their mean size, and how many have each size.
+
+    sizes: images with 0, 1, ... C classes in their set. class_coverage: coverage of the images of each class.
+    """
 
     threshold: float
     coverage: float
     mean_size: float
-    sizes: tuple[int, ...]  # images with 0, 1, ... C classes in their set
-    class_coverage: tuple[float, ...]  # of the images of each class
+    sizes: tuple[int, ...]
+    class_coverage: tuple[float, ...]
 
 
 def conformal_sets(labels: NDArray[np.int64], scores: Real, threshold: float) -> ConformalSets:
-    """Sets of the classes with at least the threshold's probability."""
+    """Return the sets of the classes with at least the threshold's probability."""
     inside = scores >= threshold
     held = inside[np.arange(len(labels)), labels]
     sizes = np.bincount(inside.sum(axis=1), minlength=scores.shape[1] + 1)
@@ -157,7 +169,7 @@ def conformal_sets(labels: NDArray[np.int64], scores: Real, threshold: float) ->
 
 
 def accuracy_by_coverage(confidence: Real, correct: NDArray[np.bool_]) -> tuple[Real, Real]:
-    """Share of images that are answered, the surest first, and the accuracy of those answers: (N,) each."""
+    """Return the share of images that are answered, the surest first, and the accuracy of those answers: (N,) each."""
     order = np.argsort(-confidence, kind="stable")
     answered = np.arange(1, len(order) + 1)
     return answered / len(order), np.cumsum(correct[order]) / answered

@@ -18,9 +18,9 @@ Whole = NDArray[np.int64]
 
 
 def predicted_labels(scores: Real, task: Task) -> Whole:
-    """Turns probabilities (N, C) into answers as MedMNIST does: above 0.5 for two classes and labels, else the highest.
+    """Turn probabilities (N, C) into answers like MedMNIST: above 0.5 for two classes and labels, else the highest.
 
-    (N,) class numbers, or (N, L) zeros and ones for multi-label.
+    Returns (N,) class numbers, or (N, L) zeros and ones for multi-label.
     """
     if task == MULTI_LABEL:
         return (scores > 0.5).astype(np.int64)
@@ -30,12 +30,12 @@ def predicted_labels(scores: Real, task: Task) -> Whole:
 
 
 def positives(labels: Whole, n_classes: int) -> NDArray[np.bool_]:
-    """Says for each image and class whether the class is there: (N, C) from (N,) class numbers or (N, L) labels."""
+    """Tell for each image and class whether the class is there: (N, C) from (N,) class numbers or (N, L) labels."""
     return labels == 1 if labels.ndim == 2 else labels[:, None] == np.arange(n_classes)
 
 
 def confusion_matrix(labels: Whole, predicted: Whole, n_classes: int) -> Real:
-    """Counts of (true, predicted): (C, C); for multi-label (L, 2, 2), one for each label."""
+    """Count (true, predicted) pairs: (C, C); for multi-label (L, 2, 2), one for each label."""
     if labels.ndim == 2:
         cells = 2 * labels + predicted
         return np.stack([(cells == cell).sum(axis=0) for cell in range(4)], axis=-1).reshape(-1, 2, 2).astype(float)
@@ -55,6 +55,7 @@ class ClassFigures:
 
     @property
     def support(self) -> Real:
+        """Return the images of each class."""
         return self.tp + self.fn
 
     @property
@@ -91,13 +92,13 @@ class ClassFigures:
 
 
 def ratio(above: NDArray[np.floating], below: NDArray[np.floating]) -> Real:
-    """above / below, NaN where below is 0."""
+    """Divide above by below, NaN where below is 0."""
     above, below = np.broadcast_arrays(np.asarray(above, float), np.asarray(below, float))
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
 
 def class_figures(labels: Whole, predicted: Whole, n_classes: int) -> ClassFigures:
-    """Counts each class against the rest. labels, predicted: (N,) class numbers, or (N, L) zeros and ones."""
+    """Count each class against the rest. labels, predicted: (N,) class numbers, or (N, L) zeros and ones."""
     true, found = positives(labels, n_classes), positives(predicted, n_classes)
     pairs = ((true & found), (~true & found), (true & ~found), (~true & ~found))
     return ClassFigures(*(pair.sum(axis=0).astype(np.float64) for pair in pairs))
@@ -133,8 +134,8 @@ def mcc_of(confusion: Real) -> Real:
     """Matthews' correlation of true and predicted class, of any number of classes (Gorodkin 2004, eq. 8)."""
     true, found, n = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
     hit = np.trace(confusion, axis1=-2, axis2=-1)
-    spread = (n**2 - (true**2).sum(axis=-1)) * (n**2 - (found**2).sum(axis=-1))
-    return ratio(hit * n - (true * found).sum(axis=-1), np.sqrt(spread))
+    variances = (n**2 - (true**2).sum(axis=-1)) * (n**2 - (found**2).sum(axis=-1))
+    return ratio(hit * n - (true * found).sum(axis=-1), np.sqrt(variances))
 
 
 def kappa_of(confusion: Real, *, quadratic: bool = False) -> Real:

@@ -4,10 +4,10 @@ A model file holds `OPTIONS` (the config fields that it reads beside `activation
 `build(config, info) -> nn.Module`, which maps (B, C, [D,] H, W) to logits (B, classes), takes every hidden activation
 from `make_activation(config.activation)` and refuses images that it cannot take (`_inputs.need_2d`). It may hold
 
-- `OWN`: the values that config fields take where they are left out, such as the model's own activation;
+- `DEFAULTS`: the values that config fields take where they are left out, such as the model's own activation;
 - `stages(model)`: its parts from input to classifier, each a tuple of paths of modules or parameters; the last one is
   the head. Transfer needs it: `trainables.network.transfer` freezes by stage and never loads the head;
-- `imagenet(config)`: where its ImageNet weights are, as `trainables.network.pretrained_weights` names places.
+- `imagenet(config)`: the source of its ImageNet weights, as `trainables.network.pretrained_weights` names it.
 
 Files are light to import: torchvision and timm are imported where a model is built. The first convolution takes as many
 channels as the images have; nothing is repeated.
@@ -36,10 +36,10 @@ MODELS: dict[str, ModuleType] = _find_models()
 
 
 def build_plain(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """The same without its stochastic layers: what pretrained weights fit."""
+    """Build a config's model without its stochastic layers: pretrained weights fit it."""
     file = MODELS[config.model]
     model: nn.Module = file.build(config, info)
-    own = getattr(file, "OWN", {}).get("activation", TrialConfig.model_fields["activation"].default)
+    own = getattr(file, "DEFAULTS", {}).get("activation", TrialConfig.model_fields["activation"].default)
     if config.activation != own and next(hidden_activations(model), None) is None:
         raise InputError(
             f"activation={config.activation} has no effect on model {config.model!r}: its file must build hidden "

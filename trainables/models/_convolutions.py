@@ -31,10 +31,13 @@ class ACSConv3d(nn.Conv3d):
         super().__init__(channels, out, (1, kernel, kernel), stride, (0, self.margin, self.margin), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kernel_size[-1] == 1:  # one voxel looks the same from everywhere
+        """Convolve (B, C, D, H, W)."""
+        # One voxel looks the same from everywhere.
+        if self.kernel_size[-1] == 1:
             return super().forward(x)
         outputs = []
-        for axis, weight in enumerate(torch.tensor_split(self.weight, 3), start=2):  # one voxel thick along `axis`
+        # A kernel is one voxel thick along `axis`.
+        for axis, weight in enumerate(torch.tensor_split(self.weight, 3), start=2):
             padding = [0 if axis == other else self.margin for other in (2, 3, 4)]
             outputs.append(conv3d(x, weight.movedim(2, axis), None, self.stride, padding))
         return torch.cat(outputs, dim=1)

@@ -1,4 +1,4 @@
-"""What the models have in common at their two ends: which images they take, and the small head."""
+"""The two ends that models share: the check of their images, and the small head."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def need_3d(config: TrialConfig, info: DataInfo, least: int = 1) -> None:
 
 
 def side_of(info: DataInfo) -> int:
-    """The shortest side of an image."""
+    """Return the shortest side of an image."""
     return min(info.shape[:-1])
 
 

@@ -10,12 +10,12 @@ LIBRARY_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU)
 
 
 def replace_activations(model: nn.Module, name: str) -> None:
-    """Put a new activation in each place of an old one, in place.
+    """Put a new activation in the place of each old one, in place.
 
     What is no hidden activation stays: the softmax of attention and the sigmoid gate of squeeze-and-excitation, whose
     values must lie in [0, 1].
     """
     for parent in list(model.modules()):
-        for place, child in list(parent.named_children()):
+        for attribute, child in list(parent.named_children()):
             if isinstance(child, LIBRARY_ACTIVATIONS):
-                setattr(parent, place, make_activation(name))
+                setattr(parent, attribute, make_activation(name))

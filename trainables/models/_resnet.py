@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from trainables.layers.activations import make_activation
 from trainables.models._convolutions import ACSConv3d, SliceConv3d
 
-Convolution = Callable[[int, int, int, int], nn.Module]  # channels, out, kernel, stride; padded, without bias
+# Channels, out, kernel, stride; padded, without bias.
+Convolution = Callable[[int, int, int, int], nn.Module]
 
 
 def _conv2d(channels: int, out: int, kernel: int, stride: int) -> nn.Module:
@@ -30,10 +31,13 @@ CONVOLUTIONS: dict[str, Convolution] = {"2d": _conv2d, "3d": _conv3d, "2.5d": Sl
 
 @dataclass(frozen=True)
 class Design:
-    """What a residual network is built of. blocks: of each stage; widths: of each stage, before a bottleneck's ×4."""
+    """The parts of a residual network.
+
+    stem: small or imagenet. blocks: of each stage; widths: of each stage, before a bottleneck's ×4.
+    """
 
     convolution: str
-    stem: str  # small or imagenet
+    stem: str
     bottleneck: bool
     blocks: tuple[int, ...]
     widths: tuple[int, ...]
@@ -42,15 +46,19 @@ class Design:
 
     @property
     def expansion(self) -> int:
+        """Return the factor of a block's output channels."""
         return 4 if self.bottleneck else 1
 
     def conv(self, channels: int, out: int, kernel: int, stride: int = 1) -> nn.Module:
+        """Return a convolution, padded and without bias."""
         return CONVOLUTIONS[self.convolution](channels, out, kernel, stride)
 
     def norm(self, channels: int) -> nn.Module:
+        """Return a BatchNorm."""
         return nn.BatchNorm2d(channels) if self.convolution == "2d" else nn.BatchNorm3d(channels)
 
     def pool(self) -> nn.Module:
+        """Return the max-pool of the ImageNet stem."""
         if self.convolution == "2d":
             return nn.MaxPool2d(3, 2, 1)
         return nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)) if self.convolution == "2.5d" else nn.MaxPool3d(3, 2, 1)
@@ -81,6 +89,7 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(design.conv(channels, out, 1, stride), design.norm(out))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, [D,] H, W) to (B, C', ...)."""
         y = x
         for i in range(1, self.layers + 1):
             y = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(y))
@@ -118,6 +127,7 @@ class ResNet(nn.Module):
             self.apply(_init_like_torchvision)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, [D,] H, W) to logits (B, classes)."""
         x = self.maxpool(self.act1(self.bn1(self.conv1(x))))
         for stage in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{stage}")(x)
@@ -131,6 +141,6 @@ def _init_like_torchvision(module: nn.Module) -> None:
 
 
 def stages(model: nn.Module) -> list[tuple[str, ...]]:
-    """The stem, each stage, and the classifier."""
+    """List the stem, each stage, and the classifier."""
     layers = [name for name, _ in model.named_children() if name.startswith("layer")]
     return [("conv1", "bn1", "act1"), *((name,) for name in layers), ("fc",)]

@@ -10,7 +10,7 @@ Stages = list[tuple[str, ...]]
 
 
 def by_layer(sequence: nn.Sequential, prefix: str = "") -> Stages:
-    """A new stage begins at each layer with a weight matrix: convolutions and linear layers, plain or stochastic."""
+    """Begin a new stage at each layer with a weight matrix: convolutions and linear layers, plain or stochastic."""
     stages: Stages = []
     for name, child in sequence.named_children():
         if not stages or any(parameter.dim() > 1 for parameter in child.parameters()):
@@ -20,5 +20,5 @@ def by_layer(sequence: nn.Sequential, prefix: str = "") -> Stages:
 
 
 def children(model: nn.Module, path: str) -> Iterable[tuple[str]]:
-    """One stage for each child of the module at `path`."""
+    """Return one stage for each child of the module at `path`."""
     return [(f"{path}.{name}",) for name, _ in model.get_submodule(path).named_children()]

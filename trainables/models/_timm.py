@@ -10,7 +10,7 @@ from trainables.errors import InputError, pip_install
 
 
 def create(name: str, **options: Any) -> nn.Module:
-    """A timm model with drawn weights; timm never downloads here. Raises `InputError` where timm is missing."""
+    """Create a timm model with drawn weights; timm never downloads here. Raises `InputError` where timm is missing."""
     try:
         from timm import create_model
     except ImportError:

@@ -26,7 +26,8 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
             nn.BatchNorm2d(out),
             make_activation(config.activation),
         ]
-        if side >= 4:  # a smaller map is left as it is
+        # A smaller map is left as it is.
+        if side >= 4:
             layers.append(nn.MaxPool2d(2))
             side //= 2
         channels = out
@@ -36,7 +37,7 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Sequential) -> Stages:
-    """One stage for each convolution with what follows it, and the classifier."""
+    """List each convolution with what follows it, and the classifier."""
     features = model.get_submodule("0")
     assert isinstance(features, nn.Sequential)
     return [*by_layer(features, "0."), ("1",)]

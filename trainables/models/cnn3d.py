@@ -35,7 +35,7 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Sequential) -> Stages:
-    """One stage for each convolution with what follows it, and the head."""
+    """List each convolution with what follows it, and the head."""
     features = model.get_submodule("0")
     assert isinstance(features, nn.Sequential)
     return [*by_layer(features, "0."), ("3",)]

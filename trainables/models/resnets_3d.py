@@ -17,7 +17,7 @@ __all__ = ["NAMES", "OPTIONS", "build", "imagenet", "stages"]
 
 
 def build(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """The 2D network with its convolutions replaced; 2.5D and ACS have as many parameters as in 2D."""
+    """Build the 2D network with its convolutions replaced; 2.5D and ACS have as many parameters as in 2D."""
     need_3d(config, info)
     flat = config.model.removesuffix("_3d")
     design = Design(config.conv3d, stem_of(config, info), flat == "resnet50", BLOCKS[flat], WIDTHS, config.activation)
@@ -25,5 +25,5 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def imagenet(config: TrialConfig) -> str:
-    """The 2D network's weights: as they are for 2.5D and ACS, inflated for 3D. They need the ImageNet stem."""
+    """Name the 2D network's weights: unchanged for 2.5D and ACS, inflated for 3D. They need the ImageNet stem."""
     return f"torchvision:ResNet{config.model[6:8]}_Weights.IMAGENET1K_V1"

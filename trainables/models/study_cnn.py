@@ -39,5 +39,5 @@ def _layer(config: TrialConfig, channels: int, out: int, padding: int = 0, pool:
 
 
 def stages(model: nn.Sequential) -> Stages:
-    """The five convolutions, and the fully connected part."""
+    """List the five convolutions, and the fully connected part."""
     return [("0",), ("1",), ("2",), ("3",), ("4",), ("6",)]

@@ -12,7 +12,7 @@ from trainables.models._stages import Stages, children
 
 NAMES = ("swin_t", "swin_s")
 OPTIONS = ()
-OWN = {"activation": "gelu"}
+DEFAULTS = {"activation": "gelu"}
 PATCH = 4
 
 
@@ -29,10 +29,10 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Module) -> Stages:
-    """Patches, then four stages with a merging of patches between them, and the classifier with its norm."""
+    """List the patches, then four stages with a merging of patches between them, and the classifier with its norm."""
     return [*children(model, "features"), ("norm", "head")]
 
 
 def imagenet(config: TrialConfig) -> str:
-    """torchvision's."""
+    """Name torchvision's weights."""
     return f"torchvision:Swin_{config.model[-1].upper()}_Weights.IMAGENET1K_V1"

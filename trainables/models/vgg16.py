@@ -11,7 +11,8 @@ from trainables.models._inputs import hidden_head, need_2d, side_of
 from trainables.models._stages import Stages
 
 OPTIONS = ("hidden_dims", "dropout")
-CONVOLUTIONS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # a max-pool after each stage
+# A max-pool follows each stage.
+CONVOLUTIONS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 HIDDEN_DIMS, DROPOUT = (256,), 0.5
 
 
@@ -46,7 +47,7 @@ def _init_like_torchvision(module: nn.Module) -> None:
 
 
 def stages(model: nn.Module) -> Stages:
-    """The five stages, each with the max-pool that ends it, and the head."""
+    """List the five stages, each with the max-pool that ends it, and the head."""
     result: Stages = []
     first = 0
     for widths in CONVOLUTIONS:
@@ -57,5 +58,5 @@ def stages(model: nn.Module) -> Stages:
 
 
 def imagenet(config: TrialConfig) -> str:
-    """torchvision's; its classifier is left out."""
+    """Name torchvision's weights; their classifier is left out."""
     return "torchvision:VGG16_Weights.IMAGENET1K_V1"

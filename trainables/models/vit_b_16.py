@@ -15,13 +15,16 @@ from trainables.models._replace import replace_activations
 from trainables.models._stages import Stages, children
 
 OPTIONS = ()
-OWN = {"activation": "gelu"}
+DEFAULTS = {"activation": "gelu"}
 PATCH = 16
 
 
 @cache
 def _padding_transformer() -> Any:
-    """torchvision's class, for sides that 16 does not divide. Made late: importing torchvision takes seconds."""
+    """Return torchvision's class, padded for sides that 16 does not divide.
+
+    Made late: importing torchvision takes seconds.
+    """
     from torchvision.models.vision_transformer import VisionTransformer
 
     class PaddingTransformer(VisionTransformer):
@@ -45,11 +48,11 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Module) -> Stages:
-    """Patches with positions, the 12 layers, and the classifier with its norm."""
+    """List the patches with positions, the 12 layers, and the classifier with its norm."""
     first = ("conv_proj", "class_token", "encoder.pos_embedding")
     return [first, *children(model, "encoder.layers"), ("encoder.ln", "heads")]
 
 
 def imagenet(config: TrialConfig) -> str:
-    """torchvision's; the positions are interpolated to the images' size."""
+    """Name torchvision's weights; their positions are interpolated to the images' size."""
     return "torchvision:ViT_B_16_Weights.IMAGENET1K_V1"

@@ -26,11 +26,11 @@ def build(config: TrialConfig, info: DataInfo) -> nn.Module:
 
 
 def stages(model: nn.Module) -> Stages:
-    """The stem, 12 blocks, the two last convolutions, and the classifier."""
+    """List the stem, 12 blocks, the two last convolutions, and the classifier."""
     first, last = (("conv1", "bn1", "act1", "conv2", "bn2", "act2"), ("conv3", "bn3", "act3", "conv4", "bn4", "act4"))
     return [first, *((f"block{i}",) for i in range(1, 13)), last, ("fc",)]
 
 
 def imagenet(config: TrialConfig) -> str:
-    """timm's, ported from Keras; made for inputs normalised by mean 0.5 and standard deviation 0.5."""
+    """Name timm's weights, ported from Keras; made for inputs normalised by mean 0.5 and standard deviation 0.5."""
     return "timm:legacy_xception"

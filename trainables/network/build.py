@@ -12,12 +12,15 @@ from trainables.network.transfer import freeze, load_backbone
 
 
 def build_model(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """The config's model for a dataset, weights freshly drawn. Raises `InputError` where it cannot take the images."""
+    """Build the config's model for a dataset, weights freshly drawn.
+
+    Raises `InputError` where it cannot take the images.
+    """
     return apply_stochastic(build_plain(config, info), config)
 
 
 def initial_model(config: TrialConfig, info: DataInfo) -> nn.Module:
-    """Pretrained weights go in before stochastic layers rename what they wrap."""
+    """Build the config's model with pretrained weights, which go in before stochastic layers rename what they wrap."""
     model = build_plain(config, info)
     if config.transfer != "scratch":
         load_backbone(model, config)

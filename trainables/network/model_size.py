@@ -19,15 +19,18 @@ from trainables.registries import registry
 
 @dataclass(frozen=True)
 class ModelSize:
-    """parameters: learned values; trained: those of them that training changes, fewer where a part is frozen;
-    macs: multiply–accumulates of convolutions and matrix products for one image."""
+    """The size of a network, and the work for one image.
+
+    parameters: learned values. trained: those that training changes, fewer where a part is frozen. macs:
+    multiply–accumulates of convolutions and matrix products for one image.
+    """
 
     parameters: int
     trained: int
     macs: int
 
 
-# fields that only the training reads: trials that differ in nothing else have one network
+# Only the training reads these fields: trials that differ in nothing else have one network.
 TRAINING_FIELDS = frozenset(
     {
         "dataset", "normalization", "data_fraction", "augmentation", "sampling", "backbone_lr_scale", "kl_weight",
@@ -45,7 +48,7 @@ def model_size(config: TrialConfig, info: DataInfo) -> ModelSize:
 
     Raises `InputError` where the network cannot be built.
     """
-    # of a dropout only matters that there is some: rates drawn at random have one network
+    # Only the presence of a dropout matters: rates drawn at random have one network.
     values = tuple(getattr(config, name) for name in NETWORK_FIELDS)
     key = values, config.dropout and 0.5, info.shape, info.n_classes, info.task
     if key not in _SIZES:
@@ -71,15 +74,21 @@ def _count(config: TrialConfig, info: DataInfo) -> ModelSize:
 
 @dataclass(frozen=True)
 class ActivationSize:
-    """Values that one image fills. kept: the outputs of all layers, which training holds for the backward pass;
-    largest: inputs and outputs of the layer with the most, which is what an evaluation holds."""
+    """The number of values that one image fills.
+
+    kept: the outputs of all layers, which training holds for the backward pass. largest: inputs and outputs of the
+    layer with the most, which is what an evaluation holds.
+    """
 
     kept: int
     largest: int
 
 
 def activation_size(model: nn.Module, image: Tensor) -> ActivationSize:
-    """Pass one image (1, C, [D,] H, W) through a model in evaluation mode. What is no module of its own is not seen."""
+    """Pass one image (1, C, [D,] H, W) through a model in evaluation mode.
+
+    Functions that are no modules are not counted.
+    """
     kept, largest = 0, image.numel()
 
     def see(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -92,7 +101,8 @@ def activation_size(model: nn.Module, image: Tensor) -> ActivationSize:
     handles = [module.register_forward_hook(see) for module in model.modules()]
     try:
         with torch.no_grad():
-            model.forward(image)  # and not model(image), which is compiled where torch.compile is asked for
+            # Call forward and not the model, which is compiled where torch.compile is asked for.
+            model.forward(image)
     finally:
         for handle in handles:
             handle.remove()
@@ -104,13 +114,15 @@ def _flat(output: Any) -> tuple[Any, ...]:
 
 
 def planned_activation_size(config: TrialConfig, info: DataInfo) -> ActivationSize:
-    """The same of a config's model, on the meta device: nothing is allocated."""
+    """Return the activation size of a config's model, on the meta device: nothing is allocated."""
     with torch.device("meta"):
         return activation_size(build_model(config, info), torch.zeros(1, info.channels, *info.shape[:-1]))
 
 
 def model_sizes(side: int = 28, channels: int = 1, classes: int = 10) -> dict[str, ModelSize | str]:
-    """The size of every model with its own options, for square images, or cubes where it takes volumes.
+    """Return the size of every model with its own options, for square images, or cubes where it takes volumes.
+
+    Where a model cannot take such images, or its package is missing, the reason replaces the size.
 
     Where a model cannot take such images, or its package is missing, the reason stands in the size's place.
     """

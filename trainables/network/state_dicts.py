@@ -20,15 +20,17 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# keys under which training scripts put a state dict
+# Training scripts put a state dict under these keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
-DEEPEST = 4  # wrappers inside wrappers
-PREFIXES = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # of DataParallel and of torch.compile
+# Wrappers inside wrappers are opened to this depth.
+DEEPEST = 4
+# Prefixes of DataParallel and of torch.compile.
+PREFIXES = re.compile(r"^(?:(?:module|_orig_mod)\.)+")
 ALONE = "save model.state_dict() alone, best as safetensors"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file on the CPU, by name without the prefixes of DataParallel and torch.compile."""
+    """Read the tensors of a file to the CPU, by name without the prefixes of DataParallel and torch.compile."""
     content: Any = _load_safetensors(path) if _kind_of(path) == "safetensors" else _load_torch(path)
     found = {PREFIXES.sub("", name): tensor for name, tensor in _unwrap(content, DEEPEST).items()}
     if not found:
@@ -39,7 +41,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The same as arrays, and the metadata of a safetensors file; floats that numpy lacks become float32."""
+    """Read a file as arrays, with a safetensors file's metadata; floats that numpy lacks become float32."""
     if _kind_of(path) != "safetensors":
         return {name: to_numpy(tensor) for name, tensor in read_state_dict(path).items()}, {}
     from safetensors import safe_open
@@ -48,12 +50,13 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         metadata = file.metadata() or {}
         try:
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-        except (TypeError, AttributeError):  # bfloat16 and 8-bit floats
+        # These are raised for bfloat16 and 8-bit floats.
+        except (TypeError, AttributeError):
             return {name: to_numpy(tensor) for name, tensor in _load_safetensors(path).items()}, metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; its tensors are not read."""
+    """Read the metadata of a safetensors file, without its tensors."""
     from safetensors import safe_open
 
     with _one_line(path), safe_open(path, framework="numpy") as file:
@@ -61,7 +64,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def to_numpy(tensor: Tensor) -> np.ndarray:
-    """A tensor as an array; short floats become float32, which numpy has."""
+    """Return a tensor as an array; short floats become float32, which numpy has."""
     dense = tensor.detach().cpu()
     array: np.ndarray = (dense.float() if dense.is_floating_point() and dense.element_size() < 4 else dense).numpy()
     return array
@@ -74,24 +77,28 @@ def _one_line(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:  # zip, pickle, safetensors and torch raise their own, and a made-up file any of them
+    # Zip, pickle, safetensors and torch raise their own, and a made-up file any of them.
+    except Exception as error:
         raise InputError(f"{path} cannot be read as weights ({_reason(error)}): name another file") from None
 
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    # torch advises to load without its guard against code
+    # torch advises to load without its guard against code.
     return type(error).__name__ if not lines or "weights_only" in lines[0] else lines[0][:200]
 
 
 def _kind_of(path: Path) -> str:
-    """`safetensors`, `zip` or `pickle`, by the first bytes. Raises `InputError` that says what the file is instead."""
+    """Return `safetensors`, `zip` or `pickle`, by the first bytes.
+
+    Raises `InputError` that says what the file is instead.
+    """
     with _one_line(path):
         with path.open("rb") as file:
             head = file.read(512)
         if not head:
             raise InputError(f"{path} is empty: get the file again")
-        # a header's length goes first, and any byte may begin it: that of a pickle, too
+        # A header's length goes first, and any byte may begin it: that of a pickle, too.
         if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
             return "safetensors"
         if head.startswith(b"version https://git-lfs"):
@@ -133,9 +140,11 @@ def _load_torch(path: Path) -> Any:
     import torch
 
     with _one_line(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of old formats; what cannot be read raises
+        # torch warns of old formats; what cannot be read raises.
+        warnings.simplefilter("ignore")
         try:
-            with path.open("rb") as file:  # a path would be judged by its suffix
+            # torch would judge a path by its suffix.
+            with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             found = re.search(r"GLOBAL ([\w.]{1,100})", str(error))
@@ -145,7 +154,7 @@ def _load_torch(path: Path) -> Any:
 
 
 def _unwrap(content: Any, depth: int) -> dict[str, Tensor]:
-    """The innermost mapping of names to tensors, which training scripts like to put inside another one."""
+    """Return the innermost mapping of names to tensors, which training scripts like to put inside another one."""
     import torch
 
     if not isinstance(content, Mapping):

@@ -1,4 +1,4 @@
-"""The two meanings of "stochastic layer", named apart, one entry each, and what puts one in a model.
+"""The two meanings of "stochastic layer", named apart, one entry each, and the function that puts one in a model.
 
 *Stochastic matrices* map the probability simplex to itself and are not random. *Random layers* draw random numbers.
 """
@@ -34,14 +34,17 @@ Transform = Callable[[nn.Module, TrialConfig], nn.Module]
 
 @dataclass(frozen=True)
 class StochasticLayer:
-    """Which meaning, what it does, how it changes a model, the config fields that it reads and its own strength."""
+    """A stochastic layer: its kind and meaning, its change of a model, and the config fields that it reads.
+
+    strength: its default; below: the strength must be less.
+    """
 
     kind: Literal["none", "stochastic matrix", "random layer"]
     meaning: str
     transform: Transform
     options: tuple[str, ...] = ()
     strength: float | None = None
-    below: float = math.inf  # the strength must be less
+    below: float = math.inf
 
 
 def _matrices(columns: str) -> Transform:
@@ -73,7 +76,10 @@ def _around_weights(make: Callable[[WeightLayer, TrialConfig], nn.Module]) -> Tr
 
 
 def _weight_layers(model: nn.Module) -> list[tuple[str, WeightLayer]]:
-    """Plain linear layers and convolutions; those inside attention are read by it, not called, and stay as they are."""
+    """Return plain linear layers and convolutions.
+
+    Those inside attention are read by it, not called, and stay unchanged.
+    """
     attention = tuple(f"{path}." for path, module in model.named_modules() if isinstance(module, nn.MultiheadAttention))
     return [
         (path, module)
@@ -82,7 +88,8 @@ def _weight_layers(model: nn.Module) -> list[tuple[str, WeightLayer]]:
     ]
 
 
-PLAIN = (nn.Linear, nn.Conv2d, nn.Conv3d)  # a subclass may do more than its weights say
+# Plain classes only: a subclass may do more than its weights say.
+PLAIN = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 def _drop_block(model: nn.Module, config: TrialConfig) -> nn.Module:
@@ -100,7 +107,7 @@ def _gumbel_softmax(model: nn.Module, config: TrialConfig) -> nn.Module:
 
 
 def _stochastic_depth(model: nn.Module, config: TrialConfig) -> nn.Module:
-    """Residual branches are dropped for single images, the l-th of L at l/L of the rate (Huang et al. 2016, eq. 4)."""
+    """Drop residual branches for single images, the l-th of L at l/L of the rate (Huang et al. 2016, eq. 4)."""
     from torchvision.ops import StochasticDepth
 
     branches = list(_branches(model))
@@ -112,21 +119,22 @@ def _stochastic_depth(model: nn.Module, config: TrialConfig) -> nn.Module:
 
 
 def _branches(model: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
-    """Where a residual branch ends: the path, and the module there unless it is a placeholder for stochastic depth."""
+    """Yield the path at which each residual branch ends, and the module there; None for a placeholder of libraries."""
     from torchvision.ops import StochasticDepth
 
     from trainables.models._resnet import Block
 
     for path, module in model.named_modules():
-        if isinstance(module, StochasticDepth) or path.endswith(".drop_path"):  # torchvision's, timm's
+        # torchvision's placeholder and timm's.
+        if isinstance(module, StochasticDepth) or path.endswith(".drop_path"):
             yield path, None
         elif isinstance(module, Block) and module.skips:
             last = f"bn{module.layers}"
             yield f"{path}.{last}", module.get_submodule(last)
 
 
-def _need(places: int, config: TrialConfig, what: str) -> None:
-    if not places:
+def _need(matches: int, config: TrialConfig, what: str) -> None:
+    if not matches:
         raise InputError(
             f"stochastic={config.stochastic}: model {config.model!r} has no {what}: choose another of either"
         )
@@ -193,14 +201,14 @@ STOCHASTIC_LAYERS: dict[str, StochasticLayer] = {
 
 
 def strength_of(config: TrialConfig) -> float:
-    """The strength of the config's stochastic layer, which has one."""
+    """Return the strength of the config's stochastic layer, which has one."""
     strength = config.stochastic_strength
     assert strength is not None
     return strength
 
 
 def apply_stochastic(model: nn.Module, config: TrialConfig) -> nn.Module:
-    """The model with the config's stochastic layers in it; changed in place, and for matrices wrapped as well.
+    """Put the config's stochastic layers into a model; it is changed in place, and for matrices wrapped as well.
 
     Raises `InputError` where the model has no place for them, where all of them would be frozen, and where there is no
     random layer that an evaluation could sample.
@@ -214,11 +222,11 @@ def apply_stochastic(model: nn.Module, config: TrialConfig) -> nn.Module:
 
 
 def _refuse_idle(model: nn.Module, config: TrialConfig, before: set[int]) -> None:
-    """Random layers draw nothing in frozen stages, which compute as in evaluation."""
+    """Raise `InputError` where all random layers lie in frozen stages, which draw nothing."""
     added = {id(module) for module in random_layers(model)} - before
     frozen = frozen_paths(model, config)
     if added and all(is_inside(path, frozen) for path, module in model.named_modules() if id(module) in added):
         raise InputError(
-            f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its places in "
+            f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its layers in "
             f"{config.model!r} are frozen; choose transfer=full, partial:N of more stages, or another of either"
         )

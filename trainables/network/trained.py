@@ -18,7 +18,7 @@ from trainables.network.build import build_model
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network in evaluation mode with the weights of a file, and what that file says of its training."""
+    """A network in evaluation mode with the weights of a file, and that file's record of its training."""
 
     model: nn.Module
     config: TrialConfig
@@ -31,12 +31,12 @@ class TrainedModel:
 
     @property
     def n_bytes(self) -> int:
-        """Size of the weights file."""
+        """Return the size of the weights file in bytes."""
         return self.path.stat().st_size
 
 
 def load_trained(path: Path) -> TrainedModel:
-    """Builds the network of a weights file that training wrote. Needs no data. Raises `InputError`."""
+    """Build the network of a weights file that training wrote. Needs no data. Raises `InputError`."""
     tensors, metadata = _read(path)
     try:
         config = make_config(json.loads(metadata["config"]))
@@ -66,7 +66,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_data_of(trained: TrainedModel, data_root: Path | None = None) -> Data:
-    """Loads the data that a network was trained on. Raises `InputError` where what is there today is other data."""
+    """Load the data that a network was trained on. Raises `InputError` where the data there today is other data."""
     config = trained.config
     data = load(config.dataset, config.image_size, data_root, config.channels)
     check_same_data(trained, data)
@@ -74,7 +74,7 @@ def load_data_of(trained: TrainedModel, data_root: Path | None = None) -> Data:
 
 
 def check_same_data(trained: TrainedModel, data: Data) -> None:
-    """Raises `InputError` where a dataset is not the one that a network was trained on."""
+    """Raise `InputError` where a dataset is not the one that a network was trained on."""
     if data.digest != trained.dataset_digest:
         raise InputError(
             f"{trained.config.dataset} is not the data that {trained.path} was trained on (digest {data.digest}, then "

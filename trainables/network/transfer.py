@@ -31,7 +31,7 @@ Stages = list[tuple[str, ...]]
 
 
 def stages_of(model: nn.Module, config: TrialConfig) -> Stages:
-    """The model's parts from input to classifier, each as paths of modules or parameters; the last one is the head."""
+    """Return the model's parts from input to classifier, each as paths of modules or parameters, the head last."""
     family: ModuleType = MODELS[config.model]
     if not hasattr(family, "stages"):
         raise InputError(f"model {config.model!r} has no stages, which transfer needs: write stages() in its file")
@@ -73,14 +73,17 @@ def check_weights(config: TrialConfig, info: DataInfo) -> None:
 
 @lru_cache(maxsize=256)
 def _try_weights(config: TrialConfig, info: DataInfo, changed: int) -> None:
-    """changed: of the file, so that another one at the same path is tried again."""
+    """Try weights on a model on the meta device.
+
+    changed: the file's time, so that another one at the same path is tried.
+    """
     with torch.device("meta"):
         model = build_plain(config, info)
     load_backbone(model, config)
 
 
 def _optional(model: nn.Module) -> tuple[str, ...]:
-    """Tensors that a pretrained file may lack: parameters of activations, and BatchNorm's step counters."""
+    """Return the tensors that a pretrained file may lack: parameters of activations, and BatchNorm's step counters."""
     counters = (name for name in model.state_dict() if name.endswith("num_batches_tracked"))
     return (*(path for path, _ in hidden_activations(model)), *counters)
 
@@ -92,7 +95,7 @@ def freeze(model: nn.Module, config: TrialConfig) -> None:
 
 
 def frozen_paths(model: nn.Module, config: TrialConfig) -> tuple[str, ...]:
-    """What `freeze` freezes. Raises `InputError` where the backbone has fewer stages than are to be trained."""
+    """Return the paths that `freeze` freezes. Raises `InputError` where the backbone has too few stages to train."""
     if config.transfer in ("scratch", "full"):
         return ()
     backbone = stages_of(model, config)[:-1]
@@ -103,7 +106,7 @@ def frozen_paths(model: nn.Module, config: TrialConfig) -> tuple[str, ...]:
 
 
 def is_inside(name: str, paths: tuple[str, ...]) -> bool:
-    """Whether a module, parameter or buffer is one of these paths or lies inside one."""
+    """Tell whether a module, parameter or buffer is one of these paths or lies inside one."""
     return any(name == path or name.startswith(f"{path}.") for path in paths)
 
 
@@ -112,7 +115,7 @@ def _freeze_path(model: nn.Module, path: str) -> None:
     part: Any = getattr(model.get_submodule(parent), name)
     part.requires_grad_(False)
     if isinstance(part, nn.Module):
-        # in the module itself, so that it holds whoever calls model.train(); copies of the model keep it
+        # Set in the module itself, so that it holds whoever calls model.train(); copies of the model keep it.
         part.train = MethodType(_stay_in_evaluation, part)  # type: ignore[method-assign]
         part.train()
 
@@ -122,7 +125,7 @@ def _stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:
 
 
 def parameter_groups(model: nn.Module, config: TrialConfig) -> list[dict[str, Any]]:
-    """What is trained, as groups for an optimiser: the head at `lr`, the backbone at `lr × backbone_lr_scale`.
+    """Group the trained parameters for an optimiser: the head at `lr`, the backbone at `lr × backbone_lr_scale`.
 
     One group where both rates are the same. The head comes first, since the first group's rate is the one reported.
     """

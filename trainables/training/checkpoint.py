@@ -27,7 +27,7 @@ from trainables.trial_key import config_json
 def weights_metadata(
     config: TrialConfig, data: Data, normalization: Normalization, types: Mapping[str, str], seed: int
 ) -> dict[str, str]:
-    """What travels with the weights, so that they can be used without the run's folder. safetensors holds strings."""
+    """Return the metadata of weights, so that they can be used without the run's folder. safetensors holds strings."""
     return {
         "config": config_json(config),
         "seed": str(seed),
@@ -41,20 +41,20 @@ def weights_metadata(
 
 
 def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str], epoch: int) -> None:
-    """A state dict as safetensors, with its metadata and the epoch it is from."""
+    """Write a state dict as safetensors, with its metadata and the epoch it is from."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     write_atomically(path, save(contiguous, {**metadata, "epoch": str(epoch)}), durable=False)
 
 
 def save_checkpoint(path: Path, states: list[TrainingState]) -> None:
-    """All replicates of a trial in one file: weights, optimiser, schedule, epoch and best so far."""
+    """Write all replicates of a trial to one file: weights, optimiser, schedule, epoch and best so far."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path, durable=False) as beside:
         torch.save({"replicates": [_state_to_dict(state) for state in states]}, beside)
 
 
 def load_checkpoint(path: Path, config: TrialConfig, data: Data, device: torch.device) -> list[TrainingState]:
-    """The replicates of a trial as they were. Raises `InputError` where the file is damaged or of another trial."""
+    """Read the replicates of a trial. Raises `InputError` where the file is damaged or of another trial."""
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         return [_state_from_dict(saved, config, data, device) for saved in content["replicates"]]
@@ -80,7 +80,7 @@ def load_donor_state(states: list[TrainingState], donors: list[TrainingState]) -
 
 
 def _load_optimizer(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Load an optimiser's state, but keep its hyperparameters: those of the config, not those it was saved with."""
+    """Load an optimiser's state, but keep its hyperparameters: those of the config, not the saved ones."""
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(dict(saved))
     for group, values in zip(optimizer.param_groups, own, strict=True):

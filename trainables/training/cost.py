@@ -1,4 +1,4 @@
-"""What a trial costs, measured on a few batches: seconds of an epoch and peak memory."""
+"""The cost of a trial, measured on a few batches: seconds of an epoch and peak memory."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import Data, DataInfo
-from trainables.data.batches import DeviceSplit, part, to_device
+from trainables.data.batches import DeviceSplit, subset, to_device
 from trainables.data.normalization import Normalization
 from trainables.network.model_size import planned_activation_size
 from trainables.training.evaluation import MOST_IMAGES, ROOM
 from trainables.training.loop import start, train
 from trainables.training.precision import make_repeatable
 
-BATCHES = 6  # of training, at least, in each of the epochs that are measured
-EPOCHS = 3  # of which the first warms up
+# Batches of training, at least, in each of the epochs that are measured.
+BATCHES = 6
+# Epochs of the measurement, of which the first warms up.
+EPOCHS = 3
 
 
 @dataclass(frozen=True)
 class Cost:
-    """epoch_seconds: of one replicate, with its evaluations, as measured each time; memory in bytes, 0 on a CPU."""
+    """The time and memory of a trial.
+
+    epoch_seconds: of one replicate, with its evaluations, in each measured epoch. Memory is in bytes, 0 on a CPU.
+    seconds: that the measuring took.
+    """
 
     epoch_seconds: tuple[float, ...]
     peak_memory: int
     total_memory: int
-    seconds: float  # that the measuring took
+    seconds: float
 
 
 def measure(config: TrialConfig, data: Data, normalization: Normalization, threads: int) -> Cost:
@@ -44,11 +50,11 @@ def measure(config: TrialConfig, data: Data, normalization: Normalization, threa
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     short = config.model_copy(update={"epochs": EPOCHS, "data_fraction": 1.0, "patience": None})
-    whole = to_device(data, normalization, device)
-    splits = {name: _beginning(split, BATCHES * config.batch_size) for name, split in whole.items()}
+    full = to_device(data, normalization, device)
+    splits = {name: _beginning(split, BATCHES * config.batch_size) for name, split in full.items()}
     state = start(short, config.seeds[0], data.info, device)
-    trained = len(whole["train"]) * config.data_fraction / len(splits["train"])
-    evaluated = sum(map(len, whole.values())) / sum(map(len, splits.values()))
+    trained = len(full["train"]) * config.data_fraction / len(splits["train"])
+    evaluated = sum(map(len, full.values())) / sum(map(len, splits.values()))
     seconds = [epoch.train_seconds * trained + epoch.eval_seconds * evaluated for epoch in train(
         short, data.info, splits, state
     )]  # fmt: skip
@@ -65,13 +71,15 @@ def reset_peak_memory() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         return
-    with suppress(OSError, AttributeError):  # Linux with the GNU C library alone has both
+    # Linux with the GNU C library alone has both.
+    with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak of resident memory (proc(5))
+        # This resets VmHWM, the peak of resident memory (proc(5)).
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory_mb() -> float:
-    """The peak in MiB since `reset_peak_memory`: of a GPU's tensors, or on a CPU of the process's resident memory.
+    """Return the peak in MiB since `reset_peak_memory`: of a GPU's tensors, or on a CPU of the process's memory.
 
     Where the system keeps no peak, the resident memory of this moment.
     """
@@ -84,31 +92,34 @@ def peak_memory_mb() -> float:
 
 
 def _beginning(split: DeviceSplit, images: int) -> DeviceSplit:
-    return part(split, images / len(split)) if len(split) > images else split
+    return subset(split, images / len(split)) if len(split) > images else split
 
 
-WORKER = 600 * 2**20  # bytes of a process that has loaded torch
-COPIES = 6  # of each weight: itself, its gradient, two moments, the best so far, and one on its way to the disk
+# Bytes of a process that has loaded torch.
+WORKER = 600 * 2**20
+# Copies of each weight: itself, its gradient, two moments, the best so far, and one on its way to the disk.
+COPIES = 6
 
 
 def needed_memory(config: TrialConfig, info: DataInfo, parameters: int) -> int:
-    """About the bytes that a worker takes to train a trial on CPUs, beside the images, which all workers share.
+    """Estimate the bytes that a worker takes to train a trial on CPUs, beside the images, which all workers share.
 
     Training holds the outputs of all layers and their gradients, one part of a batch at a time; an evaluation holds
     what `evaluation_batch` leaves room for.
     """
-    part = math.ceil(config.batch_size / config.accumulate)
+    images = math.ceil(config.batch_size / config.accumulate)
     size = planned_activation_size(config, info)
     evaluated = min(ROOM["cpu"], 4 * size.largest * MOST_IMAGES["cpu"])
-    return WORKER + COPIES * 4 * parameters * len(config.seeds) + max(2 * 4 * size.kept * part, evaluated)
+    return WORKER + COPIES * 4 * parameters * len(config.seeds) + max(2 * 4 * size.kept * images, evaluated)
 
 
 def share_of_gpu(peak: int, total: int, most: int = 8) -> float:
-    """The share of a GPU for trials of such a peak: 1/k for the most trials k that fit, a tenth and a context free.
+    """Return the share of a GPU for trials of such a peak: 1/k for the most trials k that fit.
 
-    1 where nothing was measured.
+    A tenth of the memory, and a CUDA context for each trial, stay free. 1 where nothing was measured.
     """
-    context = 600 * 2**20  # of CUDA itself, which its own count of allocations leaves out
+    # CUDA itself takes this, which its own count of allocations leaves out.
+    context = 600 * 2**20
     if not peak or not total:
         return 1.0
     return 1 / max(1, min(most, int(0.9 * total / (peak + context))))

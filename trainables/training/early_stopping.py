@@ -8,7 +8,8 @@ from typing import Any
 from trainables.config import TrialConfig
 from trainables.training.evaluation import Quality
 
-EARLY_STOPPING = "early_stopping"  # the reason that the last metrics of such a replicate give
+# The reason that the last metrics of such a replicate give.
+EARLY_STOPPING = "early_stopping"
 
 
 class Patience:
@@ -29,13 +30,14 @@ class Patience:
         self.waited = 0 if improved else self.waited + 1
 
     def _score(self, val: Quality) -> float:
-        """Higher is better. By accuracy where AUC is undefined because val lacks a class."""
+        """Return the score, higher is better: the accuracy where AUC is undefined because val lacks a class."""
         if self.metric == "val_loss":
             return -val.loss
         return val.acc if self.metric == "val_acc" or math.isnan(val.auc) else val.auc
 
     @property
     def exhausted(self) -> bool:
+        """Tell whether the replicate has waited as long as it may."""
         return self.limit is not None and self.waited >= self.limit
 
     def state_dict(self) -> dict[str, Any]:
@@ -43,5 +45,5 @@ class Patience:
         return {"best": self.best, "waited": self.waited}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore a checkpoint's state."""
         self.best, self.waited = saved["best"], saved["waited"]

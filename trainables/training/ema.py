@@ -10,13 +10,13 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def average_of(model: nn.Module) -> nn.Module:
-    """A copy to hold the average, equal to the model as it starts."""
+    """Return a copy to hold the average, equal to the model as it starts."""
     return deepcopy(model).requires_grad_(False)
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float, steps: int) -> None:
-    """average ← d·average + (1 − d)·model after optimiser step `steps` (from 1).
+    """Set average ← d·average + (1 − d)·model after optimiser step `steps` (from 1).
 
     d = min(decay, (1 + steps) / (10 + steps)): the rising decay forgets the drawn weights soon (TensorFlow's
     `ExponentialMovingAverage` with `num_updates`). Buffers, such as BatchNorm's statistics, are copied.

@@ -1,4 +1,4 @@
-"""A model on a split: logits, loss, AUC, ACC, and how sure it is where its random layers are sampled."""
+"""The evaluation of a model on a split: logits, loss, AUC, ACC, and uncertainty where random layers are sampled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainables.training.precision import EXACT, Numerics
 
 @dataclass(frozen=True)
 class Quality:
-    """A model on one split. loss: mean over images, in nats; auc and acc in [0, 1], NaN where undefined.
+    """The quality of a model on one split. loss: mean over images, in nats; auc and acc in [0, 1], NaN where undefined.
 
     entropy: of the mean prediction, in nats, mean over images; mutual_information: what of it is due to the random
     layers, that entropy less the mean entropy of single draws (Depeweg et al. 2018, eq. 4). NaN where none is drawn.
@@ -35,13 +35,15 @@ class Quality:
     mutual_information: float = math.nan
 
 
-ROOM = {"cpu": 2**28, "cuda": 2**31}  # bytes that the largest layer may fill
-MOST_IMAGES = {"cpu": 128, "cuda": 1024}  # few on a CPU, whose caches wide activations leave
+# Bytes that the largest layer may fill.
+ROOM = {"cpu": 2**28, "cuda": 2**31}
+# Few on a CPU, whose caches wide activations leave.
+MOST_IMAGES = {"cpu": 128, "cuda": 1024}
 _largest_layers: WeakKeyDictionary[nn.Module, dict[torch.Size, int]] = WeakKeyDictionary()
 
 
 def evaluation_batch(model: nn.Module, split: DeviceSplit) -> int:
-    """Images in a batch of evaluation: as many as the model's largest layer leaves room for.
+    """Return the number of images in a batch of evaluation: as many as the model's largest layer leaves room for.
 
     A function of the model and of the image's shape alone, so that a run that goes on evaluates as before.
     """
@@ -55,7 +57,7 @@ def evaluation_batch(model: nn.Module, split: DeviceSplit) -> int:
 
 @torch.no_grad()
 def predict(model: nn.Module, split: DeviceSplit, numerics: Numerics = EXACT) -> Tensor:
-    """Logits (N, classes) in evaluation mode."""
+    """Return logits (N, classes) in evaluation mode."""
     model.eval()
     return torch.cat([numerics.logits(model, inputs) for inputs, _ in batches(split, evaluation_batch(model, split))])
 
@@ -63,7 +65,7 @@ def predict(model: nn.Module, split: DeviceSplit, numerics: Numerics = EXACT) ->
 def evaluate(
     model: nn.Module, split: DeviceSplit, info: DataInfo, samples: int = 0, numerics: Numerics = EXACT
 ) -> Quality:
-    """Loss, AUC and ACC of a model on a split: of one deterministic pass, or of the mean prediction of random ones."""
+    """Evaluate a model on a split: by one deterministic pass, or by the mean prediction of random ones."""
     if samples:
         return _sampled(model, split, info, samples, numerics)
     logits = predict(model, split, numerics)
@@ -89,7 +91,7 @@ def _quality(scores: Tensor, loss: float, split: DeviceSplit, task: Task, *uncer
 def sample(
     model: nn.Module, split: DeviceSplit, task: Task, samples: int, numerics: Numerics = EXACT
 ) -> Iterator[Tensor]:
-    """Probabilities (N, classes), drawn `samples` times: random layers as in training, all else as in evaluation."""
+    """Yield probabilities (N, classes), `samples` times: random layers draw, all else is in evaluation mode."""
     batch = evaluation_batch(model, split)
     for _ in range(samples):
         with torch.no_grad(), sampling(model):
@@ -99,11 +101,12 @@ def sample(
 
 @contextmanager
 def sampling(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, but random layers draw; evaluation mode afterwards."""
+    """Put a model into evaluation mode with random layers that draw; into plain evaluation mode afterwards."""
     model.eval()
     layers = random_layers(model)
     for layer in layers:
-        layer.training = True  # of the layer alone: `train()` would reach what lies inside it
+        # Set on the layer alone: `train()` would reach what lies inside it.
+        layer.training = True
     try:
         yield
     finally:
@@ -111,13 +114,13 @@ def sampling(model: nn.Module) -> Iterator[None]:
 
 
 def entropy(scores: Tensor, task: Task) -> Tensor:
-    """Of predicted probabilities (N, C), in nats (N,): of the class, or summed over the labels of multi-label."""
+    """Return the entropy of probabilities (N, C), in nats (N,): of the class, or summed over multi-label's labels."""
     if task == "multi-label, binary-class":
         return (torch.special.entr(scores) + torch.special.entr(1 - scores)).sum(dim=1)
     return torch.special.entr(scores).sum(dim=1)
 
 
 def _logits_of(scores: Tensor, task: Task) -> Tensor:
-    """Logits that give these probabilities, so that the loss of a mean prediction is that of any other."""
+    """Return logits that give these probabilities, so that the loss of a mean prediction is that of any other."""
     scores = scores.clamp(1e-12, 1.0)
     return torch.logit(scores, 1e-7) if task == "multi-label, binary-class" else scores.log()

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-EXPLODING = 100.0  # a norm of all gradients above it is worth a note
+# A norm of all gradients above it is worth a note.
+EXPLODING = 100.0
 
 
 def gradient_norms(model: nn.Module) -> dict[str, float]:
-    """The Euclidean norm of each module's own gradients (weight and bias together). One transfer from the device."""
+    """Return the norm of each module's own gradients (weight and bias together). One transfer from the device."""
     owners, gradients = [], []
     for path, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
@@ -29,12 +30,12 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
 
 
 def total_norm(norms: Mapping[str, float]) -> float:
-    """The norm of all gradients together; NaN where there are none."""
+    """Return the norm of all gradients together; NaN where there are none."""
     return math.sqrt(sum(norm**2 for norm in norms.values())) if norms else math.nan
 
 
 def gradient_notes(norm: float, epoch: int, clip_norm: float | None) -> tuple[str, ...]:
-    """A warning where the norm of all gradients together is too large; none else."""
+    """Warn where the norm of all gradients together is too large."""
     if not norm > EXPLODING and not math.isinf(norm):
         return ()
     remedy = "lower lr" if clip_norm else "lower lr, or set clip_norm=1"

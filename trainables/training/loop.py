@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
-from trainables.data.batches import DeviceSplit, part, training_batches
-from trainables.layers.activations import learned_values, tell_epoch
+from trainables.data.batches import DeviceSplit, subset, training_batches
+from trainables.layers.activations import learned_values, set_epoch
 from trainables.layers.random_weights import divergence_of, divergent_layers
 from trainables.metrics.losses import training_loss
 from trainables.network.build import initial_model
@@ -31,26 +31,33 @@ from trainables.training.schedules import Schedule
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch of one replicate gave. `lr` is the rate of its first step, of the parameters with the highest."""
+    """The results of one epoch of one replicate.
+
+    lr: the rate of its first step, of the parameters with the highest. quality: train, val and test, in evaluation mode
+    after the epoch. is_best: the highest val AUC so far (the earliest of equals). finite: False where a training loss
+    was NaN or infinite: the replicate has diverged. images: trained on in this epoch. gradient_norms: by layer, at the
+    last step, before clipping. learned: thresholds and the like, by layer. notes: what the user should know.
+    stop_reason: "early_stopping" where the replicate ends before its time.
+    """
 
     seed: int
     epoch: int
     lr: float
-    quality: Mapping[str, Quality]  # train, val and test, in evaluation mode after the epoch
-    is_best: bool  # the highest val AUC so far (the earliest of equals)
-    finite: bool  # False where a training loss was NaN or infinite: the replicate has diverged
+    quality: Mapping[str, Quality]
+    is_best: bool
+    finite: bool
     train_seconds: float
     eval_seconds: float
-    images: int  # trained on in this epoch
-    gradient_norms: Mapping[str, float] = field(default_factory=dict)  # by layer, at the last step, before clipping
-    learned: Mapping[str, float] = field(default_factory=dict)  # thresholds and the like, by layer
-    notes: tuple[str, ...] = ()  # what the user should know
-    stop_reason: str = ""  # "early_stopping" where the replicate ends before its time
+    images: int
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)
+    learned: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    stop_reason: str = ""
 
 
 @dataclass
 class TrainingState:
-    """All that an epoch changes; a checkpoint holds exactly this.
+    """The state that an epoch changes; a checkpoint holds exactly this.
 
     model: what is evaluated and saved; learner: what the optimiser moves. They are one unless weights are averaged.
     """
@@ -69,7 +76,10 @@ class TrainingState:
 
 
 def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) -> TrainingState:
-    """Epoch 0 of a replicate: weights drawn from its seed, or pretrained. `InputError` where it cannot be trained."""
+    """Return epoch 0 of a replicate: weights drawn from its seed, or pretrained.
+
+    Raises `InputError` where it cannot be trained.
+    """
     numerics = numerics_of(config, device)
     torch.manual_seed(_stream(seed, 0))
     learner = initial_model(config, info).to(device).to(memory_format=numerics.memory_format(info.is_3d))
@@ -83,7 +93,7 @@ def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) 
 
 
 def _stream(seed: int, epoch: int) -> int:
-    """The random stream of an epoch: a function of seed and epoch alone, so a resumed run draws the same numbers."""
+    """Return an epoch's random stream: a function of seed and epoch alone, so a resumed run draws the same numbers."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "big") >> 1
 
 
@@ -95,7 +105,7 @@ def train(
     Ends early where a training loss is not finite (the last metrics then say `finite=False`), or where the patience of
     early stopping is exhausted (`stop_reason="early_stopping"`).
     """
-    data = {**data, "train": part(data["train"], config.data_fraction)}
+    data = {**data, "train": subset(data["train"], config.data_fraction)}
     numerics = numerics_of(config, data["train"].labels.device)
     while state.epoch < config.epochs and not state.patience.exhausted:
         started = time.perf_counter()
@@ -133,8 +143,8 @@ def train(
 
 
 @dataclass(frozen=True)
-class _Trained:
-    """What the training part of an epoch gave."""
+class _TrainedEpoch:
+    """The results of an epoch's training part."""
 
     images: int
     finite: bool
@@ -144,9 +154,9 @@ class _Trained:
 
 def _train_epoch(
     config: TrialConfig, info: DataInfo, split: DeviceSplit, state: TrainingState, numerics: Numerics
-) -> _Trained:
+) -> _TrainedEpoch:
     state.learner.train()
-    tell_epoch(state.learner, state.epoch, config.epochs)
+    set_epoch(state.learner, state.epoch, config.epochs)
     shuffle = torch.Generator().manual_seed(_stream(state.seed, state.epoch))
     total = torch.zeros((), device=split.labels.device)
     steps = steps_of(len(split), config.batch_size)
@@ -169,7 +179,7 @@ def _train_epoch(
         if config.ema:
             update_average(state.model, state.learner, config.ema, before + step + 1)
         images += len(targets)
-    return _Trained(images, bool(torch.isfinite(total)), rate, norms)
+    return _TrainedEpoch(images, bool(torch.isfinite(total)), rate, norms)
 
 
 class _Loss:
@@ -180,7 +190,8 @@ class _Loss:
     ) -> None:
         self.criterion = criterion
         self.layers = divergent_layers(model)
-        self.weight = config.kl_weight / images  # the criterion is a mean over images
+        # The criterion is a mean over images.
+        self.weight = config.kl_weight / images
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         loss = self.criterion(logits, targets)
@@ -190,8 +201,9 @@ class _Loss:
 def _backward(
     accumulate: int, state: TrainingState, numerics: Numerics, loss_of: _Loss, inputs: Tensor, targets: Tensor
 ) -> Tensor:
-    """Gradients of a batch, in parts that add up; returns its loss, not read: reading each would make a GPU wait."""
-    parts = min(accumulate, max(1, len(targets) // 2))  # BatchNorm cannot use a part of one image
+    """Add the gradients of a batch in parts; return its loss, not read: reading each would make a GPU wait."""
+    # BatchNorm cannot use a part of one image.
+    parts = min(accumulate, max(1, len(targets) // 2))
     total = torch.zeros((), device=targets.device)
     for some_inputs, some_targets in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
         loss = loss_of(numerics.logits(state.learner, some_inputs), some_targets)
@@ -202,13 +214,13 @@ def _backward(
 
 
 def steps_of(images: int, batch_size: int) -> int:
-    """Optimiser steps of an epoch: as many as `batches` gives, which drops a last batch of one image."""
+    """Return the optimiser steps of an epoch: as many as `batches` gives, which drops a last batch of one image."""
     whole, rest = divmod(images, batch_size)
     return whole + (rest > 1 or images == 1)
 
 
 def _is_better(val: Quality, best: EpochMetrics | None) -> bool:
-    """By val AUC; where AUC is undefined because val lacks a class, by val accuracy."""
+    """Compare val AUC; where AUC is undefined because val lacks a class, val accuracy."""
     if best is None:
         return True
     if math.isnan(val.auc) or math.isnan(best.quality["val"].auc):
@@ -217,5 +229,5 @@ def _is_better(val: Quality, best: EpochMetrics | None) -> bool:
 
 
 def copy_weights(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the state dict on the CPU."""
+    """Copy the state dict to the CPU."""
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

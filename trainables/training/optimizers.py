@@ -1,4 +1,4 @@
-"""Optimisers, one entry each: how it is built from groups of parameters, its own default rate, and what it reads."""
+"""Optimisers, one entry each: its constructor from groups of parameters, its default rate, and its options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Groups = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class OptimizerEntry:
-    """lr: torch's own default rate (timm's for lion); options: config fields that it reads beside the common ones."""
+    """An optimiser.
+
+    lr: torch's own default rate (timm's for lion); options: config fields that it reads beside the common ones.
+    """
 
     meaning: str
     build: Callable[[Groups, TrialConfig], optim.Optimizer]
@@ -71,7 +74,7 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
 
 
 def make_optimizer(model: nn.Module, config: TrialConfig) -> optim.Optimizer:
-    """The config's optimiser over the parameters that are trained; the peak rate of each group times `lr_scale`.
+    """Build the config's optimiser over the trained parameters; the peak rate of each group is times `lr_scale`.
 
     Raises `InputError` where the optimiser cannot take the model or its package is missing.
     """
@@ -103,28 +106,28 @@ class MuonWithAdamW(optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """The groups are those of the parts: a schedule that sets a rate here sets it there."""
+        """Use the parts' own groups: a schedule that sets a rate here sets it there."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step of both."""
+        """Take one step of both."""
         for part in self.parts:
             part.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Of both, in order."""
+        """Return the states of both, in order."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Raises `ValueError` where the groups are others."""
+        """Restore both states. Raises `ValueError` where the groups are others."""
         for part, saved in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(saved)
         self._share()
 
 
 def _hidden_matrices(parameters: list[Tensor]) -> set[int]:
-    """Identities of all matrices but the last, which is the classifier's."""
+    """Return the identities of all matrices but the last, which is the classifier's."""
     matrices = [id(p) for p in parameters if p.ndim == 2]
     return set(matrices[:-1])
 

@@ -1,4 +1,4 @@
-"""How numbers are kept during the forward and backward pass: their format and the order of images in memory."""
+"""The number format of the forward and backward pass, and the order of images in memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ FORMATS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16
 
 @dataclass(frozen=True)
 class Numerics:
-    """dtype: used by autocast (None: float32 everywhere). channels_last: keep the memory format of the images."""
+    """The numerics of a pass.
+
+    dtype: used by autocast (None: float32 everywhere). channels_last: keep the memory format of the images.
+    """
 
     dtype: torch.dtype | None = None
     channels_last: bool = True
 
     def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """The model's outputs in float32."""
+        """Return the model's outputs in float32."""
         if not self.channels_last:
-            inputs = inputs.clone(memory_format=torch.contiguous_format)  # `contiguous()` leaves one channel as it is
+            # `contiguous()` leaves one channel as it is.
+            inputs = inputs.clone(memory_format=torch.contiguous_format)
         if self.dtype is None:
             return model(inputs)
         with torch.autocast(inputs.device.type, self.dtype):
@@ -31,7 +35,7 @@ class Numerics:
         return outputs.float()
 
     def memory_format(self, is_3d: bool) -> torch.memory_format:
-        """That of the weights."""
+        """Return the memory format of the weights."""
         if not self.channels_last:
             return torch.contiguous_format
         return torch.channels_last_3d if is_3d else torch.channels_last
@@ -51,7 +55,7 @@ def make_repeatable(threads: int) -> None:
 
 
 def numerics_of(config: TrialConfig, device: torch.device) -> Numerics:
-    """The config's. Raises `InputError` for float16 on a CPU, whose gradients nothing would scale."""
+    """Return the config's numerics. Raises `InputError` for float16 on a CPU, whose gradients nothing would scale."""
     if config.precision == "float16" and device.type == "cpu":
         raise InputError("precision=float16 needs a GPU: choose bfloat16 or float32")
     return Numerics(FORMATS[config.precision], config.channels_last)

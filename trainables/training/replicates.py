@@ -39,12 +39,12 @@ def train_replicates(
 
 
 def trained_epochs(states: list[TrainingState]) -> int:
-    """The epochs that a trial has been trained for: those of its longest replicate."""
+    """Return the epochs that a trial has been trained for: those of its longest replicate."""
     return max(state.epoch for state in states)
 
 
 def last_epoch(states: list[TrainingState]) -> list[EpochMetrics]:
-    """What `train_replicates` yielded last before the states were saved."""
+    """Return what `train_replicates` yielded last before the states were saved."""
     top = trained_epochs(states)
     return [state.last if state.last and state.last.epoch == top else _idle(state, top) for state in states]
 
@@ -56,12 +56,12 @@ def _idle(state: TrainingState, epoch: int) -> EpochMetrics:
 
 
 def metric_values(metrics: EpochMetrics) -> dict[str, float]:
-    """`{"train_loss": ..., "val_auc": ..., ...}` of one replicate."""
+    """Return `{"train_loss": ..., "val_auc": ..., ...}` of one replicate."""
     return {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in QUALITIES}
 
 
 def epoch_row(metrics: EpochMetrics) -> dict[str, Any]:
-    """One row of `epochs.parquet`: one replicate, one epoch; and what else is worth knowing of it, some by layer."""
+    """Return one row of `epochs.parquet`, of one replicate and epoch, with notes and values by layer."""
     return {
         "seed": metrics.seed,
         "epoch": metrics.epoch,
@@ -81,25 +81,25 @@ def epoch_row(metrics: EpochMetrics) -> dict[str, Any]:
 
 
 def _short(values: Mapping[str, float]) -> dict[str, float]:
-    """Five digits: they stand in the ledger, once an epoch for each layer."""
+    """Round to five digits: the values stand in the ledger, once an epoch for each layer."""
     return {name: float(f"{value:.5g}") for name, value in values.items()}
 
 
 def by_layer(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, list[float | None]]:
-    """`{"layer": [value of the first epoch, ...]}` of values by layer of each epoch; None where an epoch has none."""
+    """Return `{"layer": [value of the first epoch, ...]}` from each epoch's values; None where an epoch has none."""
     layers = dict.fromkeys(layer for values in epochs for layer in values)
     return {layer: [values.get(layer) for values in epochs] for layer in layers}
 
 
 def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
-    """`{"val_entropy": ..., "val_mutual_information": ...}` of each split, where evaluation sampled; else nothing."""
+    """Return `{"val_entropy": ..., "val_mutual_information": ...}` by split where evaluation sampled, else `{}`."""
     names = ("entropy", "mutual_information")
     found = {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in names}
     return {name: value for name, value in found.items() if not isnan(value)}
 
 
 def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """`val_auc`: the mean over replicates; `val_auc_std`: the sample standard deviation, NaN for one replicate.
+    """Return `val_auc`: the mean over replicates; `val_auc_std`: the sample standard deviation, NaN for one replicate.
 
     Both are NaN where a replicate's value is not finite.
     """
@@ -110,7 +110,10 @@ def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """NaN for what is undefined, or too large for a float. `statistics.stdev` raises on values that are not finite."""
+    """Return NaN for what is undefined, or too large for a float.
+
+    `statistics.stdev` raises on values that are not finite.
+    """
     if not all(map(isfinite, values)):
         return nan, nan
     with suppress(OverflowError):

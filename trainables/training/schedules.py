@@ -1,4 +1,4 @@
-"""Learning-rate schedules, one entry each, as functions: which multiple of the peak rate a step is trained with.
+"""Learning-rate schedules, one entry each, as functions that return a step's multiple of the peak rate.
 
 Steps are optimiser steps, counted from 0. A schedule of whole epochs is constant within each. Since the rate depends on
 the step alone, a resumed run meets the same rates; only `plateau`, which watches the validation loss, has a state.
@@ -12,14 +12,21 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-Factor = Callable[[int, int, int], float]  # step, epochs, steps per epoch
+# Step, epochs, steps per epoch.
+Factor = Callable[[int, int, int], float]
 
-DROP = 0.1  # of step, multistep and plateau
-EXPONENTIAL_END = 0.01  # the factor after the last epoch
-POWER = 2  # of polynomial
-WARM_UP = 0.1  # share of all steps
-ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 25e4  # Smith & Topin 2019, with torch's values
-CYCLES, CYCLE_FLOOR = 4, 0.1  # of cyclic, and its lowest factor
+# The drop of step, multistep and plateau.
+DROP = 0.1
+# The factor after the last epoch.
+EXPONENTIAL_END = 0.01
+# The power of polynomial.
+POWER = 2
+# The share of all steps.
+WARM_UP = 0.1
+# Smith & Topin 2019, with torch's values.
+ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1 / 25e4
+# The triangles of cyclic, and its lowest factor.
+CYCLES, CYCLE_FLOOR = 4, 0.1
 
 
 def _constant(step: int, epochs: int, steps: int) -> float:
@@ -134,6 +141,7 @@ class Plateau:
 
     @property
     def factor(self) -> float:
+        """Return the multiple of the rate."""
         return float(DROP**self.drops)
 
 
@@ -148,7 +156,7 @@ class Schedule:
         self.plateau = Plateau(epochs)
 
     def set(self, step: int, steps: int) -> None:
-        """The rate of a step (from 0, over all epochs) where an epoch has `steps`."""
+        """Set the rate of a step (from 0, over all epochs) where an epoch has `steps`."""
         factor = SCHEDULES[self.name](step, self.epochs, steps)
         factor *= self.plateau.factor if self.name == "plateau" else 1.0
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
@@ -163,12 +171,12 @@ class Schedule:
         return {"best": self.plateau.best, "waited": self.plateau.waited, "drops": self.plateau.drops}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore it."""
+        """Restore a checkpoint's state."""
         self.plateau.best, self.plateau.waited, self.plateau.drops = saved["best"], saved["waited"], saved["drops"]
 
 
 def curve(name: str, epochs: int, steps_per_epoch: int) -> list[float]:
-    """The multiple of the peak rate at every step; for `plateau`, that of a validation loss which never falls."""
+    """Return the multiple of the peak rate at every step; for `plateau`, that of a loss which never falls."""
     plateau, factors = Plateau(epochs), []
     for epoch in range(epochs):
         reduced = plateau.factor if name == "plateau" else 1.0

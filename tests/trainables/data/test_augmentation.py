@@ -25,8 +25,8 @@ from trainables.data.augmentation import (
     augment,
     flipped,
     jittered,
-    places_of,
     resampled,
+    sampling_grid,
     strengths_of,
 )
 from trainables.data.batches import DeviceSplit, to_device, training_batches
@@ -90,7 +90,7 @@ def test_places_equal_affine_grid(kind: str) -> None:
     axes = images.ndim - 2
     matrices = torch.randn(len(images), axes, axes + 1)
     expected = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-    assert torch.allclose(places_of(matrices, images.shape[2:]), expected, atol=1e-5)
+    assert torch.allclose(sampling_grid(matrices, images.shape[2:]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", SHAPES)

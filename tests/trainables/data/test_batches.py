@@ -10,10 +10,10 @@ import torch
 
 from trainables.config import make_config
 from trainables.data.arrays import SPLITS, Data, make_data
-from trainables.data.batches import balancing_weights, batches, part, to_device, training_batches
+from trainables.data.batches import balancing_weights, batches, subset, to_device, training_batches
 from trainables.data.datasets import load
 from trainables.data.normalization import normalization_of
-from trainables.data.splitting import part_of
+from trainables.data.splitting import stratified_rows
 from trainables.errors import InputError
 from trainables.training.loop import start, train
 
@@ -55,16 +55,16 @@ def test_grey_as_rgb_batches_equal_three_copies() -> None:
 
 def test_part_is_stratified_nested_and_used_by_training() -> None:
     labels = np.repeat([0, 1, 2], [600, 300, 1])
-    small, large = part_of(labels, 0.1), part_of(labels, 0.5)
+    small, large = stratified_rows(labels, 0.1), stratified_rows(labels, 0.5)
     assert np.bincount(labels[small]).tolist() == [60, 30, 1]
     assert set(small) < set(large)
     data = load("digits")
     config = make_config({"data_fraction": 0.25, "model": "mlp", "epochs": 1})
     splits = to_device(data, normalization_of("dataset", data), CPU)
     (metrics,) = train(config, data.info, splits, start(config, 0, data.info, CPU))
-    chosen = part_of(data.splits["train"].labels, 0.25)
+    chosen = stratified_rows(data.splits["train"].labels, 0.25)
     assert metrics.images == len(chosen)
-    cut = part(splits["train"], 0.25)
+    cut = subset(splits["train"], 0.25)
     inputs = torch.cat([inputs for inputs, _ in batches(cut, 64)])
     whole = torch.cat([inputs for inputs, _ in batches(splits["train"], 64)])
     assert torch.equal(inputs, whole[chosen])

@@ -13,7 +13,7 @@ from scipy.special import expit, log_softmax, softmax
 from tests.support.short_training import digits, small_config, splits, started, trained
 from trainables.config import make_config
 from trainables.errors import InputError
-from trainables.layers.activations import ACTIVATIONS, canonical, learned_values, make_activation, tell_epoch
+from trainables.layers.activations import ACTIVATIONS, canonical, learned_values, make_activation, set_epoch
 from trainables.layers.simplex import sparsemax, to_simplex
 from trainables.training.loop import train
 
@@ -93,7 +93,7 @@ def test_there_are_more_than_thirty_and_no_two_are_the_same() -> None:
     for name in ACTIVATIONS:
         torch.manual_seed(0)
         module = make_activation(name).double()
-        tell_epoch(module, 2, 4)
+        set_epoch(module, 2, 4)
         learned = sum(p.numel() for p in module.parameters())
         both = [module.train(mode)(8 * draw(2, 50)).detach().numpy().round(9) for mode in (True, False)]
         key = np.stack(both).tobytes() + bytes([learned])

@@ -9,7 +9,7 @@ from trainables.data.splitting import FRACTIONS, SPLIT_SEED, stratified_split
 
 
 def load_digits(request: Request) -> Data:
-    """Split 70/15/15 by class with seed 42. Grey values 0..16 are spread over 0..255."""
+    """Split the digits 70/15/15 by class with seed 42, their grey values 0..16 scaled to 0..255."""
     from sklearn.datasets import load_digits as sklearn_digits
 
     bunch = sklearn_digits()

@@ -19,9 +19,11 @@ SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
 }  # fmt: skip
-OURS = ".normalization.json"  # our own statistics, which lie beside the data
+# Our own statistics, which lie beside the data.
+OURS = ".normalization.json"
 MASKS = re.compile(r"(^|[_\- ])(masks?|seg|segmentations?|labels?|gt|ground[_\- ]?truth)$", re.IGNORECASE)
-SHOWN = 10  # names at most in a message
+# Names that a message shows at most.
+SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,20 @@ class ImageFile:
 
 @dataclass
 class Found:
-    """The image files of a folder by path, and what was met beside them."""
+    """The image files of a folder by path, and what was met beside them.
+
+    links: image files that are links to files outside of the folder. linked_folders: not followed. left_out: counts by
+    suffix, or "hidden".
+    """
 
     root: Path
     images: list[ImageFile] = field(default_factory=list)
-    links: int = 0  # image files that are links to files outside of the folder
-    linked_folders: list[str] = field(default_factory=list)  # not followed
-    left_out: Counter[str] = field(default_factory=Counter)  # by suffix, or "hidden"
+    links: int = 0
+    linked_folders: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def notes(self) -> Iterator[str]:
-        """What the user should know of the folder, a line each."""
+        """Yield what the user should know of the folder, a line each."""
         if self.left_out:
             kinds = ", ".join(f"{kind} {n}" for kind, n in self.left_out.most_common(SHOWN))
             more = ", ..." if len(self.left_out) > SHOWN else ""
@@ -98,7 +104,7 @@ def find_images(root: Path) -> Found:
 
 
 def _subfolders(found: Found, folder: Path) -> list[Path]:
-    """The folders in a folder; what else is there is counted as left out."""
+    """Return the folders in a folder; what else is there is counted as left out."""
     subfolders = []
     for entry in _entries(folder):
         path = Path(entry.path)
@@ -176,7 +182,7 @@ def _is_text(name: str) -> bool:
 
 
 def printable(name: str) -> str:
-    """A file's name with bytes that are no UTF-8 as escapes."""
+    """Return a file's name with bytes that are no UTF-8 as escapes."""
     return name.encode(errors="backslashreplace").decode()
 
 

@@ -28,7 +28,8 @@ from trainables.data.formats.image_files import SHOWN, Found, ImageFile, find_im
 from trainables.data.splitting import FRACTIONS, SPLIT_SEED, grouped_split, stratified_split
 from trainables.errors import InputError
 
-ALONE = 2**22  # pixels; a larger image is decoded while no other one is, so that memory holds a single one
+# Pixels; a larger image is decoded while no other one is, so that memory holds a single one.
+ALONE = 2**22
 _one_at_a_time = Lock()
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,7 +37,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Look:
-    """What a file's header says. fault: why the file cannot be used, or empty."""
+    """The facts in a file's header. fault: why the file cannot be used, or empty."""
 
     grey: bool = True
     pages: int = 1
@@ -59,7 +60,8 @@ def load_image_folder(request: Request) -> Data:
 def _decode(request: Request, options: FolderOptions, found: Found, folder: Path) -> Data:
     """Decode all files into one mapped array, then copy each split's rows into an array of its own."""
     files = found.images
-    looks = _in_threads(_look, files, "ignore")[0]  # the same warnings come again when the pixels are read
+    # Warnings are ignored: the same ones come again when the pixels are read.
+    looks = _in_threads(_look, files, "ignore")[0]
     grey = sum(look.grey for look in looks)
     channels = request.channels or (1 if grey == len(files) else 3)
     shape = (len(files), request.size, request.size, channels)
@@ -88,7 +90,10 @@ def _decode(request: Request, options: FolderOptions, found: Found, folder: Path
 def _in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], action: Literal["ignore", "always"]
 ) -> tuple[list[Result], list[str]]:
-    """Results and warnings. Pillow lets go of the interpreter while it decodes, and warns in plain text on stderr."""
+    """Return results and warnings.
+
+    Pillow lets go of the interpreter while it decodes, and warns in plain text on stderr.
+    """
     with warnings.catch_warnings(record=True) as caught, ThreadPoolExecutor() as pool:
         warnings.simplefilter(action)
         return list(pool.map(function, items)), [str(warning.message) for warning in caught]
@@ -112,7 +117,7 @@ def _stacks(options: FolderOptions, files: list[ImageFile], looks: list[Look]) -
 
 
 def _warned(options: FolderOptions, messages: list[str]) -> Iterator[str]:
-    """A line for each kind of warning that Pillow gave."""
+    """Yield a line for each kind of warning that Pillow gave."""
     for message, n in Counter(text.splitlines()[0][:200] for text in messages if text).most_common(SHOWN):
         yield f"{options.path}: Pillow warns of {n} image(s): {message}"
 
@@ -135,7 +140,7 @@ def _look(file: ImageFile) -> Look:
         with Image.open(file.path) as image:
             if image.mode[0] in "IF":
                 return Look(fault=f"{image.mode} has more than 8 bits: convert it, its window is for you to choose")
-            # a second picture of a phone's JPEG is no page
+            # A second picture of a phone's JPEG is no page.
             pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             return Look(image.mode in ("1", "L", "LA", "La"), pages, image.width * image.height)
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
@@ -161,7 +166,10 @@ def _decode_one(files: list[ImageFile], looks: list[Look], pixels: np.ndarray, r
 
 
 def _square(path: Path, side: int, channels: int) -> np.ndarray:
-    """(side, side, channels) uint8: upright, one mode, squeezed to the square. Holds one copy of a large image."""
+    """Return the image upright, in one mode, squeezed to (side, side, channels) uint8.
+
+    Holds one copy of a large image.
+    """
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
@@ -185,7 +193,7 @@ def _reason(error: Exception) -> str:
 
 
 def _unreadable(options: FolderOptions, files: list[ImageFile], faults: list[str]) -> tuple[str, ...]:
-    """A note that lists the unreadable images, or an `InputError` where they are not to be skipped."""
+    """Return a note that lists the unreadable images; raise `InputError` where they are not to be skipped."""
     bad = [
         f"{printable(_relative(options, file))} ({fault})" for file, fault in zip(files, faults, strict=True) if fault
     ]
@@ -203,7 +211,7 @@ def _unreadable(options: FolderOptions, files: list[ImageFile], faults: list[str
 def _rows_of_splits(
     options: FolderOptions, files: list[ImageFile], labels: np.ndarray
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Rows of train, val and test, and what to tell the user of how they came about."""
+    """Return the rows of train, val and test, and notes on how they came about."""
     groups = np.array([_group(options.group, file) for file in files]) if options.group else None
     given = np.array([file.split for file in files])
     if not given.any():
@@ -236,7 +244,7 @@ def _group(expression: re.Pattern[str], file: ImageFile) -> str:
 
 
 def _copied(pixels: np.ndarray, rows: np.ndarray, path: Path) -> np.ndarray:
-    """The rows of a mapped array in a file of their own, piece by piece."""
+    """Copy rows of a mapped array into a file of their own, piece by piece."""
     if len(rows) == 0:
         return pixels[:0]
     target = open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(rows), *pixels.shape[1:]))

@@ -29,7 +29,7 @@ KINDS = ("images", "labels")
 
 @cache
 def medmnist_info() -> dict[str, dict[str, Any]]:
-    """`medmnist.INFO`. Its file is run alone: importing the package imports torchvision, which takes seconds."""
+    """Return `medmnist.INFO`. Its file is run alone: importing the package imports torchvision, which takes seconds."""
     spec = find_spec("medmnist")
     if spec is None or not spec.submodule_search_locations:
         raise InputError("the package medmnist is missing: pip install medmnist")
@@ -46,13 +46,14 @@ def load_medmnist(request: Request) -> Data:
     suffix = "" if request.size == 28 else f"_{request.size}"
     md5, filename = info[f"MD5{suffix}"], f"{request.name}{suffix}.npz"
     grey = request.channels == 1 and info["n_channels"] == 3
-    path = find_file([folder / filename for folder in _places(request.root)])
+    path = find_file([folder / filename for folder in _folders(request.root)])
     if path is None and not entry_folder(_key(request, grey, md5)).exists():
         hint = _other_sizes(request)
         download(filename, request.root, lambda folder: _fetch(request.name, request.size, folder), hint)
         path = request.root / filename
     if path is not None:
-        md5 = check_md5(path, md5)  # a file that is trusted has another, and so an entry of its own
+        # A trusted file has another MD5, and so an entry of its own.
+        md5 = check_md5(path, md5)
     key = _key(request, grey, md5)
     source = path or request.root / filename
     data = cached(request, key, lambda folder: _decode(source, request, info, grey, folder))
@@ -61,23 +62,23 @@ def load_medmnist(request: Request) -> Data:
     return replace(data, notes=(*data.notes, f"{filename} is not in {request.root}: its copy in the cache was taken"))
 
 
-def _places(root: Path) -> tuple[Path, ...]:
+def _folders(root: Path) -> tuple[Path, ...]:
     return root, root / "medmnist"
 
 
 def _other_sizes(request: Request) -> str:
-    """A hint where the dataset is there in another size."""
+    """Return a hint where the dataset is there in another size."""
     names = {"": 28} | {f"_{size}": size for size in (64, 128, 224)}
     there = [
         size
         for suffix, size in names.items()
-        if find_file([folder / f"{request.name}{suffix}.npz" for folder in _places(request.root)])
+        if find_file([folder / f"{request.name}{suffix}.npz" for folder in _folders(request.root)])
     ]
     return "".join(f"it is there at {size} px (--set image_size={size}); or " for size in there)
 
 
 def _key(request: Request, grey: bool, md5: str) -> str:
-    """The name of a file's entry in the cache."""
+    """Return the name of a file's entry in the cache."""
     return f"{request.name}_{request.size}{'_grey' * grey}-{md5[:12]}"
 
 
@@ -142,7 +143,7 @@ def _copy_array(packed: IO[bytes], target: IO[bytes], where: str) -> None:
 def _oriented(
     path: Path, split: str, request: Request, info: Mapping[str, Any], folder: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images, mapped, with a channel axis; single labels without their second axis."""
+    """Return images, mapped, with a channel axis; and single labels without their second axis."""
     images = np.load(folder / f"{split}_images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / f"{split}_labels.npy", allow_pickle=False)
     side, channels = (request.size,) * (3 if request.name.endswith("3d") else 2), info["n_channels"]

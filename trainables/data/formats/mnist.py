@@ -16,7 +16,8 @@ from trainables.data.downloads import check_md5, download, find_file, fingerprin
 from trainables.data.splitting import SPLIT_SEED
 from trainables.errors import InputError
 
-VAL_FRACTION = 0.1  # of the 60,000 training images; neither set comes with a val split
+# The share of the 60,000 training images; neither set comes with a val split.
+VAL_FRACTION = 0.1
 
 FILES = {
     "train_images": "train-images-idx3-ubyte",
@@ -25,7 +26,8 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte",
 }
 FOLDERS = {"mnist": "MNIST", "fashionmnist": "FashionMNIST"}
-MD5 = {  # of the .gz files, as torchvision gives them; none is published for the unpacked ones
+# MD5 of the .gz files, as torchvision gives them; none is published for the unpacked ones.
+MD5 = {
     "mnist": {
         "train_images": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train_labels": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -47,10 +49,10 @@ CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 def load_mnist(request: Request) -> Data:
     """60,000 training images split 90/10 into train and val by class with seed 42; the official 10,000 are test."""
     name = request.name
-    places = _places(request.root, FOLDERS[name])
-    if any(_find(places, file) is None for file in FILES.values()):
+    folders = _folders(request.root, FOLDERS[name])
+    if any(_find(folders, file) is None for file in FILES.values()):
         download(f"{FOLDERS[name]}/raw", request.root, lambda target: _fetch(name, target))
-    paths = {key: _find(places, file) or places[0] / file for key, file in FILES.items()}
+    paths = {key: _find(folders, file) or folders[0] / file for key, file in FILES.items()}
     unchecked = [path.name for path in paths.values() if path.suffix != ".gz"]
     for key, path in paths.items():
         if path.suffix == ".gz":
@@ -63,8 +65,8 @@ def load_mnist(request: Request) -> Data:
     return replace(data, notes=(*data.notes, note))
 
 
-def _places(root: Path, folder: str) -> list[Path]:
-    """Where the files may be: in torchvision's layout below the root, or where the root is a folder of that layout."""
+def _folders(root: Path, folder: str) -> list[Path]:
+    """Return the folders that may hold the files: torchvision's layout below the root, or the root itself in it."""
     return [root / folder / "raw", *([root / "raw"] if root.name == folder else [])] + (
         [root] if root.name == "raw" and root.parent.name == folder else []
     )
@@ -85,9 +87,9 @@ def _decode(name: str, folder: Path, paths: dict[str, Path], target: Path) -> Da
     return make_data(name, "multi-class", DIGITS if name == "mnist" else CLOTHES, splits, folder, AGAIN)
 
 
-def _find(places: list[Path], file: str) -> Path | None:
-    """The .gz file before the unpacked one, for which no MD5 is published."""
-    return find_file([place / name for place in places for name in (f"{file}.gz", file)])
+def _find(folders: list[Path], file: str) -> Path | None:
+    """Return the .gz file rather than the unpacked one, for which no MD5 is published."""
+    return find_file([folder / name for folder in folders for name in (f"{file}.gz", file)])
 
 
 def _fetch(name: str, root: Path) -> None:
@@ -97,7 +99,7 @@ def _fetch(name: str, root: Path) -> None:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """An IDX file of unsigned bytes: magic 0x0000 08 <dimensions>, big-endian lengths, then the values."""
+    """Read an IDX file of unsigned bytes: magic 0x0000 08 <dimensions>, big-endian lengths, then the values."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         zeros, kind, dimensions = struct.unpack(">HBB", raw[:4])
@@ -120,13 +122,14 @@ def _check_pairs(name: str, folder: Path, arrays: dict[str, np.ndarray]) -> None
 
 
 def _train_val(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of train and of val, which has a tenth of the images and of each class, to the nearest whole image."""
+    """Return the rows of train and of val, which has a tenth of each class, to the nearest whole image."""
     rng = np.random.default_rng(SPLIT_SEED)
     classes, counts = np.unique(labels, return_counts=True)
     shares = VAL_FRACTION * counts
     wanted = np.floor(shares).astype(int)
     rest = round(VAL_FRACTION * len(labels)) - wanted.sum()
-    wanted[np.argsort(wanted - shares, kind="stable")[:rest]] += 1  # the largest remainders
+    # The largest remainders take one more.
+    wanted[np.argsort(wanted - shares, kind="stable")[:rest]] += 1
     val = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, wanted, strict=True)]
     is_val = np.zeros(len(labels), bool)
     is_val[np.concatenate(val)] = True
