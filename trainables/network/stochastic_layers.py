@@ -227,6 +227,6 @@ def _refuse_idle(model: nn.Module, config: TrialConfig, before: set[int]) -> Non
     frozen = frozen_paths(model, config)
     if added and all(is_inside(path, frozen) for path, module in model.named_modules() if id(module) in added):
         raise InputError(
-            f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its layers in "
+            f"stochastic={config.stochastic} has no effect with transfer={config.transfer}: all its places in "
             f"{config.model!r} are frozen; choose transfer=full, partial:N of more stages, or another of either"
         )
