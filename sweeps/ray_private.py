@@ -126,3 +126,9 @@ def validate_cluster_file(content: Mapping[str, Any]) -> None:
     """Raises what `ray up` would, of many kinds and SystemExit among them, for a cluster file that it refuses."""
     util: Any = import_module("ray.autoscaler._private.util")
     util.validate_config(util.prepare_config(deepcopy(dict(content))))
+
+
+def memory_in_use() -> tuple[int, int]:
+    """Return (used, total) bytes of this machine's memory as Ray's memory monitor counts them, or of our cgroup's."""
+    private, common = import_module("ray._private.utils"), import_module("ray._common.utils")
+    return int(private.get_used_memory()), int(common.get_system_memory())

@@ -188,6 +188,7 @@ class _Execution:
         watch: RayWatch,
     ) -> None:  # fmt: skip
         """Run the trials that the ledger lacks, and leave whole tables."""
+        from sweeps.running.idle import IdleNote
         from sweeps.running.tuner import run_trials
 
         sweep, folder, settings = self.sweep, self.folder, self.settings
@@ -201,7 +202,8 @@ class _Execution:
         with recorder, published(view.update, folder, sweep, state, settings.address, notices) as on_step, view:
             if jobs or not state.ended:
                 propose = _proposer(sweep, self.plan, folder, recorder)
-                on_steps = [watch.check, on_step]
+                idle = IdleNote(state, settings.address, partial(say, self.console, label="note:"))
+                on_steps = [watch.check, on_step, idle.check]
                 run_trials(recorder, jobs, propose, self.plan.datasets, resources, settings, brake, on_steps, home)
 
     def _measure(self, state: RunState, about: Mapping[str, Any], home: RunHome | None, watch: RayWatch) -> list[str]:
