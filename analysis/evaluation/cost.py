@@ -19,10 +19,10 @@ from trainables.network.model_size import model_size
 from trainables.network.trained import TrainedModel
 from trainables.training.precision import numerics_of
 
-WARM_UP, REPEATS, LEAST = 10, 200, 20  # single images: before the clock, at most and at least
+WARM_UP, REPEATS, LEAST = 10, 100, 20  # single images: before the clock, at most and at least
 SECONDS = 2.0  # after which no more than `LEAST` are timed
 BATCHES = (32, 128)
-BATCH_SECONDS = 0.5  # of one batch size
+BATCH_SECONDS = 0.05  # of one batch size, and 3 passes at least
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,10 @@ def average_precision(present: np.ndarray, scores: Real) -> float:
     """Area under the precision–recall curve as steps, as scikit-learn's; NaN where no image or all are of the class."""
     if not np.isfinite(scores).all() or present.all() or not present.any():
         return math.nan
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(present, scores))
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # the last image of each threshold
+    hits = np.cumsum(present[order])[ends]
+    return float((np.diff(hits, prepend=0) / hits[-1] * hits / (ends + 1)).sum())
 
 
 def averages(predictions: Sequence[Predictions]) -> dict[str, dict[str, float]]:
