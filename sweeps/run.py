@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search_spaces.definition import Sweep
+    from sweeps.planning.trials import Plan
+    from sweeps.running.estimate import Estimate
     from sweeps.running.interrupt import Interrupt
 
 app = new_app()
@@ -110,28 +112,26 @@ def _plan_and_run(
     if command.dry_run:
         messages.print_plan(console, sweep, plan, command, old)
         return 0
-    guess = None
-    if command.estimate:
-        from sweeps.running.estimate import estimate
-
-        guess = estimate(sweep, plan, command)
-        messages.print_estimate(console, guess)
-        if not messages.wants_start(console):
-            return 0
+    guess = _print_estimate(command, sweep, plan, console) if command.estimate else None
+    if guess and not messages.wants_start(console):
+        return 0
     execution.check_fit(sweep, command.address, start)
+    state = None
     if old is None:
         leases.enter_context(hold(folder_of_new_run(name, command, now)))
         folder = create_run(sweep, name, plan, command, now)
     else:
         folder, resumed = old, resume_run(old, sweep, plan, command.retry_failed)
-        plan = resumed.plan
+        plan, state = resumed.plan, resumed.state
         messages.print_resumed(console, resumed)
     interrupt.go_on = summary.command_to_go_on(command, folder)
     if command.reuse:
         messages.print_reused(console, take_finished(folder, plan.trials, command.storage))
+        # it wrote to the ledger
+        state = None
     if not command.quiet:
         messages.print_start(console, sweep, plan, folder, command)
-    outcome = execution.execute(sweep, plan, folder, command, console, start, interrupt)
+    outcome = execution.execute(sweep, plan, folder, command, console, start, interrupt, state)
     if outcome.halt and outcome.halt.new_process:
         left = {"time_budget": time_left(command.time_budget, outcome.seconds), "max_errors": command.max_errors}
         again = summary.command_to_go_on(command, folder, **left)
@@ -139,6 +139,15 @@ def _plan_and_run(
         leases.close()
         become(again)
     return summary.print_outcome(console, outcome, command, guess)
+
+
+def _print_estimate(command: Command, sweep: Sweep, plan: Plan, console: Console) -> Estimate:
+    from sweeps import messages
+    from sweeps.running.estimate import estimate
+
+    guess = estimate(sweep, plan, command)
+    messages.print_estimate(console, guess)
+    return guess
 
 
 if __name__ == "__main__":

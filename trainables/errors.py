@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,18 @@ LONGEST = 200
 
 class InputError(ValueError):
     """Bad input. Its text is one line that says what is wrong and what to do; commands print it and exit with 2."""
+
+
+@contextmanager
+def at_end(work: Callable[[], object]) -> Iterator[None]:
+    """Do some work at the end of a block. After an error in the block, that error is raised, and none of the work's."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            work()
+        raise
+    work()
 
 
 def pip_install(extra: str) -> str:

@@ -216,7 +216,8 @@ def _age(path: Path) -> float:
         probe.touch()
         return max(0.0, probe.stat().st_mtime - path.stat().st_mtime)
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _beat_of(path: Path) -> object:

@@ -17,7 +17,7 @@ from analysis.weights.files import read_epoch
 from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
 from analysis.weights.weights_table import write_complexity
-from trainables.errors import InputError, unknown_name
+from trainables.errors import InputError, at_end, unknown_name
 
 SAVE_SECONDS = 30.0  # between two savings of what has been measured
 IDENTITY = tuple(table.IDENTITY)
@@ -123,7 +123,7 @@ def measure_jobs(
     """
     problems: list[str] = []
     saved, unsaved = time.monotonic(), False
-    try:
+    with at_end(lambda: save() if unsaved else None):
         for done, (job, found) in enumerate(spread(work, jobs, workers, address), start=1):
             if isinstance(found, InputError):
                 problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
@@ -134,9 +134,6 @@ def measure_jobs(
             if unsaved and time.monotonic() - saved > SAVE_SECONDS:
                 save()
                 saved, unsaved = time.monotonic(), False
-    finally:
-        if unsaved:
-            save()
     return problems
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ def _rewrite(run: RunFolder, schema: pa.Schema, parts: Iterable[pa.Table]) -> No
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}): free space or choose another --storage") from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _of_size(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -61,17 +61,23 @@ def planned_fields(trial: PlannedTrial) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Resumed:
-    """A plan fitted to a run that exists: known trials keep their ids and folders, new ones are added."""
+    """A plan fitted to a run that exists: known trials keep their ids and folders, new ones are added.
+
+    requeued: how many of the unfinished had failed. foreign: how many trials this command does not plan; they stay as
+    they are. damaged_bytes: cut off the end of the ledger. notes: the differences since the run began.
+    news: the values of the added trials that no trial of the run has had. state: that of the ledger, with all this.
+    """
 
     plan: Plan
     finished: int
     unfinished: int
     added: int
-    requeued: int  # of the unfinished, those that had failed
-    foreign: int  # trials of the run that this command does not plan; left as they are
-    damaged_bytes: int  # cut off the end of the ledger
-    notes: tuple[str, ...]  # what is not as it was when the run began
-    news: tuple[str, ...] = ()  # of the trials added: values that no trial of the run has had
+    requeued: int
+    foreign: int
+    damaged_bytes: int
+    notes: tuple[str, ...]
+    news: tuple[str, ...]
+    state: RunState
 
 
 def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
@@ -88,27 +94,33 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     foreign = sorted(set(state.trials) - set(match.known))
     update = extend_run_json(about, sweep, plan, len(state.trials) + len(added))
     write_atomically(folder.description, json.dumps(update, indent=1).encode())
+    news = tuple(new_values(added, list(state.trials.values())))
     ledger = Ledger(folder.ledger)
+
+    def record(event: str, **fields: Any) -> None:
+        state.apply(ledger.append(event, **fields))
+
     for trial in added:
-        ledger.append("planned", **planned_fields(trial))
+        record("planned", **planned_fields(trial))
     forget(folder, {failed.key for failed in requeued})
     for failed in requeued:
         reopen_attempts(folder, failed)
-        ledger.append("requeued", trial_id=failed.trial_id)
+        record("requeued", trial_id=failed.trial_id)
     if plan.proposed:
-        ledger.append("expected", trials=plan.proposed + len(foreign))
+        record("expected", trials=plan.proposed + len(foreign))
     for event, fields in match.events:
-        ledger.append(event, **fields)
+        record(event, **fields)
     for trial in match.trials:
         known = match.known.get(trial.trial_id)
-        if known and known.stratum != trial.stratum:  # the sweep was extended by a field
-            ledger.append("stratum", trial_id=trial.trial_id, stratum=trial.stratum)
+        # the sweep was extended by a field
+        if known and known.stratum != trial.stratum:
+            record("stratum", trial_id=trial.trial_id, stratum=trial.stratum)
     counts = {"finished": finished, "unfinished": len(match.known) - finished, "added": len(added)}
-    ledger.append("resumed", **counts, **({"foreign": foreign} if foreign else {}))
+    record("resumed", **counts, **({"foreign": foreign} if foreign else {}))
     ledger.close()
     return Resumed(
         replace(plan, trials=match.trials), finished, len(match.known) - finished, len(added), len(requeued),
-        len(foreign), damaged, match.notes, tuple(new_values(added, list(state.trials.values()))),
+        len(foreign), damaged, match.notes, news, state,
     )  # fmt: skip
 
 

@@ -34,7 +34,8 @@ class TrialState:
     proposal: the searcher's own data of a trial that it proposed. pruned: stopped by the scheduler.
     changes: of population based training: epoch, donor, values. attempts: how often it was started.
     attempt: the worker's own count, which names the folder of its files.
-    means: over replicates, for each epoch. gpu_percents: use of its GPU at the end of each epoch.
+    means: over replicates, for each epoch. finite: the loss was so at every epoch.
+    last_report: the event of its last epoch, until it has ended. gpu_percents: use of its GPU at the end of each epoch.
     """
 
     trial_id: str
@@ -58,6 +59,8 @@ class TrialState:
     attempt: int = 0
     history: History = field(default_factory=History)
     means: list[dict[str, float | None]] = field(default_factory=list)
+    finite: bool = True
+    last_report: Event | None = None
     memory_mb: float = 0.0
     gpu_percents: list[float] = field(default_factory=list)
     started: datetime | None = None
@@ -84,7 +87,8 @@ class RunState:
 
     expected: how many there will be, where that is known. generations: the epoch at which each population was last
     compared. foreign: trials that the last command does not plan, which are nobody's peers. changed: the trial's id
-    of each event, so that a second look need only look at these. counts: trials by status. first, last: times of
+    of each event, so that a second look need only look at these. reports: the trial's id and the epoch of each report,
+    in their order. counts: trials by status. first, last: times of
     the first and the last event. left_out: how many events could not be applied.
     """
 
@@ -93,6 +97,7 @@ class RunState:
     generations: dict[str, int] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
     changed: list[str] = field(default_factory=list)
+    reports: list[tuple[str, int]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
@@ -142,8 +147,10 @@ class RunState:
             self.foreign = frozenset(name for name in named if name in self.trials)
         elif "trial_id" in event:
             trial = self._trial(event["trial_id"])
-            before = trial.status
+            before, epoch = trial.status, trial.epoch
             _apply_to_trial(trial, kind, event)
+            if trial.epoch > epoch:
+                self.reports.append((trial.trial_id, trial.epoch))
             self.counts[before] -= 1
             self.counts[trial.status] += 1
             self.changed.append(trial.trial_id)
@@ -174,6 +181,9 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     elif kind in (*ENDED, "interrupted"):
         trial.status, trial.stop_reason = kind, event["reason"]
         trial.pruned = "rung" in event
+        if trial.ended:
+            # those of all trials together would fill the memory
+            trial.last_report = None
     elif kind == "moved":  # its data or weights lie elsewhere now
         places = {name: event["config"].get(name) for name in ("dataset", "weights")}
         trial.config.update({name: place for name, place in places.items() if isinstance(place, str)})
@@ -189,6 +199,7 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
 
 def _apply_epoch(trial: TrialState, event: Event) -> None:
     check_epoch(event, trial.config, trial.epoch)
+    new = event["epoch"] > trial.epoch
     for epoch in range(trial.epoch + 1, event["epoch"] + 1):
         # all but the last are lost: their lines are damaged
         lost = epoch < event["epoch"]
@@ -198,6 +209,9 @@ def _apply_epoch(trial: TrialState, event: Event) -> None:
         except ValueError as error:
             raise UnusableEvent(str(error)) from None
         trial.means.append(dict.fromkeys(event["mean"]) if lost else event["mean"])
+    if new:
+        # an epoch that was trained again counts once
+        trial.last_report, trial.finite = event, event.get("finite", True) is not False
     trial.status, trial.attempt = "running", event["attempt"]
     trial.memory_mb = max(event["memory_mb"] or 0.0, trial.memory_mb)
     if event.get("gpu_percent") is not None:

@@ -28,7 +28,7 @@ from sweeps.running.run_home import RunHome, lent
 from trainables.config import make_config
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
-from trainables.errors import InputError
+from trainables.errors import InputError, at_end
 from trainables.image_classifier import DataKey, data_key
 from trainables.json_values import as_json_value
 from trainables.training.replicates import by_layer
@@ -106,7 +106,7 @@ def measure_trials(
     waiting: dict[Any, TrialState] = {}
     problems: list[str] = []
     unsaved, done = _Unsaved(run), 0
-    try:
+    with at_end(unsaved.save):
         while not stop_requested():
             for trial in islice(coming, most - len(waiting)):
                 own = data.get(_data_key(trial)) if data else None
@@ -125,8 +125,6 @@ def measure_trials(
                     problems.append(f"trial {trial.trial_id} could not be measured: {cause}")
                 done += 1
                 progress(done, len(todo))
-    finally:
-        unsaved.save()
     if done < len(todo):
         problems.append(f"interrupted: measured the weights of {done} of {len(todo)} trials; --resume does the rest")
     return problems

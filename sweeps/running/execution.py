@@ -91,12 +91,13 @@ def check_fit(sweep: Sweep, address: str | None, start: Callable[[], None] | Non
 
 def execute(
     sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console,
-    start: Callable[[], None] | None = None, interrupt: Interrupt | None = None,
+    start: Callable[[], None] | None = None, interrupt: Interrupt | None = None, state: RunState | None = None,
 ) -> Outcome:  # fmt: skip
     """Run what the ledger still lacks, then measure and draw; of a run at a URI, all is uploaded when it returns.
 
     start: waits for a Ray that is being started (see `sweeps.running.early_ray`); None: it is started here.
     interrupt: one that is entered already, and is released once the trials have been measured.
+    state: that of the ledger, where it has been read already; None: it is read here.
     """
     from sweeps.running.upload import Mirror
 
@@ -104,7 +105,7 @@ def execute(
         began = time.monotonic()
         with interrupt or Interrupt() as entered:
             entered.hold()
-            outcome = _Execution(sweep, plan, folder, settings, console, entered, began).run(start)
+            outcome = _Execution(sweep, plan, folder, settings, console, entered, began).run(start, state)
         if settings.report:
             from sweeps.running.after_training import with_report
 
@@ -125,13 +126,16 @@ class _Execution:
     interrupt: Interrupt
     began: float
 
-    def run(self, start: Callable[[], None] | None) -> Outcome:
-        """Start Ray, train and measure; where Ray is lost, do so again with what the ledger lacks."""
+    def run(self, start: Callable[[], None] | None, known: RunState | None) -> Outcome:
+        """Start Ray, train and measure; where Ray is lost, do so again with what the ledger lacks.
+
+        known: the state of the ledger, where it has been read already.
+        """
         from sweeps.running.ray_session import RayLost, lost_service
 
         losses = Losses()
         while True:
-            state = read_state(self.folder.ledger)
+            state, known = known or read_state(self.folder.ledger), None
             brake = Brake(self.interrupt, self.settings, state, self.began)
             try:
                 problems = self._session(state, brake, start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -63,25 +63,20 @@ class Recorder:
             self._compare(stratum)
 
     def _refill(self) -> None:
-        """After a resume: file every value that the ledger knows, in the ledger's order.
+        """After a resume: give the judge every value that the state knows, in the order of the reports.
 
         Then do what a crash left undone: end each trial whose last epoch was its end.
         """
         last: dict[str, tuple[Event, Decision | None]] = {}
-        for event in self._ledger_epochs():
-            trial = self.state.trials[event["trial_id"]]
-            decision = self._judge(trial, event)
-            # those that have ended are not kept: all together they would fill the memory
-            if event["epoch"] == trial.epoch and not trial.ended and trial.trial_id not in last:
-                last[trial.trial_id] = event, decision
+        for trial_id, epoch in self.state.reports:
+            trial = self.state.trials[trial_id]
+            final = epoch == trial.epoch
+            decision = self._judge(trial, epoch, trial.means[epoch - 1], trial.finite or not final)
+            if final and trial.last_report:
+                last[trial_id] = trial.last_report, decision
         for trial_id, (event, decision) in last.items():
             if not self.state.trials[trial_id].ended and trial_id not in self.state.foreign:
                 self._conclude(self.state.trials[trial_id], event, decision)
-
-    def _ledger_epochs(self) -> Iterator[Event]:
-        from sweeps.record.ledger import read_ledger
-
-        return (event for event in read_ledger(self.run.ledger) if event["event"] == "epoch")
 
     def record(self, event: str, **fields: Any) -> None:
         """Append to the ledger and take into the state."""
@@ -117,7 +112,7 @@ class Recorder:
             self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
         if not known:
             write_scalars(self.run.tensorboard / trial.folder, report["replicates"])
-        decision = self._judge(trial, {**fields, "mean": mean})
+        decision = self._judge(trial, report["epoch"], mean, report["finite"])
         if self._conclude(trial, fields, decision):
             return False
         if isinstance(self.sweep.scheduler, Pbt) and waits(self.sweep.scheduler, trial, self.state):
@@ -154,10 +149,10 @@ class Recorder:
             write_atomically(self.run.trial(trial.folder).path / DONOR, source.read_bytes())
         return source.is_file()
 
-    def _judge(self, trial: TrialState, event: Mapping[str, Any]) -> Decision | None:
-        """Compare an epoch, as the ledger holds it, with those of the trial's peers."""
-        epoch, value = event["epoch"], event["mean"].get(self.sweep.metric)
-        if self.judge is None or not competes(self.state, trial, epoch, event.get("finite", True)):
+    def _judge(self, trial: TrialState, epoch: int, mean: Mapping[str, Any], finite: bool) -> Decision | None:
+        """Compare an epoch with those of the trial's peers. mean: of each metric over replicates."""
+        value = mean.get(self.sweep.metric)
+        if self.judge is None or not competes(self.state, trial, epoch, finite):
             return None
         value = math.nan if value is None else value
         return self.judge.judge(trial.trial_id, trial.stratum, epoch, value, trial.bracket)

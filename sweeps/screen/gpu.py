@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,8 @@ def read_gpus(nvml: Any, processes: bool = True) -> tuple[list[Gpu], str]:
     except nvml.NVMLError as error:
         return [], f"NVIDIA's driver does not answer ({error})"
     finally:
-        nvml.nvmlShutdown()
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
 
 
 def local_gpus(processes: bool = True) -> tuple[list[Gpu], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -45,7 +46,8 @@ class Machine:
         except pynvml.NVMLError as error:
             return [f"GPUs do not answer ({error})"]
         finally:
-            pynvml.nvmlShutdown()
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
 
 
 def _gpu(number: int) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from sweeps.ray_private import dashboard_url
 from sweeps.record.progress import STATUSES, Tally
 from sweeps.record.state import RunState
+from trainables.errors import at_end
 
 if TYPE_CHECKING:
     from analysis.runs.run_folder import RunFolder
@@ -126,10 +127,8 @@ def published(
         view()
         gauges.update()
 
-    try:
+    with at_end(lambda: gauges.update(final=True)):
         yield step
-    finally:
-        gauges.update(final=True)
 
 
 def _ray_gauges(tags: dict[str, str]) -> Set:

@@ -13,9 +13,12 @@ from ray import tune
 
 from analysis.runs.run_folder import RunFolder
 from search_spaces.definition import Asha, Median, Optuna, Pbt, Sweep
-from sweeps.record.ledger import read_ledger
+from sweeps.planning.begin import resume_run
+from sweeps.planning.plan import make_plan
+from sweeps.record.ledger import _lines, read_ledger
 from sweeps.record.state import RunState, fold
-from tests.support.played_runs import Killed, begin, noisy, outcome, play, resume
+from sweeps.running.recorder import Recorder
+from tests.support.played_runs import NOW, Killed, begin, noisy, outcome, play, resume
 
 RATES = tune.grid_search([0.3, 0.1, 0.01, 0.003, 0.001])
 SWEEP = Sweep(
@@ -103,6 +106,27 @@ def test_a_trial_that_diverged_is_nobodys_peer_before_or_after_a_resume(kind: st
         stratum = state.trials[stop["trial_id"]].stratum
         there = [name for name, trial in state.trials.items() if trial.stratum == stratum]
         assert stop["peers"] < sum((name, stop["rung"]) in finite for name in there)
+
+
+def test_a_resume_reads_the_ledger_once_and_no_line_of_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state that the resume hands on is that of its ledger, and all that the recorder needs."""
+    folder, plan = begin(tmp_path, SWEEP)
+    with pytest.raises(Killed):
+        play(folder, SWEEP, plan, noisy, 20)
+    epoch = next(line for line in folder.ledger.read_text().splitlines() if '"event":"epoch"' in line)
+    with folder.ledger.open("a") as file:
+        file.write(epoch.replace('"trial_id":"', '"trial_id":"nobody') + "\n")
+    reads: list[Path] = []
+    monkeypatch.setattr("sweeps.record.ledger._lines", lambda path, real=_lines: (reads.append(path), real(path))[1])
+    resumed = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW))
+    Recorder(folder, SWEEP, resumed.state, {}, plan.epochs).close()
+    assert len(reads) == 1
+    again = fold(read_ledger(folder.ledger))
+    assert outcome(resumed.state) == outcome(again)
+    assert (resumed.state.reports, resumed.state.counts) == (again.reports, again.counts)
+    assert again.left_out == resumed.state.left_out == 1
 
 
 def test_trials_that_a_command_does_not_plan_are_nobodys_peers(tmp_path: Path) -> None:
