@@ -46,6 +46,19 @@ RULE = ("--scheduler", "asha", "--grace", str(GRACE), "--reduction", str(REDUCTI
 GRID = ("--set", "activation=relu,tanh,gelu", "--set", "lr=0.01,0.0003,0.003,0.001")
 ASHA_ALONE = Case((*GRID, *RULE, "--max-concurrent", "1"), 12, 12, 5, 15)
 ASHA = Case((*GRID, *RULE), 12, 12, 5, 15)
+ALONE = ("--max-concurrent", "1")
+SMALL = ("--set", "activation=relu,tanh", "--set", "lr=0.003,0.03,0.0003,0.01")
+MEDIAN = Case((*SMALL, "--scheduler", "median", "--grace", "2", *ALONE), 8, 6, 1, 2)
+APART = Case(
+    ("--set", "activation=relu,tanh", "--fix", "lr=0.01", "--scheduler", "fifo", "--replicates", "apart"), 4, 6, 1, 2
+)
+OPTUNA = Case(
+    ("--set", "activation=relu,tanh", "--searcher", "optuna", "--samples", "3", "--scheduler", "fifo", *ALONE),
+    6,
+    6,
+    1,
+    2,
+)
 PBT = Case((*POPULATION, "--scheduler", "pbt", "--interval", "3"), 8, 12, 2, 4)
 
 
@@ -120,7 +133,10 @@ def wild(case: Case, storage: Path, until: int) -> RunFolder:
     return only_run(storage)
 
 
-@pytest.mark.parametrize("case", [FIFO, ASHA_ALONE, PBT], ids=["fifo", "asha with one worker", "pbt"])
+CASES = ["fifo", "asha with one worker", "pbt", "median", "apart", "optuna"]
+
+
+@pytest.mark.parametrize("case", [FIFO, ASHA_ALONE, PBT, MEDIAN, APART, OPTUNA], ids=CASES)
 def test_tables_are_those_of_an_undisturbed_run(case: Case, tmp_path: Path) -> None:
     undisturbed = calm(case, tmp_path / "calm")
     disturbed = wild(case, tmp_path / "wild", epochs(tmp_path / "calm") - 4)
