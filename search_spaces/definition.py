@@ -161,6 +161,11 @@ class Optuna(Checked):
     sampler: Literal["tpe", "gp", "nsga2"] = "tpe"
     metrics: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for metric in self.metrics:
+            check_metric(metric)
+
 
 Searcher = InstanceOf[Optuna] | Literal["grid", "random"]
 

@@ -13,7 +13,7 @@ from search_spaces.definition import Sweep
 from search_spaces.sweep_json import read_sweep
 from trainables.errors import InputError, unknown_name
 
-NOT_SWEEPS = {"definition", "find", "sweep_json", "domains"}
+NOT_SWEEPS = {"definition", "named_options", "find", "sweep_json", "domains"}
 
 
 def sweep_names() -> list[str]:

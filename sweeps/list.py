@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analysis.command_line import new_app, refuse_unused, start
 from analysis.terminal.plain_text import plain
 from sweeps.screen.fields import REGISTRY_LISTS
+
+if TYPE_CHECKING:
+    from search_spaces.named_options import Named
 
 app = new_app()
 Rows = list[dict[str, str]]
@@ -99,25 +102,27 @@ def _augmentations() -> Rows:
 
 
 def _schedulers() -> Rows:
-    from sweeps.planning.options import RULE_OPTIONS
-    from sweeps.schedulers.table import SCHEDULERS, options_of
+    from sweeps.schedulers.table import SCHEDULERS
 
-    return [
-        {
-            "scheduler": name,
-            "what": entry.meaning,
-            "options": " ".join(
-                f"--{option}" for option in options_of(entry.rule() if entry.rule else "fifo") if option in RULE_OPTIONS
-            ),
-        }
-        for name, entry in SCHEDULERS.items()
-    ]
+    return _named("scheduler", SCHEDULERS)
 
 
 def _searchers() -> Rows:
-    from sweeps.planning.options import SEARCHERS
+    from sweeps.searchers.table import SEARCHERS
 
-    return [{"searcher": name, "what": meaning} for name, meaning in SEARCHERS.items()]
+    return _named("searcher", SEARCHERS)
+
+
+def _named(kind: str, table: Mapping[str, Named]) -> Rows:
+    """Return a row for each name with its options and their defaults, as they may follow it: `asha:grace=1`."""
+    return [
+        {
+            kind: name,
+            "what": line.meaning,
+            "options": " ".join(f"{name}={value}" if value else name for name, value in line.defaults.items()),
+        }
+        for name, line in table.items()
+    ]
 
 
 def _metrics() -> Rows:

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
 from analysis.terminal.option_models import OptionModel, option
 from search_spaces.definition import (
     MOST_SEEDS,
-    Optuna,
     Resources,
     Scheduler,
-    Searcher,
     Sweep,
     check_metric,
     mode_of,
 )
 from sweeps.planning.overrides import override
-from trainables.errors import InputError, unknown_name, validated
+from sweeps.searchers.table import change_searcher
+from trainables.errors import InputError, validated
 
-SEARCHERS = {
-    "grid": "each combination of the grids; random domains are drawn --samples times",
-    "random": "--samples draws, the same for every compared value",
-    "optuna": "the same as optuna:tpe",
-    "optuna:tpe": "proposals of Optuna's tree-structured Parzen estimator, --samples for each compared value",
-    "optuna:gp": "proposals of Optuna's Gaussian process",
-    "optuna:nsga2": "proposals of Optuna's NSGA-II, for several metrics",
-}
 MOST_SAMPLES = 1_000_000
 RULE_OPTIONS = ("grace", "reduction", "brackets", "stratify", "interval", "quantile")
 SPACE, STOPPING, SEARCH, PLACES = (
@@ -102,8 +93,6 @@ class Options(OptionModel):
         for name in named:
             if named.count(name) > 1:
                 raise ValueError(f"{name} is given twice: leave one out")
-        if self.scheduler == "hyperband" and self.brackets is not None:
-            raise ValueError("--brackets has no effect with hyperband, which tries all: choose asha, or leave it out")
         return self
 
 
@@ -135,7 +124,7 @@ def apply(sweep: Sweep, options: Options) -> Sweep:
         metric=metrics[0],
         mode=mode_of(metrics[0]),
         scheduler=_scheduler(sweep.scheduler, options),
-        searcher=_searcher(sweep.searcher, options.searcher, metrics),
+        searcher=change_searcher(sweep.searcher, options.searcher, metrics),
         replicates=options.replicates or sweep.replicates,
         resources=_resources(sweep.resources, options),
     )
@@ -175,19 +164,6 @@ def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
     if "stratify" in given:
         given["stratify"] = () if given["stratify"] == "none" else tuple(given["stratify"].split(","))
     return change_scheduler(scheduler, options.scheduler, given)
-
-
-def _searcher(searcher: Searcher, name: str | None, metrics: tuple[str, ...]) -> Searcher:
-    if name is not None and name not in SEARCHERS:
-        raise InputError(unknown_name("searcher", name, SEARCHERS))
-    if name is not None:
-        kind, _, sampler = name.partition(":")
-        searcher = Optuna(cast(Any, sampler or "tpe")) if kind == "optuna" else cast(Searcher, kind)
-    if isinstance(searcher, Optuna):
-        return replace(searcher, metrics=metrics) if len(metrics) > 1 else searcher
-    if len(metrics) > 1:
-        raise InputError(f"--metric {','.join(metrics)}: several metrics need --searcher optuna")
-    return searcher
 
 
 def _resources(resources: Resources, options: Options) -> Resources:

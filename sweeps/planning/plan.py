@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from search_spaces.definition import ALWAYS_APART, Asha, Optuna, Pbt, Sweep, check_metric
+from search_spaces.definition import ALWAYS_APART, Asha, Optuna, Pbt, Sweep
 from sweeps.planning.notes import check_metric_on_data, plan_notes
 from sweeps.planning.trials import Plan, PlannedTrial, Planner
 from sweeps.schedulers.asha import bracket_weights
@@ -28,9 +28,8 @@ from trainables.image_classifier import DataKey, data_key
 
 def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
     """Expand, check and name every trial. Raises `InputError` for whatever cannot run."""
-    check_metric(sweep.metric)
     if isinstance(sweep.searcher, Optuna):
-        plan = plan_for_optuna(sweep, sweep.searcher, data_root, now)
+        plan = plan_for_optuna(sweep, data_root, now)
     else:
         configs = expand(sweep)
         planner = make_planner(sweep, configs, data_root, now)
@@ -46,10 +45,8 @@ def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
     return replace(plan, notes=plan_notes(sweep, plan))
 
 
-def plan_for_optuna(sweep: Sweep, searcher: Optuna, data_root: Path | None, now: datetime) -> Plan:
+def plan_for_optuna(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
     """Return a plan without trials yet, but with the data for all, and one example of every scientific value."""
-    for metric in searcher.metrics:
-        check_metric(metric)
     check_roles(sweep)
     if isinstance(sweep.scheduler, Pbt):
         raise InputError("pbt and pb2 find values themselves: leave out --searcher optuna, or choose another scheduler")

@@ -35,7 +35,7 @@ def test_each_scheduler_is_made_judged_named_and_kept(name: str) -> None:
 
 def test_every_rule_has_a_line() -> None:
     """A rule without a line would be accepted and never asked."""
-    lined = {entry.rule for entry in SCHEDULERS.values()}
+    lined = {entry.options for entry in SCHEDULERS.values()}
     assert {rule for rule in Rule.__subclasses__() if rule.__module__ != __name__} <= lined
     with pytest.raises(InputError, match="no line in the table of schedulers"):
         make_judge(replace(SWEEP, scheduler=Forgotten()), 9)
@@ -80,7 +80,10 @@ def test_options_may_follow_the_name() -> None:
         ("asha:grace=0", "greater than or equal to 1"),
         ("asha:reduction=inf", "finite"),
         ("asha:grce=1", "did you mean 'grace'"),
-        ("fifo:grace=1", "fifo has no options"),
+        ("asha:grace=2:grace=4", "given twice"),
+        ("fifo:grace=1", "has no options"),
+        ("hyperband:brackets=2", "has no effect with hyperband"),
+        ("pbt:explore=bandit", "has no effect with pbt"),
         ("nosuch:grace=1", "unknown scheduler 'nosuch'"),
     ],
 )
