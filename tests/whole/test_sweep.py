@@ -33,7 +33,8 @@ SWEEP = [
     "--scheduler", "fifo", "--quiet", "--no-report",
 ]  # fmt: skip
 DEADLINE = 240  # seconds; a start of Ray took 8 on one day and 40 on another
-VOLATILE = ["run_id", "train_seconds", "eval_seconds", "images_per_second", "peak_memory_mb", "attempts"]
+# what two equal runs differ in; a trial's folder is named by when its run began
+VOLATILE = ["run_id", "folder", "train_seconds", "eval_seconds", "images_per_second", "peak_memory_mb", "attempts"]
 
 
 def command(storage: Path, *more: str) -> list[str]:

@@ -41,7 +41,7 @@ def search(sweep: Sweep, state: RunState) -> Iterator[float]:
         value = 1 - abs(math.log10(trial.config.lr) + 2) / 4
         mean = {"val_auc": value, "val_loss": 1 - value}
         for epoch in (1, 2):
-            report = {"attempt": 1, "epoch": epoch, "memory_mb": 1.0, "replicates": [], "mean": mean}
+            report = {"attempt": 1, "epoch": epoch, "memory_mb": 1.0, "replicates": [{}], "mean": mean}
             state.apply({"event": "epoch", "trial_id": trial.trial_id, **report})
         state.apply({"event": "completed", "trial_id": trial.trial_id, "reason": ""})
         yield trial.config.lr
