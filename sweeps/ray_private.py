@@ -66,8 +66,10 @@ def losses_are_deaths() -> Iterator[None]:
 
 def forget_placement_groups() -> None:
     """From now on Tune leaves its placement groups as they are: where Ray is lost, it would wait a minute for each."""
-    groups: Any = import_module("ray.air.execution.resources.placement_group")
-    groups.remove_placement_group = lambda group: None
+    # Tune knows the function by both names
+    for name in ("ray.air.execution.resources.placement_group", "ray.util"):
+        module: Any = import_module(name)
+        module.remove_placement_group = lambda group: None
 
 
 SOCKET_PATH = 107  # bytes at most, of Linux (unix(7)) without the closing zero

@@ -12,6 +12,7 @@ from analysis.comparison.summary import print_standings
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from analysis.terminal.plain_text import plain, say
+from analysis.trial_status import ENDED
 from sweeps.screen.live import clock
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def print_outcome(console: Console, outcome: Outcome, command: Command, guess: E
         _print_command(console, command_to_go_on(command, outcome.run))
         _print_problems(console, outcome)
         return outcome.exit_code
-    print_summary(console, outcome.run, test=outcome.halt is None)
+    if outcome.state.count(*ENDED):
+        print_summary(console, outcome.run, test=outcome.halt is None)
+    else:
+        say(console, "no trial has ended")
     _print_problems(console, outcome)
     if outcome.halt:
         say(console, f"{outcome.halt.reason}. To go on:", "ended early:")

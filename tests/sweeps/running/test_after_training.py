@@ -10,11 +10,12 @@ from rich.console import Console
 
 from analysis import report
 from analysis.runs.run_folder import RunFolder
+from analysis.terminal.exit_codes import ExitCode
 from sweeps.check_command import parse
 from sweeps.planning.command import Command
+from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, TrialState
 from sweeps.running.after_training import with_report
-from sweeps.running.execution import Outcome
 from sweeps.summary import print_failures, print_outcome, print_summary
 from tests.support.made_results import make_run
 
@@ -76,6 +77,17 @@ def test_a_run_without_any_trial_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("words", "expected"), [([], True), (["--no-report"], False)])
 def test_it_is_written_unless_asked_not_to(words: list[str], expected: bool) -> None:
     assert parse(["smoke", *words]).report is expected
+
+
+def test_a_run_that_ends_before_any_trial_says_how_to_go_on(tmp_path: Path) -> None:
+    """Its table has no row: what is printed hangs on none."""
+    state = RunState({"0001": TrialState("0001", "", "", {}, 1, 1, status="interrupted")})
+    halt = Halt("the time budget of 5 s is used up", ExitCode.UNFINISHED)
+    code, text = told(Outcome(RunFolder(tmp_path / "made" / "run"), state, None, 6.0, halt=halt))
+    assert code == 75
+    assert (
+        "no trial has ended\nended early: the time budget of 5 s is used up. To go on:\n  python -m sweeps.run" in text
+    )
 
 
 def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
