@@ -17,8 +17,9 @@ from analysis.runs.sync import fetch_whole, remote_of
 from analysis.trial_status import trained_to_its_end
 from search_spaces.definition import Pbt, Sweep
 from sweeps.planning.trials import PlannedTrial
-from sweeps.record.ledger import Event, Ledger, read_ledger
+from sweeps.record.ledger import Event, Ledger, read_ledger, time_of
 from sweeps.record.state import RunState, TrialState, read_state
+from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.errors import InputError
 
 WHOLE = ("completed", "stopped")  # how a trial that is trained to its own end may end
@@ -91,15 +92,19 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
     todo = [trial for trial in trials if not state.trials[trial.trial_id].epoch]
     found = find_finished(todo, storage, run.path)
     taken: dict[str, int] = {}
-    ledger = Ledger(run.ledger)
+    ledger, roles = Ledger(run.ledger), run.read_description()["roles"]
+    fields = (*roles["scientific"], *roles["nuisance"])
     for trial in todo:
         if earlier := found.get(trial.key):
             _copy_files(earlier.run.trial(earlier.trial.folder).path, run.trial(trial.folder).path)
-            if (curves := earlier.run.tensorboard / earlier.trial.folder).is_dir():
-                _copy_files(curves, run.tensorboard / trial.folder)
+            curves = curves_of(run, state.trials[trial.trial_id], fields)
             for event in _events_of(earlier):
                 fields = {k: v for k, v in event.items() if k not in ("time", "event", "trial_id")}
                 ledger.append(event["event"], trial_id=trial.trial_id, **fields, reused_from=str(earlier.run.path))
+                if event["event"] == "epoch":
+                    rows = dict(zip(trial.config.seeds, event["replicates"], strict=True))
+                    moment = time_of(event)
+                    write_epoch(curves, event["epoch"], rows, moment.timestamp() if moment else 0.0)
             taken[str(earlier.run.path)] = taken.get(str(earlier.run.path), 0) + 1
     ledger.close()
     missed = [trial for trial in todo if trial.key not in found]

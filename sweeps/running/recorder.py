@@ -23,7 +23,7 @@ from sweeps.record.table_rows import epochs_table, trials_table
 from sweeps.schedulers.decision import Decision, competes
 from sweeps.schedulers.pbt import compare, waits
 from sweeps.schedulers.table import make_judge
-from sweeps.trackers.tensorboard import write_scalars
+from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 from trainables.image_classifier import CHECKPOINT, DONOR
@@ -111,7 +111,9 @@ class Recorder:
         if report["checkpoint"]:
             self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
         if not known:
-            write_scalars(self.run.tensorboard / trial.folder, report["replicates"])
+            rows = dict(zip(trial.config["seeds"], report["replicates"], strict=True))
+            curves = curves_of(self.run, trial, (*self.sweep.compared, *self.sweep.nuisance))
+            write_epoch(curves, report["epoch"], rows, time.time())
         decision = self._judge(trial, report["epoch"], mean, report["finite"])
         if self._conclude(trial, fields, decision):
             return False

@@ -1,36 +1,105 @@
-"""TensorBoard event files, appended an epoch at a time: no file stays open, no thread runs."""
+"""TensorBoard event files, appended an epoch at a time: no file stays open, no thread runs.
+
+A replicate is a TensorBoard run, named after its trial, the trial's swept values and its seed. To the HParams plugin it
+is a session with the swept values as hyperparameters, and the replicates of a trial are one group, shown by their mean.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from analysis.comparison.labels import show_value
+from analysis.runs.run_folder import RunFolder
+from sweeps.record.state import TrialState
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
 SCALARS = {
     f"{split}_{name}": f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")
 }
+TAGS = {**SCALARS, "lr_used": "lr"}
+SESSION = "_hparams_/session_start_info"
+MOST_BYTES = 180  # of a folder's name
 
 
-def write_scalars(folder: Path, replicates: Sequence[Mapping[str, Any]]) -> None:
-    """Loss, AUC and ACC of each split and the learning rate, one event file for each replicate seed."""
+@dataclass(frozen=True)
+class Curves:
+    """The event files of a trial. group: its id without a replicate's part; settings: its swept values."""
+
+    folder: Path
+    group: str
+    settings: Mapping[str, Any]
+
+
+def curves_of(run: RunFolder, trial: TrialState, fields: Iterable[str]) -> Curves:
+    """Return where a trial's event files are: `tensorboard/0007 activation=relu lr=0.01/`.
+
+    fields: those that the sweep varies. A trial of version 0.1.0 keeps its folder, which is named like that of its
+    weights.
+    """
+    settings = {name: trial.config.get(name) for name in fields}
+    group = trial.trial_id.partition(".")[0]
+    old = run.tensorboard / trial.folder
+    folder = old if old.is_dir() else run.tensorboard / _folder_name(group, settings)
+    return Curves(folder, group, settings)
+
+
+def _folder_name(group: str, settings: Mapping[str, Any]) -> str:
+    words = [group, *(f"{name}={show_value(value)}" for name, value in settings.items())]
+    name = " ".join(re.sub(r"[^\w.=+-]+", "_", word) for word in words)
+    return name.encode()[:MOST_BYTES].decode(errors="ignore").strip().lstrip(".")
+
+
+def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]], wall_time: float) -> None:
+    """Append loss, AUC and ACC of each split and the learning rate of an epoch.
+
+    rows: the epoch's values by the seed of the replicate. wall_time: seconds since 1970.
+    """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-
-    for row in replicates:
-        values = [Summary.Value(tag=tag, simple_value=row[name]) for name, tag in SCALARS.items()]
-        values.append(Summary.Value(tag="lr", simple_value=row["lr_used"]))
-        event = Event(wall_time=time.time(), step=row["epoch"], summary=Summary(value=values))
-        _append(folder / f"seed_{row['seed']}" / "events.out.tfevents.sweeps", event.SerializeToString())
-
-
-def _append(path: Path, record: bytes) -> None:
-    from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        writer = RecordWriter(file)
-        if file.tell() == 0:
-            writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-        writer.write(record)
+    for seed, row in rows.items():
+        path = curves.folder / f"seed_{seed}" / "events.out.tfevents.sweeps"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = [Summary.Value(tag=tag, simple_value=_number(row[name])) for name, tag in TAGS.items() if name in row]
+        events = [Event(wall_time=wall_time, step=epoch, summary=Summary(value=values))]
+        with path.open("ab") as file:
+            if file.tell() == 0:
+                first = Event(wall_time=wall_time, file_version="brain.Event:2")
+                session = Summary(value=[_session(curves, wall_time)])
+                events = [first, Event(wall_time=wall_time, summary=session), *events]
+            writer = RecordWriter(file)
+            for event in events:
+                writer.write(event.SerializeToString())
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _session(curves: Curves, wall_time: float) -> Summary.Value:
+    """Return what the HParams plugin reads of a replicate.
+
+    Made from its messages: the plugin's own `summary` needs TensorFlow, and its `metadata` takes 0.4 s to import.
+    """
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+    info = SessionStartInfo(group_name=curves.group, start_time_secs=wall_time)
+    for name, value in curves.settings.items():
+        if isinstance(value, bool):
+            info.hparams[name].bool_value = value
+        elif isinstance(value, int | float):
+            info.hparams[name].number_value = value
+        else:
+            info.hparams[name].string_value = show_value(value)
+    content = HParamsPluginData(session_start_info=info).SerializeToString()
+    data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
+    return Summary.Value(tag=SESSION, metadata=SummaryMetadata(plugin_data=data))

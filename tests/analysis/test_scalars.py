@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from typer.testing import CliRunner
 
 from analysis.scalars import app, read_scalars
-from sweeps.trackers.tensorboard import write_scalars
+from sweeps.trackers.tensorboard import Curves, write_epoch
 from trainables.errors import InputError
 
 Row = dict[str, Any]
@@ -68,8 +68,8 @@ def test_csv_and_parquet_hold_the_same(logs: Path) -> None:
 def test_our_own_event_files_are_read(tmp_path: Path) -> None:
     names = [f"{split}_{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")]
     for epoch in (1, 2):
-        row = {"seed": 3, "epoch": epoch, "lr_used": 0.1, **dict.fromkeys(names, 0.5 / epoch)}
-        write_scalars(tmp_path / "tensorboard" / "trial", [row])
+        row = {"lr_used": 0.1, **dict.fromkeys(names, 0.5 / epoch)}
+        write_epoch(Curves(tmp_path / "tensorboard" / "trial", "0001", {"lr": 0.1}), epoch, {3: row}, 0.0)
     found = frame_of(tmp_path / "tensorboard")
     assert set(found["run"]) == {"trial/seed_3"}
     assert found.query("tag == 'val/auc'")["value"].tolist() == [0.5, 0.25]
