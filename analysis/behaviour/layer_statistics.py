@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from analysis.behaviour.activation_statistics import activation_statistics
-from analysis.behaviour.layers import load_trained
+from analysis.behaviour.layers import with_validation_split
+from analysis.weights.files import Reader, read_tensors
 from trainables.data.arrays import Data
 from trainables.data.batches import subset
 from trainables.layers.stochastic_matrices import column_sums
@@ -17,17 +18,22 @@ IMAGES = 512  # of the validation split at most: enough for means and sums, and 
 
 
 def layer_statistics(
-    path: Path, data_root: Path | None = None, images: int = IMAGES, data: Data | None = None
+    path: Path,
+    data_root: Path | None = None,
+    images: int = IMAGES,
+    data: Data | None = None,
+    read: Reader = read_tensors,
 ) -> dict[str, Any]:
     """Measure activations by layer, before and after, on validation images, and the sums of stochastic columns.
 
     path: a weights file of a run. images: how many at most; the same share of each class, always the same ones.
 
-    data: that of the file's config, where it is loaded already. Ready for JSON, where what is undefined is None. Raises
-    `InputError` where the file does not say how it was trained, or where the data is another.
+    data: that of the file's config, where it is loaded already. read: as `read_learned` has it. Ready for JSON, where
+    what is undefined is None. Raises `InputError` where the file does not say how it was trained, or where the data is
+    another.
     """
     torch.set_num_threads(1)  # one process a processor
-    model, split, _ = load_trained(path, data_root, data)
+    model, split, _ = with_validation_split(path, data_root, data, read)
     # By class and seeded: the first images of a folder are all of one class.
     chosen = subset(split, images / len(split)) if len(split) > images else split
     return {

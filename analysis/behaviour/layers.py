@@ -5,7 +5,6 @@ Unlike the measures of weights, these need the model and the data, and run only 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from analysis.measures.jensen_shannon import shannon
-from analysis.weights.files import read_tensors
-from trainables.config import TrialConfig, make_config
+from analysis.weights.files import Reader, read_tensors
 from trainables.data.arrays import Data, DataInfo
 from trainables.data.batches import DeviceSplit, batches, to_device
-from trainables.data.datasets import load
-from trainables.data.normalization import Normalization
-from trainables.errors import InputError
-from trainables.network.build import build_model
+from trainables.network.trained import build_trained, check_same_data, load_data_of
 from trainables.training.evaluation import evaluate, evaluation_batch
 
 Row = dict[str, Any]
@@ -56,28 +51,24 @@ def measure_behaviour(path: Path, data_root: Path | None = None) -> tuple[list[R
     where the data is another.
     """
     torch.set_num_threads(1)  # one process a processor
-    model, split, info = load_trained(path, data_root)
+    model, split, info = with_validation_split(path, data_root)
     rows = activations(model, split)
     return rows, {**_means(rows), **sharpness(model, split, info)}
 
 
-def load_trained(
-    path: Path, data_root: Path | None = None, data: Data | None = None
+def with_validation_split(
+    path: Path, data_root: Path | None = None, data: Data | None = None, read: Reader = read_tensors
 ) -> tuple[nn.Module, DeviceSplit, DataInfo]:
-    """A trained model in evaluation mode, and its validation split. data: if it is loaded. Raises `InputError`."""
-    tensors, metadata = read_tensors(path)
-    try:
-        config: TrialConfig = make_config(json.loads(metadata["config"]))
-        normalization = Normalization(**{k: tuple(v) for k, v in json.loads(metadata["normalization"]).items()})
-        digest = metadata["dataset_digest"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not say how it was trained ({error}): give the weights of a run") from None
-    data = data or load(config.dataset, config.image_size, data_root, config.channels)
-    if data.digest != digest:
-        raise InputError(f"{config.dataset} here is not the data that {path} was trained on: give its --data-root")
-    model = build_model(config, data.info).eval()
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
-    return model, to_device(data, normalization, torch.device("cpu"))["val"], data.info
+    """Return a trained model in evaluation mode, and its validation split.
+
+    data: if it is loaded. read: as `read_learned` has it. Raises `InputError`.
+    """
+    tensors, metadata = read(path)
+    trained = build_trained(path, {name: torch.from_numpy(array) for name, array in tensors.items()}, metadata)
+    if data is None:
+        data = load_data_of(trained, data_root)
+    check_same_data(trained, data)
+    return trained.model, to_device(data, trained.normalization, torch.device("cpu"))["val"], data.info
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 BY_AXES = {2: "Linear", 3: "Conv1d", 4: "Conv2d", 5: "Conv3d"}
 Tensors = dict[str, np.ndarray]
+Reader = Callable[[Path], tuple[Tensors, dict[str, str]]]
 read_tensors = read_arrays
 
 
@@ -42,13 +43,14 @@ def _module_types(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
     return types
 
 
-def read_learned(path: Path) -> tuple[Tensors, dict[str, str], int | None]:
+def read_learned(path: Path, read: Reader = read_tensors) -> tuple[Tensors, dict[str, str], int | None]:
     """The learned tensors of any weights file, the types of the modules that own them, and the epoch where it is said.
 
     The types stand in the files that training wrote; for others they are guessed from names and shapes. Buffers
-    (running statistics, counters) are no weights and are left out. Raises `InputError`.
+    (running statistics, counters) are no weights and are left out. read: one that keeps what it has read, for a file
+    that others read too. Raises `InputError`.
     """
-    tensors, metadata = read_tensors(path)
+    tensors, metadata = read(path)
     if types := _module_types(path, metadata):
         learned, epoch = {name: tensors[name] for name in types if name in tensors}, _epoch(path, metadata)
     else:

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis import table
 from analysis.measures import MEASURES, measure_tensor
-from analysis.weights.files import Tensors, read_learned
+from analysis.weights.files import Reader, Tensors, read_learned, read_tensors
 from analysis.weights.matrices import is_matrix, with_multiplied
 
 Row = dict[str, Any]
@@ -37,10 +37,13 @@ def stage_files(folder: Path, every: int = 0) -> dict[str, Path]:
 
 
 def measure_file(
-    path: Path, measures: Sequence[str] | None = None, initial: Mapping[str, np.ndarray] | None = None
+    path: Path,
+    measures: Sequence[str] | None = None,
+    initial: Mapping[str, np.ndarray] | None = None,
+    read: Reader = read_tensors,
 ) -> Iterator[Row]:
     """One row per learned tensor of a weights file: where it stands and all its measures. Raises `InputError`."""
-    tensors, types, epoch = read_weights(path)
+    tensors, types, epoch = read_weights(path, read)
     for position, (name, weights) in enumerate(tensors.items()):
         yield {
             "epoch": epoch,
@@ -52,9 +55,9 @@ def measure_file(
         }
 
 
-def read_weights(path: Path) -> tuple[Tensors, dict[str, str], int | None]:
+def read_weights(path: Path, read: Reader = read_tensors) -> tuple[Tensors, dict[str, str], int | None]:
     """The learned tensors of a file as the model multiplies by them, their types, the epoch. Raises `InputError`."""
-    tensors, types, epoch = read_learned(path)
+    tensors, types, epoch = read_learned(path, read)
     return *with_multiplied(path, tensors, types), epoch
 
 
@@ -75,15 +78,18 @@ def _identity(weights: np.ndarray) -> tuple[bytes, tuple[int, ...], str]:
 
 
 def measure_replicate(
-    folder: Path, measures: Sequence[str] | None = None, files: Mapping[str, Path] | None = None
+    folder: Path,
+    measures: Sequence[str] | None = None,
+    files: Mapping[str, Path] | None = None,
+    read: Reader = read_tensors,
 ) -> list[Row]:
     """The rows of one replicate's weights at each stage, of the default measures or of those named."""
     found = stage_files(folder)
-    initial: Tensors = read_weights(found["initial"])[0] if "initial" in found else {}
+    initial: Tensors = read_weights(found["initial"], read)[0] if "initial" in found else {}
     return [
         {"stage": stage, **row}
         for stage, path in (found if files is None else files).items()
-        for row in measure_file(path, measures, initial)
+        for row in measure_file(path, measures, initial, read)
     ]
 
 

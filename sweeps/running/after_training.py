@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from analysis.behaviour.layer_statistics import layer_statistics
 from analysis.comparison.statistics import mean_interval
 from analysis.figures import trial as plots
 from analysis.runs.run_folder import RunFolder, TrialFolder
+from analysis.weights.files import Reader, read_tensors
 from analysis.weights.rows import measure_replicate, read_weights
 from analysis.weights.weights_table import add_weights, known_trials
 from sweeps.record.epoch_events import EpochEvents
@@ -163,14 +165,15 @@ def _measure_trial(
 ) -> list[Row]:
     folder = run.trial(trial.folder)
     rows: list[Row] = []
+    read_first = cache(read_tensors)  # layers and figures are of the first replicate
     for number, seed in enumerate(trial.config["seeds"]):
-        measured = measure_replicate(folder.replicate(seed))
+        measured = measure_replicate(folder.replicate(seed), read=cache(read_tensors) if number else read_first)
         rows += [{**identity(run, trial, number, seed), **row} for row in measured]
     results = trials_table(run, [trial], {}).to_pylist()
     kept = _kept_weights(folder, trial.config["seeds"][0])
-    layers = layer_statistics(kept, data_root, data=data) if kept else {}
+    layers = layer_statistics(kept, data_root, data=data, read=read_first) if kept else {}
     write_run_stats(folder, trial, epochs, results, rows, layers, metadata)
-    draw(run, trial, results)
+    draw(run, trial, results, read_first)
     return rows
 
 
@@ -224,8 +227,8 @@ def _statistics(row: Row) -> Row:
     return {**where, **{name: value for name, value in row.items() if name.startswith("weight_")}}
 
 
-def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
-    """`training_curves.png` of all replicates and `weight_distributions.png` of the first."""
+def draw(run: RunFolder, trial: TrialState, results: Sequence[Row], read: Reader = read_tensors) -> None:
+    """Draw `training_curves.png` of all replicates and `weight_distributions.png` of the first."""
     folder = run.trial(trial.folder)
     title = (
         f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, "
@@ -236,8 +239,9 @@ def draw(run: RunFolder, trial: TrialState, results: Sequence[Row]) -> None:
     seed = trial.config["seeds"][0]
     before, after = folder.initial_model(seed), _kept_weights(folder, seed)
     if after is not None:
-        tensors = read_weights(before)[0] if before.exists() else {}
-        plots.save(plots.weight_distributions(tensors, read_weights(after)[0], title), folder.weight_distributions)
+        tensors = read_weights(before, read)[0] if before.exists() else {}
+        drawn = plots.weight_distributions(tensors, read_weights(after, read)[0], title)
+        plots.save(drawn, folder.weight_distributions)
 
 
 def _kept_weights(folder: TrialFolder, seed: int) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,11 @@ class TrainedModel:
 
 def load_trained(path: Path) -> TrainedModel:
     """Build the network of a weights file that training wrote. Needs no data. Raises `InputError`."""
-    tensors, metadata = _read(path)
+    return build_trained(path, *_read(path))
+
+
+def build_trained(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> TrainedModel:
+    """Build the network of a weights file from its content. Raises `InputError`, which names the file."""
     try:
         config = make_config(json.loads(metadata["config"]))
         normalization = Normalization(**{k: tuple(v) for k, v in json.loads(metadata["normalization"]).items()})

@@ -15,7 +15,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from analysis import table
-from analysis.behaviour.layers import activations, load_trained, measure_behaviour, sharpness
+from analysis.behaviour.layers import activations, measure_behaviour, sharpness, with_validation_split
 from analysis.behaviour.measure_run import measure_run_on_data
 from analysis.complexity import app
 from analysis.runs.run_folder import RunFolder
@@ -134,7 +134,7 @@ def test_a_flat_loss_has_no_sharpness_and_a_minimum_has(split: DeviceSplit, data
 
 def test_a_file_is_enough_to_rebuild_its_model(tmp_path: Path, data: Data, split: DeviceSplit) -> None:
     trained = save_trained(tmp_path / "best_model.safetensors", data)
-    model, found, info = load_trained(tmp_path / "best_model.safetensors")
+    model, found, info = with_validation_split(tmp_path / "best_model.safetensors")
     np.testing.assert_array_equal(outputs(model, found), outputs(trained, split))
     assert info.n_classes == 10
     rows, whole = measure_behaviour(tmp_path / "best_model.safetensors")
@@ -146,12 +146,12 @@ def test_a_file_is_enough_to_rebuild_its_model(tmp_path: Path, data: Data, split
 def test_weights_of_unknown_origin_are_refused(tmp_path: Path, data: Data) -> None:
     save_weights(tmp_path / "a.safetensors", {"w": torch.ones(2)}, {}, 0)
     with pytest.raises(InputError, match="does not say how it was trained"):
-        load_trained(tmp_path / "a.safetensors")
+        with_validation_split(tmp_path / "a.safetensors")
     save_trained(tmp_path / "b.safetensors", data)
     content = (tmp_path / "b.safetensors").read_bytes()
     (tmp_path / "b.safetensors").write_bytes(content.replace(data.digest.encode(), b"0" * len(data.digest)))
     with pytest.raises(InputError, match="is not the data"):
-        load_trained(tmp_path / "b.safetensors")
+        with_validation_split(tmp_path / "b.safetensors")
 
 
 @pytest.fixture
