@@ -122,7 +122,7 @@ def trivial_rate(folder: Path, trials: int = TRIVIAL) -> float:
     from search_spaces.definition import Sweep
     from sweeps.planning.settings import Settings
     from sweeps.record.ledger import read_ledger
-    from sweeps.running.execution import run
+    from sweeps.run_sweep import run
 
     sweeps.running.tuner.train_trial = report_once
     rates = [0.001 + 0.00001 * number for number in range(trials + WARM)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search_spaces.definition import Sweep
-    from sweeps.running.execution import run
+    from sweeps.run_sweep import run
 
 __all__ = ["Sweep", "run"]
 
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
 
         return Sweep
     if name == "run":
-        from sweeps.running.execution import run
+        from sweeps.run_sweep import run
 
         return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

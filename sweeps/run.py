@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
+
+import psutil
 
 from analysis.command_line import BAD_INPUT, new_app, print_error, start
 from analysis.terminal.steady_output import go_on_without_output
@@ -11,13 +14,13 @@ from sweeps.planning.command import Command, allow_bare_resume, with_options
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import ExitStack
 
     from rich.console import Console
 
     from search_spaces.definition import Sweep
     from sweeps.planning.trials import Plan
+    from sweeps.running.early_ray import EarlyRay
     from sweeps.running.estimate import Estimate
     from sweeps.running.interrupt import Interrupt
 
@@ -59,7 +62,7 @@ def run(command: Command) -> None:
             sys.exit(_carry_out(command, name, sweep, console, interrupt))
         with EarlyRay() as early:
             try:
-                code = _carry_out(command, name, sweep, console, interrupt, early.wait)
+                code = _carry_out(command, name, sweep, console, interrupt, early)
             except InputError as error:
                 print_error(error)
                 early.leave(BAD_INPUT)
@@ -71,19 +74,18 @@ app.command(epilog=EXAMPLES)(with_options(run))
 
 
 def _carry_out(
-    command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt,
-    start: Callable[[], None] | None = None,
-) -> int:  # fmt: skip
-    """Plan, show or run, and print what came of it. Returns the exit code. start: as `execution.execute` has it."""
+    command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt, early: EarlyRay | None = None
+) -> int:
+    """Plan, show or run, and print what came of it. Returns the exit code. early: the Ray that is being started."""
     from contextlib import ExitStack
 
     with ExitStack() as leases:
-        return _plan_and_run(command, name, sweep, console, interrupt, start, leases)
+        return _plan_and_run(command, name, sweep, console, interrupt, early, leases)
 
 
 def _plan_and_run(
     command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt,
-    start: Callable[[], None] | None, leases: ExitStack,
+    early: EarlyRay | None, leases: ExitStack,
 ) -> int:  # fmt: skip
     """Do what `_carry_out` does. leases: takes the one on the run, before the first file of it is written."""
     from datetime import datetime
@@ -115,6 +117,7 @@ def _plan_and_run(
     guess = _print_estimate(command, sweep, plan, console) if command.estimate else None
     if guess and not messages.wants_start(console):
         return 0
+    start = early.wait if early else None
     execution.check_fit(sweep, command.address, start)
     state = None
     if old is None:
@@ -138,7 +141,10 @@ def _plan_and_run(
         summary.print_new_process(console, outcome.halt, again)
         leases.close()
         become(again)
-    return summary.print_outcome(console, outcome, command, guess)
+    if early:
+        early.stop()
+    # as a clock on the wall has it: since this process began
+    return summary.print_outcome(console, outcome, command, guess, time.time() - psutil.Process().create_time())
 
 
 def _print_estimate(command: Command, sweep: Sweep, plan: Plan, console: Console) -> Estimate:

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from sweeps.running.estimate import Estimate
 
 
-def print_outcome(console: Console, outcome: Outcome, command: Command, guess: Estimate | None = None) -> int:
-    """The summary of a run that has ended, or how to resume it. Returns the exit code."""
+def print_outcome(
+    console: Console, outcome: Outcome, command: Command | None = None, guess: Estimate | None = None,
+    seconds: float | None = None,
+) -> int:  # fmt: skip
+    """Print the summary of a run that has ended, or how to resume it. Returns the exit code.
+
+    command: the one that it was run by, if any. seconds: since that command began.
+    """
     if outcome.signal is not None:
-        say(console, f"interrupted; everything is in {where(outcome.run)}. To go on:")
-        _print_command(console, command_to_go_on(command, outcome.run))
+        _print_going_on(console, f"interrupted; everything is in {where(outcome.run)}", outcome, command)
         _print_problems(console, outcome)
         return outcome.exit_code
     if outcome.state.count(*ENDED):
@@ -34,17 +39,24 @@ def print_outcome(console: Console, outcome: Outcome, command: Command, guess: E
         say(console, "no trial has ended")
     _print_problems(console, outcome)
     if outcome.halt:
-        say(console, f"{outcome.halt.reason}. To go on:", "ended early:")
-        _print_command(console, command_to_go_on(command, outcome.run))
+        _print_going_on(console, f"ended early: {outcome.halt.reason}", outcome, command)
     if outcome.state.count("failed"):
-        say(console, f"log of the failures: {outcome.run.log}; to run them again:")
-        _print_command(console, command_to_go_on(command, outcome.run, retry_failed=True))
+        _print_going_on(console, f"log of the failures: {outcome.run.log}", outcome, command, retry_failed=True)
     if outcome.report:
         say(console, f"report: {outcome.report}")
-    took = f"{clock(outcome.seconds)} in all"
+    took = f"{clock(outcome.seconds if seconds is None else seconds)} in all"
     took += f" (estimated {clock(guess.low)} to {clock(guess.high)})" if guess else ""
     say(console, f"{took}; results in {where(outcome.run)}")
     return outcome.exit_code
+
+
+def _print_going_on(console: Console, text: str, outcome: Outcome, command: Command | None, **changes: Any) -> None:
+    """Print what has happened, and how to go on; a run from Python has no command to go on with."""
+    if command:
+        say(console, f"{text}. {'To run them again:' if changes else 'To go on:'}")
+        _print_command(console, command_to_go_on(command, outcome.run, **changes))
+    else:
+        say(console, f"{text}. The same call with Settings(reuse=True) takes over what was trained to its end")
 
 
 def print_new_process(console: Console, halt: Halt, command: str) -> None:

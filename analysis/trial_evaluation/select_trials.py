@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.comparison.labels import distinct_texts, hashable
 from analysis.comparison.results import Results, load
 from analysis.comparison.standings import best_of, group_trials
 from analysis.runs.run_folder import RunFolder, TrialFolder
 from trainables.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from trainables.network.trained import TrainedModel
 
 BEST, ALL = "best", "all"
 RECORDED = [f"{split}_{name}" for split in ("train", "val", "test") for name in ("acc", "auc")]
@@ -38,6 +41,16 @@ class ChosenTrial:
         """`0003 (activation gelu, lr 0.01)`."""
         inside = ", ".join(f"{name} {value}" for name, value in self.settings.items())
         return f"{self.trial_id} ({inside})" if inside else self.trial_id
+
+    def load(self, seed: int | None = None) -> TrainedModel:
+        """Build the network of a seed with its best weights, by default of the first. Raises `InputError`."""
+        from trainables.network.trained import load_trained  # choosing a trial needs no torch
+
+        seed = next(iter(self.weights)) if seed is None else seed
+        if seed not in self.weights:
+            kept = ", ".join(map(str, self.weights))
+            raise InputError(f"trial {self.trial_id} kept no weights of seed {seed}: choose one of {kept}")
+        return load_trained(self.weights[seed])
 
 
 def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:

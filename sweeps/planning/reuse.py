@@ -93,11 +93,11 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
     found = find_finished(todo, storage, run.path)
     taken: dict[str, int] = {}
     ledger, roles = Ledger(run.ledger), run.read_description()["roles"]
-    fields = (*roles["scientific"], *roles["nuisance"])
+    swept = (*roles["scientific"], *roles["nuisance"])
     for trial in todo:
         if earlier := found.get(trial.key):
             _copy_files(earlier.run.trial(earlier.trial.folder).path, run.trial(trial.folder).path)
-            curves = curves_of(run, state.trials[trial.trial_id], fields)
+            curves = curves_of(run, state.trials[trial.trial_id], swept)
             for event in _events_of(earlier):
                 fields = {k: v for k, v in event.items() if k not in ("time", "event", "trial_id")}
                 ledger.append(event["event"], trial_id=trial.trial_id, **fields, reused_from=str(earlier.run.path))

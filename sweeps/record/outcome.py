@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode, of_signal
 from sweeps.record.state import RunState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.trial_evaluation.select_trials import ChosenTrial
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,28 @@ class Outcome:
     problems: tuple[str, ...] = ()
     halt: Halt | None = None
     report: str = ""
+
+    # pandas and torch are imported by whoever asks for what needs them
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """Return `trials.parquet`: one row per trial and replicate. Raises `InputError` before any trial has ended."""
+        from analysis import table
+        from trainables.errors import InputError
+
+        if not self.run.trials_table.exists():
+            raise InputError(f"{self.run.path}: no trial has ended yet")
+        return table.read(self.run.trials_table, "trials")
+
+    @property
+    def best(self) -> ChosenTrial:
+        """Return the trial with the best validation metric, as the summary names it; `.load()` builds its network.
+
+        Raises `InputError` where no trial was trained to its end, or none kept its weights.
+        """
+        from analysis.trial_evaluation.select_trials import BEST, choose_trials
+
+        return choose_trials(self.run, BEST)[0]
 
     @property
     def exit_code(self) -> int:

@@ -23,11 +23,16 @@ class EarlyRay:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the Ray of our own, once; what is printed afterwards is the last that the command does."""
         from sweeps.running.ray_session import shut_down
 
         self.started.wait()
-        shut_down()
-        self._over.set()
+        if not self._over.is_set():
+            shut_down()
+            self._over.set()
 
     def wait(self) -> None:
         """Returns once Ray runs. Raises `InputError` where it cannot be started."""

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.plain_text import say
 from search_spaces.definition import Optuna, Pbt, Resources, Sweep
-from sweeps.planning.begin import create_run, folder_of_new_run, planned_fields
-from sweeps.planning.plan import decide_replicates, make_plan
-from sweeps.planning.reuse import check_reuse, take_finished
+from sweeps.planning.begin import planned_fields
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, read_state
-from sweeps.running.early_ray import EarlyRay
 from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
 from sweeps.trackers.ray_metrics import published
 from trainables.attempt_folder import last_attempt
 from trainables.config import make_config
-from trainables.data.downloads import FilePolicy, file_policy
 from trainables.errors import InputError
 from trainables.image_classifier import Job
 
@@ -39,31 +32,6 @@ if TYPE_CHECKING:
     from sweeps.running.ray_session import Cluster, RayWatch
     from sweeps.running.run_home import RunHome
     from sweeps.running.tuner import Propose
-
-
-def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, console: Console | None = None) -> Outcome:
-    """Run a sweep to its end and return where its results are.
-
-    >>> from sweeps import Sweep, run                                                      # doctest: +SKIP
-    >>> outcome = run(Sweep(question="...", scientific={...}), "my_question")              # doctest: +SKIP
-    """
-    settings = settings or Settings()
-    sweep = decide_replicates(sweep, settings.address, {})
-    if settings.reuse:
-        check_reuse(sweep)
-    check_address(settings.address)
-    now = datetime.now()
-    early_ray = EarlyRay() if settings.address is None else nullcontext()
-    with Interrupt() as interrupt, early_ray as early, ExitStack() as leases:
-        with file_policy(FilePolicy(trusted=settings.trust)):
-            plan = make_plan(sweep, settings.data_root, now)
-        start = early.wait if early else None
-        check_fit(sweep, settings.address, start)
-        leases.enter_context(hold(folder_of_new_run(name, settings, now)))
-        folder = create_run(sweep, name, plan, settings, now)
-        if settings.reuse:
-            take_finished(folder, plan.trials, settings.storage)
-        return execute(sweep, plan, folder, settings, console or Console(), start, interrupt)
 
 
 def check_address(address: str | None) -> None:
