@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of the GPUs of this machine."""
+"""The GPUs of this machine, as NVIDIA's driver reports them: for the live view, `cluster.monitor` and the doctor."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 MIB = 2**20
+NO_ANSWER = "NVIDIA's driver does not answer"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_gpus(nvml: Any, processes: bool = True) -> tuple[list[Gpu], str]:
     try:
         return [_read_one(nvml, index, processes) for index in range(nvml.nvmlDeviceGetCount())], ""
     except nvml.NVMLError as error:
-        return [], f"NVIDIA's driver does not answer ({error})"
+        return [], f"{NO_ANSWER} ({error})"
     finally:
         with suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
