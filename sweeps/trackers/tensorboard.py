@@ -24,7 +24,7 @@ SCALARS = {
     f"{split}_{name}": f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")
 }
 TAGS = {**SCALARS, "lr_used": "lr"}
-SESSION = "_hparams_/session_start_info"
+SESSION, EXPERIMENT = "_hparams_/session_start_info", "_hparams_/experiment"
 MOST_BYTES = 180  # of a folder's name
 
 
@@ -73,8 +73,8 @@ def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]
         with path.open("ab") as file:
             if file.tell() == 0:
                 first = Event(wall_time=wall_time, file_version="brain.Event:2")
-                session = Summary(value=[_session(curves, wall_time)])
-                events = [first, Event(wall_time=wall_time, summary=session), *events]
+                plugin = Summary(value=[_experiment(curves), _session(curves, wall_time)])
+                events = [first, Event(wall_time=wall_time, summary=plugin), *events]
             writer = RecordWriter(file)
             for event in events:
                 writer.write(event.SerializeToString())
@@ -84,13 +84,26 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _session(curves: Curves, wall_time: float) -> Summary.Value:
-    """Return what the HParams plugin reads of a replicate.
+def _experiment(curves: Curves) -> Summary.Value:
+    """Return the columns of the HParams table: the settings, and the metrics with those that select first.
 
-    Made from its messages: the plugin's own `summary` needs TensorFlow, and its `metadata` takes 0.4 s to import.
+    The plugin takes the first of those that it finds. Without one it shows test metrics first and no validation.
     """
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+    from tensorboard.plugins.hparams import api_pb2
+
+    kinds = {bool: api_pb2.DATA_TYPE_BOOL, int: api_pb2.DATA_TYPE_FLOAT64, float: api_pb2.DATA_TYPE_FLOAT64}
+    fields = [
+        api_pb2.HParamInfo(name=name, type=kinds.get(type(value), api_pb2.DATA_TYPE_STRING))
+        for name, value in curves.settings.items()
+    ]
+    tags = [f"{split}/{name}" for split in ("val", "test", "train") for name in ("auc", "acc", "loss")]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags]
+    return _plugin_value(EXPERIMENT, experiment=api_pb2.Experiment(hparam_infos=fields, metric_infos=metrics))
+
+
+def _session(curves: Curves, wall_time: float) -> Summary.Value:
+    """Return a replicate as a row of the HParams table."""
+    from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
 
     info = SessionStartInfo(group_name=curves.group, start_time_secs=wall_time)
     for name, value in curves.settings.items():
@@ -100,6 +113,16 @@ def _session(curves: Curves, wall_time: float) -> Summary.Value:
             info.hparams[name].number_value = value
         else:
             info.hparams[name].string_value = show_value(value)
-    content = HParamsPluginData(session_start_info=info).SerializeToString()
-    data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
-    return Summary.Value(tag=SESSION, metadata=SummaryMetadata(plugin_data=data))
+    return _plugin_value(SESSION, session_start_info=info)
+
+
+def _plugin_value(tag: str, **content: Any) -> Summary.Value:
+    """Return a value for the HParams plugin.
+
+    Made from its messages: the plugin's own `summary` needs TensorFlow, and its `metadata` takes 0.4 s to import.
+    """
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    data = SummaryMetadata.PluginData(plugin_name="hparams", content=HParamsPluginData(**content).SerializeToString())
+    return Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=data))
