@@ -16,7 +16,7 @@ import typer
 from analysis.command_line import new_app, start
 
 if TYPE_CHECKING:
-    from trainables.attempt_folder import Home
+    from trainables.attempt_folder import FileClient
 
 app = new_app()
 
@@ -30,32 +30,32 @@ def file_transfer(
     import ray
 
     from analysis.runs.run_folder import RunFolder
+    from sweeps.running.file_server import MARKER, start_file_server
     from sweeps.running.ray_session import ray_session
-    from sweeps.running.run_home import MARKER, open_home
 
     with tempfile.TemporaryDirectory() as folder, ray_session(None, Path(folder) / "ray.log"):
         run = RunFolder(Path(folder) / "s" / "run")
         run.trials.mkdir(parents=True)
-        home = open_home(run)
+        client = start_file_server(run)
         (run.path / MARKER).unlink()  # as on a node that does not see it
         task: Any = ray.remote(num_cpus=1)(time_sending)
         for number, size in enumerate(map(float, sizes.split(","))):
-            for how, given in (("in place", None), ("sent", home)):
+            for how, given in (("in place", None), ("sent", client)):
                 taken = ray.get(task.remote(str(run.trials / f"{number}{how[:2]}"), given, size, repeats))
                 low, middle, high = min(taken), statistics.median(taken), max(taken)
                 print(f"{size:6.1f} MB {how:10} {middle:7.1f} ms ({low:.1f} to {high:.1f})")
 
 
-def time_sending(trial: str, home: Home | None, size: float, repeats: int) -> list[float]:
+def time_sending(trial: str, client: FileClient | None, size: float, repeats: int) -> list[float]:
     """Milliseconds of writing and sending `size` MB, `repeats` times, after one that warms up."""
-    from trainables.attempt_folder import new_place
+    from trainables.attempt_folder import open_attempt
     from trainables.training.checkpoint import write_atomically
 
-    place, content, taken = new_place(trial, home), bytes(int(size * 1e6)), []
+    attempt, content, taken = open_attempt(trial, client), bytes(int(size * 1e6)), []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        write_atomically(place.folder / "seed_0" / "final_model.safetensors", content)
-        place.send()
+        write_atomically(attempt.folder / "seed_0" / "final_model.safetensors", content)
+        attempt.send()
         taken.append(1000 * (time.perf_counter() - began))
     return taken[1:]
 

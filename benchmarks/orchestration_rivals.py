@@ -109,7 +109,7 @@ def _train_as_the_tutorial(config: Mapping[str, Any], root: Path | None) -> None
             tune.report({"accuracy": right.float().mean().item()}, checkpoint=tune.Checkpoint.from_directory(place))
 
 
-def report_once(tune_config: dict[str, str], datasets: Any, threads: int, home: Any = None) -> None:
+def report_once(tune_config: dict[str, str], datasets: Any, threads: int, client: Any = None) -> None:
     """A trial that trains nothing."""
     from ray import tune
 

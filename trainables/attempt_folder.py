@@ -1,7 +1,7 @@
-"""Where the files of a trial's attempt go: into the run's folder, or, from a node that does not see it, home by parcel.
+"""The folder of one attempt at a trial: in the run's folder, or a local one whose files are sent to the driver.
 
-Every attempt has a folder of its own, so that a worker that is thought dead but lives on cannot touch what its
-successor writes; the driver moves files up when the trial has ended.
+Every attempt has a folder of its own. So a worker that is thought dead but lives on cannot touch the files of its
+successor. The driver collects the files when the trial has ended.
 """
 
 from __future__ import annotations
@@ -17,37 +17,45 @@ from typing import Protocol
 ATTEMPT = "attempt-"
 
 
-class Home(Protocol):
-    """The run's folder as a worker reaches it that does not see it. All paths are those of the driver's machine."""
+class FileClient(Protocol):
+    """Access to the run's folder through the driver. All paths are those of the driver's machine."""
 
     def shared(self) -> bool:
-        """Whether this worker sees and may write the run's folder itself."""
+        """Return whether this worker reads and writes the run's folder itself."""
         ...
 
-    def new_attempt(self, folder: str) -> int: ...
-    def put(self, folder: str, files: Mapping[str, bytes]) -> None: ...
-    def get(self, path: str) -> bytes | None: ...
+    def new_attempt(self, folder: str) -> int:
+        """Make the folder of a trial's next attempt; return its number."""
+        ...
+
+    def put(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Write files into a folder."""
+        ...
+
+    def get(self, path: str) -> bytes | None:
+        """Return the content of a file, None where there is none."""
+        ...
 
 
-class Place(Protocol):
-    """The folder of one attempt. number: of the attempt, from 1; note: what the user is told of it, "" if nothing."""
+class AttemptFolder(Protocol):
+    """The folder of one attempt. number: of the attempt, from 1; note: for the user, "" if there is none."""
 
     number: int
     folder: Path
     note: str
 
     def send(self) -> None:
-        """When it returns, everything that was written is in the run's folder."""
+        """Bring everything that was written into the run's folder."""
         ...
 
     def fetch(self, name: str) -> Path | None:
-        """A file of the trial's folder, by its path from there; None where there is none."""
+        """Return a file of the trial's folder, by its path from there; None where there is none."""
         ...
 
 
-def new_place(folder: str, home: Home | None) -> Place:
-    """The place of a trial's next attempt. home: None where every worker sees the run's folder."""
-    return SharedPlace(Path(folder)) if home is None or home.shared() else CarriedPlace(folder, home)
+def open_attempt(folder: str, client: FileClient | None) -> AttemptFolder:
+    """Begin a trial's next attempt. client: None where all workers share the run's folder."""
+    return SharedAttempt(Path(folder)) if client is None or client.shared() else SentAttempt(folder, client)
 
 
 def new_attempt(folder: Path) -> int:
@@ -63,13 +71,13 @@ def new_attempt(folder: Path) -> int:
 
 
 def last_attempt(folder: Path) -> int:
-    """The highest number of an attempt in a trial's folder; 0 where there is none."""
+    """Return the highest number of an attempt in a trial's folder; 0 where there is none."""
     numbers = (path.name.removeprefix(ATTEMPT) for path in folder.glob(f"{ATTEMPT}*"))
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
 
-class SharedPlace:
-    """In the run's folder itself."""
+class SharedAttempt:
+    """An attempt whose folder is in the run's folder itself."""
 
     note = ""
 
@@ -79,39 +87,44 @@ class SharedPlace:
         self.folder = trial / f"{ATTEMPT}{self.number}"
 
     def send(self) -> None:
-        """Nothing: written is sent."""
+        """Do nothing: the files are in place."""
 
     def fetch(self, name: str) -> Path | None:
+        """Return a file of the trial's folder, by its path from there; None where there is none."""
         return self.trial / name if (self.trial / name).exists() else None
 
 
-class CarriedPlace:
-    """On the worker's own disk, until the next `send`; what has been sent is emptied here, and only its name stays."""
+class SentAttempt:
+    """An attempt whose folder is on the worker's own disk. Files that have been sent are emptied; their names stay."""
 
-    def __init__(self, trial: str, home: Home) -> None:
-        self.trial, self.home = trial, home
-        self.number = home.new_attempt(trial)
+    def __init__(self, trial: str, client: FileClient) -> None:
+        self.trial, self.client = trial, client
+        self.number = client.new_attempt(trial)
         self.away = f"{trial}/{ATTEMPT}{self.number}"
-        self._disk = Path(tempfile.mkdtemp(prefix="sweeps-carried-"))
+        self._disk = Path(tempfile.mkdtemp(prefix="sweeps-attempt-"))
         weakref.finalize(self, shutil.rmtree, self._disk, ignore_errors=True)
         self.folder = self._disk / "attempt"
         self.folder.mkdir()
         self._fetched: list[Path] = []
-        self.note = f"files carried home from a node that does not see {trial}"
+        self.note = f"files sent to the driver from a node that does not see {trial}"
 
     def send(self) -> None:
+        """Send the files that have been written since the last time, the checkpoint last."""
         full = [path for path in self.folder.rglob("*") if path.is_file() and path.stat().st_size]
-        full.sort(key=lambda path: (-len(path.parts), path))  # the checkpoint after the weights, as it was written
+        # the checkpoint after the weights, as it was written
+        full.sort(key=lambda path: (-len(path.parts), path))
         if full:
             files = {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in full}
-            self.home.put(self.away, files)
+            self.client.put(self.away, files)
         for path in full:
             path.write_bytes(b"")
-        while self._fetched:  # they have been read before the first epoch
+        # they have been read before the first epoch
+        while self._fetched:
             self._fetched.pop().unlink(missing_ok=True)
 
     def fetch(self, name: str) -> Path | None:
-        content = self.home.get(f"{self.trial}/{name}")
+        """Return a copy of a file of the trial's folder, which the next `send` removes; None where there is none."""
+        content = self.client.get(f"{self.trial}/{name}")
         if content is None:
             return None
         path = self._disk / name.replace("/", "-")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainables.attempt_folder import ATTEMPT, Home, Place, new_place
+from trainables.attempt_folder import ATTEMPT, AttemptFolder, FileClient, open_attempt
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import Data
 from trainables.data.batches import to_device
@@ -82,11 +82,11 @@ def train_trial(
     tune_config: dict[str, str],
     datasets: Mapping[DataKey, tuple[Data, Normalization]],
     threads: int,
-    home: Home | None = None,
+    client: FileClient | None = None,
 ) -> None:
     """Train all replicates of the job in `tune_config["job"]`, from its latest checkpoint if there is one.
 
-    Reports once an epoch, when that epoch's files are in the run's folder. home: for workers that may not see it.
+    Reports once an epoch, when that epoch's files are in the run's folder. client: for workers that may not share it.
     """
     from ray import tune
 
@@ -96,25 +96,25 @@ def train_trial(
     data, normalization = datasets[data_key(job.config)]
     make_repeatable(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    place = new_place(job.folder, home)
+    attempt = open_attempt(job.folder, client)
     fresh = [start(job.config, seed, data.info, device) for seed in job.config.seeds]
     metadata = {
         state.seed: weights_metadata(job.config, data, normalization, module_types(state.model), state.seed)
         for state in fresh
     }
-    _save_initial(place.folder, fresh, metadata)
-    states, note = _begin(job, data, device, place, fresh)
+    _save_initial(attempt.folder, fresh, metadata)
+    states, note = _begin(job, data, device, attempt, fresh)
     if job.donor_epoch >= max(1, trained_epochs(states)):
-        load_donor_state(states, load_checkpoint(place.fetch(DONOR) or Path(DONOR), job.config, data, device))
+        load_donor_state(states, load_checkpoint(attempt.fetch(DONOR) or Path(DONOR), job.config, data, device))
     splits = to_device(data, normalization, device)
-    writer = _CheckpointWriter(place.folder / CHECKPOINT)
+    writer = _CheckpointWriter(attempt.folder / CHECKPOINT)
     due = job.until is None or trained_epochs(states) < job.until
     training = train_replicates(job.config, data.info, splits, states) if due else iter(())
     for epoch in itertools.chain(_unreported(job, states), training):
-        _save_epoch(place.folder, states, metadata, job.config.save_every)
-        saved = writer.save_if_due(states, place.send, always=epoch[0].epoch == job.until)
+        _save_epoch(attempt.folder, states, metadata, job.config.save_every)
+        saved = writer.save_if_due(states, attempt.send, always=epoch[0].epoch == job.until)
         finite = all(metrics.finite for metrics in epoch)
-        tune.report(_report(job, place.number, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
+        tune.report(_report(job, attempt.number, [epoch_row(metrics) for metrics in epoch], finite, saved, note))
         note = ""
         if not finite or epoch[0].epoch == job.until:
             return
@@ -134,13 +134,13 @@ def _unreported(job: Job, states: list[TrainingState]) -> Iterator[list[EpochMet
 
 
 def _begin(
-    job: Job, data: Data, device: torch.device, place: Place, fresh: list[TrainingState]
+    job: Job, data: Data, device: torch.device, attempt: AttemptFolder, fresh: list[TrainingState]
 ) -> tuple[list[TrainingState], str]:
     """Return the states of an earlier attempt's latest usable checkpoint, else fresh ones; and a note for the user."""
-    problems = [place.note] if place.note else []
-    for earlier in range(place.number - 1, 0, -1):
+    problems = [attempt.note] if attempt.note else []
+    for earlier in range(attempt.number - 1, 0, -1):
         try:
-            path = place.fetch(f"{ATTEMPT}{earlier}/{CHECKPOINT}")
+            path = attempt.fetch(f"{ATTEMPT}{earlier}/{CHECKPOINT}")
             if path is None:
                 continue
             states = load_checkpoint(path, job.config, data, device)
@@ -149,7 +149,7 @@ def _begin(
             problems.append(f"checkpoint of attempt {earlier} is ahead of the ledger")
         except InputError as error:
             problems.append(str(error))
-    if place.number > 1:
+    if attempt.number > 1:
         problems.append("no checkpoint to go on from: started again from epoch 0")
     return fresh, "; ".join(problems)
 
@@ -219,7 +219,7 @@ class _CheckpointWriter:
         self.due = 0.0
 
     def save_if_due(self, states: list[TrainingState], send: Callable[[], None], *, always: bool = False) -> bool:
-        """send: brings this epoch's files home, with the checkpoint or without."""
+        """send: brings this epoch's files into the run's folder, with the checkpoint or without."""
         began = time.monotonic()
         if began < self.due and not always:
             send()

@@ -146,7 +146,7 @@ def check_storage(
     names = {**hosts, "driver": "the driver"}
     for node, problem in problems.items():
         if problem:
-            fix = "trials there send their files home, which takes longer; or mount it there and let the user write"
+            fix = "trials there send their files to the driver, which is slower; or mount it and let the user write"
             level = warn if any(not other for other in problems.values()) else fail
             yield level("storage", f"cannot write {storage}: {problem}", fix, hosts[node])
     writers = [node for node, problem in problems.items() if not problem]
@@ -155,7 +155,7 @@ def check_storage(
         for writer in writers:
             if isinstance(found, Exception) or found.get(writer) != written[writer]:
                 torn += 1
-                fix = "trials there send their files home, which takes longer; or mount one folder on all nodes"
+                fix = "trials there send their files to the driver, which is slower; or mount one folder on all nodes"
                 text = f"{names[reader]} does not see in {storage} what this node wrote"
                 yield warn("storage", text, fix, hosts[writer])
     if writers and len(writers) == len(problems) and not torn:

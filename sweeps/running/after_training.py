@@ -26,7 +26,7 @@ from sweeps.record.history import QUALITIES
 from sweeps.record.outcome import Outcome
 from sweeps.record.state import RunState, TrialState
 from sweeps.record.table_rows import epochs_table, identity, trials_table
-from sweeps.running.run_home import RunHome, lent
+from sweeps.running.file_server import ServedFolder, borrowed_folder
 from trainables.config import make_config
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
@@ -46,17 +46,17 @@ AHEAD = 2  # trials for each processor that are handed out at a time
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a worker needs to measure a trial. home: set where workers may not share the driver's file system."""
+    """The means to measure a trial on a worker. client: set if workers may not share the driver's file system."""
 
     data_root: Path | None = None
-    home: RunHome | None = None
+    client: ServedFolder | None = None
     datasets: Mapping[DataKey, tuple[Data, Normalization]] = field(default_factory=dict)
 
     def datasets_in_store(self) -> dict[DataKey, Any]:
         """References to the data by what a trial's data depends on; none where every worker can load it itself."""
         import ray
 
-        return {key: ray.put(data) for key, (data, _) in self.datasets.items()} if self.home else {}
+        return {key: ray.put(data) for key, (data, _) in self.datasets.items()} if self.client else {}
 
 
 @dataclass
@@ -112,9 +112,9 @@ def measure_trials(
         while not stop_requested():
             for trial in islice(coming, most - len(waiting)):
                 own = data.get(_data_key(trial)) if data else None
-                waiting[task.remote(shared, trial, epochs.of(trial.trial_id), context.data_root, context.home, own)] = (
-                    trial
-                )
+                waiting[
+                    task.remote(shared, trial, epochs.of(trial.trial_id), context.data_root, context.client, own)
+                ] = trial
             if not waiting:
                 break
             ready, _ = ray.wait(list(waiting), num_returns=1, timeout=1.0)
@@ -141,7 +141,7 @@ def measure_trial(
     trial: TrialState,
     epochs: list[list[Row]],
     data_root: Path | None,
-    home: RunHome | None = None,
+    client: ServedFolder | None = None,
     data: Data | None = None,
 ) -> pa.Table:
     """Draw a trial's figures, write its `run_stats.json` and return its rows of `weights.parquet`.
@@ -150,7 +150,7 @@ def measure_trial(
     None.
     """
     run, metadata = shared
-    with lent(run, run.trial(trial.folder).path, home) as seen:
+    with borrowed_folder(run, run.trial(trial.folder).path, client) as seen:
         rows = _measure_trial(seen, trial, epochs, metadata, data_root, data)
     return pa.Table.from_pylist(rows, schema=table.schema("weights", metadata))
 

@@ -29,8 +29,8 @@ from trainables.errors import InputError
 from trainables.image_classifier import Job
 
 if TYPE_CHECKING:
+    from sweeps.running.file_server import ServedFolder
     from sweeps.running.ray_session import Cluster, RayWatch
-    from sweeps.running.run_home import RunHome
     from sweeps.running.tuner import Propose
 
 
@@ -124,20 +124,20 @@ class _Execution:
 
     def _session(self, state: RunState, brake: Brake, start: Callable[[], None] | None) -> list[str]:
         """Train and measure in one session of Ray. Returns what could not be measured. Raises `RayLost`."""
+        from sweeps.running.file_server import served
         from sweeps.running.ray_session import RayWatch, losses_raised, ray_session
-        from sweeps.running.run_home import home_for
 
         address, quiet = self.settings.address, self.settings.quiet
-        with ray_session(address, self.folder.log, start) as cluster, home_for(self.folder, address) as home:
-            if home and not quiet:
-                text = f"nodes that do not see {self.folder.path.absolute()} send their files home"
+        with ray_session(address, self.folder.log, start) as cluster, served(self.folder, address) as client:
+            if client and not quiet:
+                text = f"nodes that do not see {self.folder.path.absolute()} send their files to the driver"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
             about = self.folder.read_description()
             resources = self._resources(state, cluster, brake)
             with RayWatch(self.interrupt.go_on) as watch, losses_raised():
-                self._train(state, about, resources, brake, home, watch)
+                self._train(state, about, resources, brake, client, watch)
                 if self.interrupt.signal is None and self.settings.measure:
-                    return self._measure(state, about, home, watch)
+                    return self._measure(state, about, client, watch)
         return []
 
     def _resources(self, state: RunState, cluster: Cluster, brake: Brake) -> Resources:
@@ -156,8 +156,8 @@ class _Execution:
         return resources
 
     def _train(
-        self, state: RunState, about: Mapping[str, Any], resources: Resources, brake: Brake, home: RunHome | None,
-        watch: RayWatch,
+        self, state: RunState, about: Mapping[str, Any], resources: Resources, brake: Brake,
+        client: ServedFolder | None, watch: RayWatch,
     ) -> None:  # fmt: skip
         """Run the trials that the ledger lacks, and leave whole tables."""
         from sweeps.running.idle import IdleNote
@@ -176,9 +176,11 @@ class _Execution:
                 propose = _proposer(sweep, self.plan, folder, recorder)
                 idle = IdleNote(state, settings.address, partial(say, self.console, label="note:"))
                 on_steps = [watch.check, on_step, idle.check]
-                run_trials(recorder, jobs, propose, self.plan.datasets, resources, settings, brake, on_steps, home)
+                run_trials(recorder, jobs, propose, self.plan.datasets, resources, settings, brake, on_steps, client)
 
-    def _measure(self, state: RunState, about: Mapping[str, Any], home: RunHome | None, watch: RayWatch) -> list[str]:
+    def _measure(
+        self, state: RunState, about: Mapping[str, Any], client: ServedFolder | None, watch: RayWatch
+    ) -> list[str]:
         from sweeps.running.after_training import WorkerContext, measure_trials
 
         with Measuring(self.console, self.settings.quiet) as measuring:
@@ -187,7 +189,7 @@ class _Execution:
                 watch.check()
                 measuring.update(done, total)
 
-            context = WorkerContext(self.settings.data_root, home, self.plan.datasets)
+            context = WorkerContext(self.settings.data_root, client, self.plan.datasets)
             return measure_trials(self.folder, state, about, progress, context, self.interrupt.requested)
 
 

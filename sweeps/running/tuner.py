@@ -18,8 +18,8 @@ from ray.tune.search import Searcher
 
 from search_spaces.definition import Resources
 from sweeps.ray_private import losses_are_deaths
+from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
-from sweeps.running.run_home import RunHome
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
 from trainables.image_classifier import Job, train_trial
@@ -34,7 +34,7 @@ def run_trials(
     limits: Limits,
     stop_requested: Callable[[], bool],
     on_steps: Sequence[Callable[[], None]],
-    home: RunHome | None = None,
+    client: ServedFolder | None = None,
 ) -> None:
     """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
 
@@ -45,7 +45,7 @@ def run_trials(
     # Tune holds one trial ready for a searcher, so workers would start one after another; ours keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
-    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, home=home)
+    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, client=client)
     source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(

@@ -49,7 +49,7 @@ def test_nodes_that_do_not_come_fail_and_storage_that_is_not_shared_is_told(two_
     assert code == 1
     found = {(finding["level"], finding["subject"]): finding for finding in findings}
     assert found["fail", "nodes"]["text"] == "2 of 3 nodes came within 8 s"
-    assert "does not see" in found["warn", "storage"]["text"]  # such nodes send their files home
+    assert "does not see" in found["warn", "storage"]["text"]  # such nodes send their files to the driver
     assert all(finding["fix"] for finding in findings if finding["level"] != "ok")
 
 

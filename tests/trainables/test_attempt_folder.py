@@ -1,4 +1,4 @@
-"""Where an attempt's files go: the same files, whether the worker sees the run's folder or sends them home."""
+"""The folder of an attempt: the same files, whether the worker sees the run's folder or sends them to the driver."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from analysis.runs.run_folder import RunFolder
-from sweeps.running.run_home import MARKER, Files, RunHome, lent
-from trainables.attempt_folder import CarriedPlace, SharedPlace, new_attempt, new_place
+from sweeps.running.file_server import MARKER, FileServer, ServedFolder, borrowed_folder
+from trainables.attempt_folder import SentAttempt, SharedAttempt, new_attempt, open_attempt
 
 
-class Direct(Files):
-    """`Files` asked without Ray in between, by a worker that sees the folder or does not."""
+class Direct(FileServer):
+    """`FileServer` asked without Ray in between, by a worker that sees the folder or does not."""
 
     def __init__(self, folder: Path, *, seen: bool = False) -> None:
         super().__init__(str(folder))
@@ -30,9 +30,9 @@ def files_below(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("seen", [True, False])
 def test_two_attempts_leave_the_same_files_either_way(tmp_path: Path, seen: bool) -> None:
     trial = tmp_path / "trials" / "one"
-    home = Direct(tmp_path, seen=seen)
-    first = new_place(str(trial), home)
-    assert isinstance(first, SharedPlace if seen else CarriedPlace)
+    client = Direct(tmp_path, seen=seen)
+    first = open_attempt(str(trial), client)
+    assert isinstance(first, SharedAttempt if seen else SentAttempt)
     assert bool(first.note) != seen
     (first.folder / "seed_0").mkdir()
     (first.folder / "seed_0" / "final_model.safetensors").write_bytes(b"epoch 1")
@@ -40,7 +40,7 @@ def test_two_attempts_leave_the_same_files_either_way(tmp_path: Path, seen: bool
     first.send()
     (first.folder / "seed_0" / "final_model.safetensors").write_bytes(b"epoch 2")
     first.send()
-    second = new_place(str(trial), home)
+    second = open_attempt(str(trial), client)
     assert (first.number, second.number) == (1, 2)
     earlier = second.fetch("attempt-1/checkpoint.pt")
     assert earlier is not None
@@ -60,22 +60,22 @@ def test_two_attempts_leave_the_same_files_either_way(tmp_path: Path, seen: bool
 
 
 def test_what_has_been_sent_takes_no_room_and_is_not_sent_again(tmp_path: Path) -> None:
-    home = Direct(tmp_path)
-    place = CarriedPlace(str(tmp_path / "one"), home)
-    (place.folder / "best_model.safetensors").write_bytes(b"best")
-    place.send()
-    assert (place.folder / "best_model.safetensors").read_bytes() == b""
-    (tmp_path / "one" / "attempt-1" / "best_model.safetensors").write_bytes(b"at home")
-    place.send()
-    assert (tmp_path / "one" / "attempt-1" / "best_model.safetensors").read_bytes() == b"at home"
+    client = Direct(tmp_path)
+    attempt = SentAttempt(str(tmp_path / "one"), client)
+    (attempt.folder / "best_model.safetensors").write_bytes(b"best")
+    attempt.send()
+    assert (attempt.folder / "best_model.safetensors").read_bytes() == b""
+    (tmp_path / "one" / "attempt-1" / "best_model.safetensors").write_bytes(b"at the driver")
+    attempt.send()
+    assert (tmp_path / "one" / "attempt-1" / "best_model.safetensors").read_bytes() == b"at the driver"
 
 
 def test_a_worker_that_was_thought_dead_writes_nothing_once_its_trial_has_ended(tmp_path: Path) -> None:
-    place = CarriedPlace(str(tmp_path / "one"), Direct(tmp_path))
+    attempt = SentAttempt(str(tmp_path / "one"), Direct(tmp_path))
     (tmp_path / "one" / "attempt-1").rmdir()
-    (place.folder / "late.pt").write_bytes(b"late")
+    (attempt.folder / "late.pt").write_bytes(b"late")
     with pytest.raises(FileNotFoundError, match="its trial has ended"):
-        place.send()
+        attempt.send()
     assert files_below(tmp_path) == {}
 
 
@@ -84,7 +84,7 @@ def test_nothing_outside_of_the_run_is_read_or_written(tmp_path: Path, path: str
     run = tmp_path / "run"
     run.mkdir()
     (tmp_path / "secret").write_text("not yours")
-    files = Files(str(run))
+    files = FileServer(str(run))
     for action in (lambda: files.get(path.format(run)), lambda: files.put(str(run), {f"../{run.name}/../x": b"1"})):
         with pytest.raises(PermissionError, match="is not below"):
             action()
@@ -109,11 +109,11 @@ def test_a_worker_works_on_a_copy_only_where_it_does_not_see_the_folder(tmp_path
     (trial / "config.json").write_text("{}")
     (run.path / MARKER).write_text("ours")
 
-    class Home(RunHome):
+    class Client(ServedFolder):
         def _ask(self, method: str, *arguments: object) -> object:
-            return getattr(Files(str(run.path)), method)(*arguments)
+            return getattr(FileServer(str(run.path)), method)(*arguments)
 
-    with lent(run, trial, Home(str(run.path), word, None)) as seen:
+    with borrowed_folder(run, trial, Client(str(run.path), word, None)) as seen:
         assert (seen == run) == (word == "ours")
         assert (seen.sweep, seen.run_id) == ("s", "run")
         assert (seen.trials / "one" / "config.json").read_text() == "{}"

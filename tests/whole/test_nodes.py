@@ -1,4 +1,4 @@
-"""A cluster of several raylets on this machine: files carried home, nodes and drivers killed, shares of GPUs, tokens.
+"""A cluster of several raylets on this machine: files that are sent, nodes and drivers killed, shares of GPUs, tokens.
 
 One node has a mount namespace of its own in which the results folder is another, empty one: what a node without shared
 storage sees.
@@ -118,7 +118,7 @@ def events(storage: Path, *kinds: str) -> list[Event]:
 
 def carried(storage: Path) -> set[str]:
     """Trials that were trained where the storage is not seen."""
-    return {event["trial_id"] for event in events(storage, "epoch") if "carried home" in event.get("note", "")}
+    return {event["trial_id"] for event in events(storage, "epoch") if "sent to the driver" in event.get("note", "")}
 
 
 def done(process: subprocess.Popen[str]) -> str:
@@ -176,7 +176,7 @@ def files_of(storage: Path) -> set[str]:
     return {name for name in names if "/checkpoint/" not in name}
 
 
-def test_files_come_home_from_a_node_that_does_not_see_the_storage(nodes: Nodes, calm: Path) -> None:
+def test_files_reach_the_driver_from_a_node_that_does_not_see_the_storage(nodes: Nodes, calm: Path) -> None:
     """Two trials share a fake GPU, all on the one node that has it."""
     storage = nodes.storage / "carried"
     done(nodes.driver(storage, "--gpus-per-trial", "0.5", "--cpus-per-trial", "0.5"))

@@ -1,4 +1,4 @@
-"""The run's folder for workers that do not see it: an actor beside the driver writes what they send."""
+"""The run's folder for workers on other file systems: an actor beside the driver writes the files that they send."""
 
 from __future__ import annotations
 
@@ -16,41 +16,46 @@ from trainables.atomic_files import write_atomically
 from trainables.attempt_folder import new_attempt
 from trainables.errors import InputError
 
-MARKER = ".seen-by"  # holds a word that only this driver knows
-WRITERS = 4  # threads of the actor
+# holds a word that only this driver knows
+MARKER = ".seen-by"
+# threads of the actor
+WRITERS = 4
 
 
-class Files:
-    """Reads and writes below one folder; every path is absolute, as on the driver's machine."""
+class FileServer:
+    """An actor that reads and writes below one folder; every path is absolute, as on the driver's machine."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder).resolve()
 
-    def sees(self, word: str) -> bool:
+    def can_read(self, word: str) -> bool:
+        """Return whether this process reads the driver's marker in the folder."""
         return _holds(self.folder, word)
 
     def new_attempt(self, trial: str) -> int:
+        """Make the folder of a trial's next attempt; return its number."""
         return new_attempt(self._inside(trial))
 
     def put(self, folder: str, files: Mapping[str, bytes]) -> None:
         """Write files whole into a folder that exists. A trial that has ended has no folder of attempts any more."""
-        place = self._inside(folder)
-        if not place.is_dir():
-            raise FileNotFoundError(f"{place} is gone: its trial has ended, or another worker goes on with it")
+        target = self._inside(folder)
+        if not target.is_dir():
+            raise FileNotFoundError(f"{target} is gone: its trial has ended, or another worker goes on with it")
         for name, content in files.items():
             write_atomically(self._inside(f"{folder}/{name}"), content)
 
     def get(self, path: str) -> bytes | None:
-        place = self._inside(path)
+        """Return the content of a file, None where there is none."""
+        file = self._inside(path)
         try:
-            return place.read_bytes()
+            return file.read_bytes()
         except OSError:
             return None
 
     def get_all(self, folder: str) -> dict[str, bytes]:
-        """Every file below a folder, by its path from there."""
-        place = self._inside(folder)
-        return {p.relative_to(place).as_posix(): p.read_bytes() for p in sorted(place.rglob("*")) if p.is_file()}
+        """Return the content of every file below a folder, by its path from there."""
+        top = self._inside(folder)
+        return {p.relative_to(top).as_posix(): p.read_bytes() for p in sorted(top.rglob("*")) if p.is_file()}
 
     def _inside(self, path: str) -> Path:
         found = Path(path).resolve()
@@ -60,27 +65,32 @@ class Files:
 
 
 @dataclass(frozen=True)
-class RunHome:
-    """What a worker is given of a run's folder: `trainables.attempt_folder.Home`. actor: of `Files`."""
+class ServedFolder:
+    """A worker's access to a run's folder: a `trainables.attempt_folder.FileClient`. actor: of `FileServer`."""
 
     folder: str
     word: str
     actor: Any
 
     def shared(self) -> bool:
+        """Return whether this worker reads and writes the folder itself."""
         return _holds(Path(self.folder), self.word) and os.access(self.folder, os.W_OK)
 
     def new_attempt(self, folder: str) -> int:
+        """Make the folder of a trial's next attempt; return its number."""
         return int(self._ask("new_attempt", folder))
 
     def put(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Write files into a folder."""
         self._ask("put", folder, dict(files))
 
     def get(self, path: str) -> bytes | None:
+        """Return the content of a file, None where there is none."""
         content: bytes | None = self._ask("get", path)
         return content
 
     def get_all(self, folder: str) -> dict[str, bytes]:
+        """Return the content of every file below a folder, by its path from there."""
         files: dict[str, bytes] = self._ask("get_all", folder)
         return files
 
@@ -98,19 +108,20 @@ def _holds(folder: Path, word: str) -> bool:
 
 
 @contextmanager
-def home_for(run: RunFolder, address: str | None) -> Iterator[RunHome | None]:
-    """For the workers of a cluster, while the driver is joined to it; None on this machine alone. As `open_home`."""
+def served(run: RunFolder, address: str | None) -> Iterator[ServedFolder | None]:
+    """Serve a run's folder to the workers of a cluster; yields None on this machine alone. As `start_file_server`."""
     if address is None:
         yield None
         return
     try:
-        yield open_home(run)
+        yield start_file_server(run)
     finally:
-        with suppress(OSError):  # the folder may be gone
+        # the folder may be gone
+        with suppress(OSError):
             (run.path / MARKER).unlink()
 
 
-def open_home(run: RunFolder) -> RunHome:
+def start_file_server(run: RunFolder) -> ServedFolder:
     """Start the actor on the driver's node. Raises `InputError` where it does not see the run's folder either."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -119,30 +130,33 @@ def open_home(run: RunFolder) -> RunHome:
     write_atomically(run.path / MARKER, word.encode())
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options: Any = {"num_cpus": 0, "max_concurrency": WRITERS, "scheduling_strategy": here}
-    actor: Any = ray.remote(**options)(Files)
-    home = RunHome(folder, word, actor.remote(folder))
+    actor: Any = ray.remote(**options)(FileServer)
+    served_folder = ServedFolder(folder, word, actor.remote(folder))
     try:
-        seen = home._ask("sees", word)
+        readable = served_folder._ask("can_read", word)
     except ray.exceptions.RayError as error:
         raise InputError(f"no process of Ray can be started beside the driver: {str(error).splitlines()[0]}") from None
-    if not seen:
+    if not readable:
         raise InputError(f"Ray's node here does not see {folder}: name a --storage that it sees, or start it again")
-    return home
+    return served_folder
 
 
 @contextmanager
-def lent(run: RunFolder, place: Path, home: RunHome | None) -> Iterator[RunFolder]:
-    """The run as a worker can use it: itself, or a copy of one trial's folder, whose new files then go home."""
-    if home is None or home.shared():
+def borrowed_folder(run: RunFolder, trial: Path, client: ServedFolder | None) -> Iterator[RunFolder]:
+    """Yield the run's folder if the worker shares it.
+
+    Else yield a temporary copy with one trial, whose new files are sent back at the end.
+    """
+    if client is None or client.shared():
         yield run
         return
-    with tempfile.TemporaryDirectory(prefix="sweeps-lent-") as disk:
+    with tempfile.TemporaryDirectory(prefix="sweeps-borrowed-") as disk:
         copy = RunFolder(Path(disk) / run.sweep / run.run_id)
-        folder = copy.trials / place.name
-        known = home.get_all(str(place.absolute()))
+        folder = copy.trials / trial.name
+        known = client.get_all(str(trial.absolute()))
         for name, content in known.items():
             write_atomically(folder / name, content)
         yield copy
-        there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        new = {name: path.read_bytes() for name, path in there.items()}
-        home.put(str(place.absolute()), {name: data for name, data in new.items() if known.get(name) != data})
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        new = {name: path.read_bytes() for name, path in files.items()}
+        client.put(str(trial.absolute()), {name: data for name, data in new.items() if known.get(name) != data})
