@@ -9,11 +9,8 @@ import sys
 from functools import cache
 
 import pytest
-import torch
 
 from tests.conftest import ROOT
-from trainables.config import make_config
-from trainables.data.arrays import DataInfo
 from trainables.layers.activations import ACTIVATIONS
 from trainables.models import MODELS
 from trainables.network.model_size import ModelSize, model_sizes
@@ -72,18 +69,3 @@ def test_every_name_stands_on_the_page(table: dict[str, object]) -> None:
 
 def test_the_number_of_activations_is_said() -> None:
     assert f"`python -m sweeps.list activations` has {len(ACTIVATIONS)}." in PAGES["models.md"]
-
-
-def test_the_examples_of_adding_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    activation, model = re.findall(r"```python\n(.*?)```", PAGES["models.md"], re.S)
-    made: dict[str, object] = {"nn": torch.nn, "torch": torch, "Tensor": torch.Tensor}
-    exec(activation, made)  # our own page
-    monkeypatch.setitem(ACTIVATIONS, "squareplus", made["Squareplus"])  # type: ignore[arg-type]
-    file: dict[str, object] = {}
-    exec(model, file)
-    config = make_config({"model": "cnn", "activation": "squareplus:b=1", "width": 8})
-    network = file["build"](config, DataInfo("made", "multi-class", tuple("012"), (10, 10, 3)))  # type: ignore[operator]
-    assert network(torch.rand(2, 3, 10, 10)).shape == (2, 3)
-    parts = file["stages"](network)  # type: ignore[operator]
-    assert [name for part in parts for name in part] == [name for name, _ in network.named_children()]
-    assert sum("Squareplus" in type(m).__name__ for m in network.modules()) == 3
