@@ -1,4 +1,4 @@
-"""What all commands share: bad input ends with one line and code 2, and never with a traceback."""
+"""The frame of all commands: bad input ends with one line and code 2, and never with a traceback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a Typer app as a program, and end the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     code: Any = 0
-    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone shows ? for the rest
+    # A terminal that knows ASCII alone shows ? for the rest.
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -40,12 +41,12 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def check_own_package() -> None:
-    """Raises `InputError` where the package `sweeps` that Python finds is another project's of that name."""
+    """Raise `InputError` where the package `sweeps` that Python finds is another project's of that name."""
     found, here = find_spec("sweeps"), Path(__file__).parents[1]
-    place = Path(found.origin).parent if found and found.origin else None
-    if place is None or place.resolve() != (here / "sweeps").resolve():
+    folder = Path(found.origin).parent if found and found.origin else None
+    if folder is None or folder.resolve() != (here / "sweeps").resolve():
         raise InputError(
-            f"the package `sweeps` that Python finds is another project's ({place}), ours is in {here}: "
+            f"the package `sweeps` that Python finds is another project's ({folder}), ours is in {here}: "
             f"pip uninstall sweeps, then pip install {here if (here / 'pyproject.toml').is_file() else DISTRIBUTION}"
         )
 
@@ -54,7 +55,8 @@ def _leave(code: int) -> NoReturn:
     """End as Python does, but free no object one by one: where torch was imported that takes a second."""
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
     atexit._run_exitfuncs()
-    with suppress(BrokenPipeError, ValueError):  # who read our output has gone, or it was closed for that
+    # The reader of our output has gone, or the output was closed for that.
+    with suppress(BrokenPipeError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
@@ -68,13 +70,14 @@ def guard(action: Callable[[], Any]) -> Any:
         print_error(error)
         sys.exit(BAD_INPUT)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone (`| head`): nothing is wrong
+        # The reader of our output has gone (`| head`): nothing is wrong.
+        sys.stderr.close()
         sys.exit(0)
     except typer.Abort:
         print("not done: it was not confirmed", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
-        # Typer raises its own copy of click's exceptions, which has no public name
+        # Typer raises its own copy of click's exceptions, which has no public name.
         if not hasattr(error, "format_message"):
             raise
         print_error(f"{str(error.format_message()).rstrip('.')}; --help lists all options")
@@ -82,17 +85,17 @@ def guard(action: Callable[[], Any]) -> Any:
 
 
 def print_error(error: object) -> None:
-    """One line on stderr."""
+    """Print one line on stderr."""
     print(visible(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
 
 
 def refuse_unused(context: typer.Context, names: Sequence[str], why: str) -> None:
-    """Raises `InputError` where one of these options was given: it would have no effect. why: what it would need."""
+    """Raise `InputError` where one of these options was given: it would have no effect. why: its condition."""
     for option in context.command.params:
         if option.name in names and str(context.get_parameter_source(str(option.name))).endswith("COMMANDLINE"):
             raise InputError(f"{max(option.opts, key=len)} has no effect here ({why}): leave it out")
 
 
 def new_app() -> typer.Typer:
-    """A Typer app with readable tracebacks off (they hide the cause) and no shell completion options."""
+    """Return a Typer app without shell completion, and without Typer's own tracebacks, which hide the cause."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")

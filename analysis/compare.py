@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -37,8 +38,6 @@ def compare(
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Compare scientific values, each at its best nuisance setting by validation, and complexity with performance."""
-    import json
-
     from rich.console import Console
 
     from analysis.comparison.correlations import associate_models, associate_parts
@@ -50,7 +49,7 @@ def compare(
 
     everything = load(find_runs(runs, storage), metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
-    found = compare_values(results, against)
+    comparison = compare_values(results, against)
     important = importances(everything)
     # A measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs.
     held = [] if hold == ["none"] else hold
@@ -66,8 +65,8 @@ def compare(
             "metric": results.metric,
             "stopped": stopped,
             "equal_epochs": results.equal_epochs,
-            "answers": answers(results, found),
-            **vars(found),
+            "answers": answers(results, comparison),
+            **vars(comparison),
             "importance": important,
             "correlations": models,
             "correlations_by_part": parts,
@@ -76,7 +75,7 @@ def compare(
         return
     from analysis.comparison.terminal import print_comparison
 
-    print_comparison(Console(), results, found, important, models, parts)
+    print_comparison(Console(), results, comparison, important, models, parts)
 
 
 if __name__ == "__main__":

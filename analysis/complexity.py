@@ -6,12 +6,17 @@ arbitrary order: measures marked `ordered` depend on that order.
 
 from __future__ import annotations
 
+import sys
+import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.terminal.plain_text import plain
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,9 +40,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """The functions that others build on, imported when they are first used: --help has no need of them."""
-    from importlib import import_module
-
+    """Import the functions that others build on when they are first used: --help does not need them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(HOMES.get(name, "analysis.weights.rows")), name)
@@ -90,7 +93,6 @@ def complexity(
     from rich.console import Console
 
     from analysis.weights.measure_run import choose
-    from trainables.errors import InputError
 
     chosen = choose(measures, definition)
     files = [Path(target) for target in targets if Path(target).is_file()]
@@ -133,9 +135,6 @@ def _measure_runs(
     address: str | None,
     json_: bool,
 ) -> None:
-    import sys
-    import time
-
     from analysis.parallel.workers import processors
     from analysis.runs.find import find_runs
     from analysis.runs.sync import push_back
@@ -164,7 +163,7 @@ def _measure_runs(
 
 
 def _best_trials(run: RunFolder) -> set[str]:
-    """The trials at which the compared values are at their best; all where none was trained to its end."""
+    """Return the trials at which the compared values are at their best; all where none was trained to its end."""
     from analysis.comparison.results import load
     from analysis.comparison.standings import group_trials, stand
 
@@ -183,13 +182,10 @@ def _measure_on_data(
     address: str | None,
     data_root: Path | None,
 ) -> None:
-    import sys
-
     from analysis.behaviour.measure_run import measure_run_on_data
     from analysis.parallel.workers import processors
     from analysis.runs.find import find_runs
     from analysis.runs.sync import push_back
-    from analysis.terminal.plain_text import plain
     from analysis.weights.terminal import progress_bar
 
     problems = 0

@@ -1,19 +1,22 @@
-"""python -m analysis.evaluate RUN: what the trained networks of a run are worth. Research use only."""
+"""python -m analysis.evaluate RUN: evaluate the trained networks of a run. Research use only."""
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analysis.command_line import new_app, start
+from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from analysis.runs.run_folder import EvaluationFolder, RunFolder
-    from analysis.trial_evaluation.trial import Asked, TrialEvaluation
+    from analysis.trial_evaluation.trial import EvaluationOptions, TrialEvaluation
     from trainables.data.arrays import Data
 
 app = new_app()
@@ -63,50 +66,50 @@ def evaluate(
 
     from analysis.evaluation.gate import read_thresholds
     from analysis.runs.find import find_runs
-    from analysis.trial_evaluation.trial import Asked
+    from analysis.trial_evaluation.trial import EvaluationOptions
     from trainables.data.arrays import SPLITS
-    from trainables.errors import InputError, unknown_name
 
     if split not in SPLITS:
         raise InputError(unknown_name("split", split, SPLITS))
     if compare and trial != "all":
         trial = _all_to_compare(trial)
     thresholds = read_thresholds(gate) if gate else None
-    asked = Asked(split, data_root, thresholds, groups, cost, draws)
-    _run(Console(stderr=json_), find_runs(runs, storage), trial, asked, figures, compare, json_)
+    options = EvaluationOptions(split, data_root, thresholds, groups, cost, draws)
+    _run(Console(stderr=json_), find_runs(runs, storage), trial, options, figures, compare, json_)
 
 
 def _all_to_compare(trial: str) -> str:
-    from trainables.errors import InputError
-
     if trial != "best":
         raise InputError(f"--compare ranks all trials: leave out --trial {trial}")
     return "all"
 
 
 def _run(
-    console: Console, runs: list[RunFolder], trial: str, asked: Asked, figures: bool | None, compare: bool, json_: bool
+    console: Console,
+    runs: list[RunFolder],
+    trial: str,
+    options: EvaluationOptions,
+    figures: bool | None,
+    compare: bool,
+    json_: bool,
 ) -> None:
-    import json
-    import sys
-
     from analysis.trial_evaluation.files import metrics_document
     from trainables.json_values import as_json_value
 
-    found = [one for run in runs for one in evaluate_run(console, run, trial, asked, figures)]
-    document: dict[str, Any] = {"trials": [metrics_document(one) for one in found]}
+    evaluations = [one for run in runs for one in evaluate_run(console, run, trial, options, figures)]
+    document: dict[str, Any] = {"trials": [metrics_document(one) for one in evaluations]}
     if compare:
-        document |= _compare(console, found)
+        document |= _compare(console, evaluations)
     if json_:
         print(json.dumps(as_json_value(document)))
-    if asked.thresholds and any(one.gate and one.gate.verdict != "pass" for one in found):
+    if options.thresholds and any(one.gate and one.gate.verdict != "pass" for one in evaluations):
         sys.exit(1)
 
 
 def evaluate_run(
-    console: Console, run: RunFolder, trial: str, asked: Asked, figures: bool | None = None
+    console: Console, run: RunFolder, trial: str, options: EvaluationOptions, figures: bool | None = None
 ) -> list[TrialEvaluation]:
-    """Evaluates trials of a run and writes their files; one trial is printed whole. Raises `InputError`."""
+    """Evaluate trials of a run and write their files; one trial is printed whole. Raises `InputError`."""
     from analysis.runs.lease import hold
     from analysis.runs.sync import push_back
     from analysis.trial_evaluation.files import write_evaluation
@@ -120,16 +123,16 @@ def evaluate_run(
     done = []
     with hold(run, instead="try again then"):
         for one in chosen:
-            found = evaluate_trial(one, asked, datasets)
+            evaluation = evaluate_trial(one, options, datasets)
             folder = run.evaluation_of(one.trial_id)
-            write_evaluation(found, folder, asked.thresholds)
+            write_evaluation(evaluation, folder, options.thresholds)
             if figures if figures is not None else best in (None, one.trial_id):
-                _draw(found, folder, datasets[data_key(found)])
-            done.append(found)
+                _draw(evaluation, folder, datasets[data_key(evaluation)])
+            done.append(evaluation)
             if len(chosen) == 1:
-                print_evaluation(console, found)
+                print_evaluation(console, evaluation)
             else:
-                console.print(figures_line(found), highlight=False, soft_wrap=True, markup=False)
+                console.print(figures_line(evaluation), highlight=False, soft_wrap=True, markup=False)
         push_back(run)
     where = run.evaluation_of(chosen[0].trial_id).path if len(chosen) == 1 else run.evaluation
     console.print(f"files in {where}", highlight=False, soft_wrap=True, markup=False)
@@ -137,9 +140,8 @@ def evaluate_run(
 
 
 def _best_id(run: RunFolder) -> str:
-    """The best trial's id, empty where none was trained to its end: of all trials, it alone gets pictures."""
+    """Return the best trial's id, empty where none was trained to its end: of all trials, it alone gets pictures."""
     from analysis.trial_evaluation.select_trials import choose_trials
-    from trainables.errors import InputError
 
     try:
         return choose_trials(run, "best")[0].trial_id
@@ -147,19 +149,19 @@ def _best_id(run: RunFolder) -> str:
         return ""
 
 
-def _draw(found: TrialEvaluation, folder: EvaluationFolder, data: Data) -> None:
+def _draw(evaluation: TrialEvaluation, folder: EvaluationFolder, data: Data) -> None:
     from analysis.figures.evaluation import evaluation_figures
     from analysis.figures.style import save
 
-    for name, figure in evaluation_figures(found, data):
+    for name, figure in evaluation_figures(evaluation, data):
         save(figure, folder.figure(name))
 
 
-def _compare(console: Console, found: list[TrialEvaluation]) -> dict[str, Any]:
+def _compare(console: Console, evaluations: list[TrialEvaluation]) -> dict[str, Any]:
     from analysis.trial_evaluation.ranking import compare_evaluations
     from analysis.trial_evaluation.terminal import print_rankings
 
-    ranking = compare_evaluations(found)
+    ranking = compare_evaluations(evaluations)
     print_rankings(console, ranking)
     return {"comparison": ranking}
 

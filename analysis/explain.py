@@ -1,7 +1,8 @@
-"""python -m analysis.explain RUN: what a trained network looks at, and whether that picture is true."""
+"""python -m analysis.explain RUN: saliency maps of a trained network, and tests of whether they are true."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command_line import new_app, start
+from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from analysis.explanation.explain_trial import Explanation
 
 app = new_app()
-MOST_LINES = 8  # of the picture of nearest training images
+# Lines of the picture of nearest training images.
+MOST_LINES = 8
 EXAMPLES = """Examples:
 
   python -m analysis.explain latest
@@ -46,8 +49,6 @@ def explain(
 
     Files go to evaluation/TRIAL/explain/ in the run's folder.
     """
-    import json
-
     from rich.console import Console
 
     from analysis.explanation.explain_trial import explain_trial
@@ -56,7 +57,6 @@ def explain(
     from analysis.runs.sync import push_back
     from analysis.trial_evaluation.select_trials import ALL, choose_trials
     from trainables.data.arrays import SPLITS
-    from trainables.errors import InputError, unknown_name
     from trainables.json_values import as_json_value
 
     if split not in SPLITS:
@@ -81,7 +81,7 @@ def explain(
 
 
 def _document(found: Explanation) -> dict[str, Any]:
-    """The content of `explain.json`."""
+    """Return the content of `explain.json`."""
     from analysis.explanation.features import counts_by_splits
 
     names = found.predictions.class_names
@@ -113,7 +113,6 @@ def _file(found: Explanation, number: int) -> str | None:
 def _write(folder: Path, found: Explanation, document: dict[str, Any]) -> None:
     from analysis.figures.style import save
     from analysis.trial_evaluation.files import write_json
-    from trainables.errors import InputError
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from analysis.terminal.plain_text import visible
 
 if TYPE_CHECKING:
@@ -53,12 +55,12 @@ class Grid:
 
 
 def number_cell(value: float, digits: int = 4, below: str = "") -> Cell:
-    """A number with so many decimals and a true minus sign; `-` where it is not known."""
+    """Build a cell of a number with so many decimals and a true minus sign; `-` where it is not known."""
     return Cell(format_number(value, digits), below, float(value))
 
 
 def format_number(value: float, digits: int = 4) -> str:
-    """So many decimals, a true minus sign, none before a zero; `-` for NaN."""
+    """Write so many decimals, a true minus sign, none before a zero; `-` for NaN."""
     if math.isnan(value):
         return "-"
     text = f"{value:.{digits}f}"
@@ -96,10 +98,9 @@ def _width(console: Console, table: Table) -> int:
 
 
 def _draw(grid: Grid, line: str) -> Table:
-    """A Rich table; line: what stands between the words of a head and between a cell's two texts."""
+    """Build a Rich table; line: between the words of a head and between a cell's two texts."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     title = Text(grid.title) if grid.title else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
@@ -116,12 +117,10 @@ def _draw(grid: Grid, line: str) -> Table:
 
 
 def _text(cell: Cell, line: str) -> Text:
-    from rich.text import Text
-
     text = Text("\n".join(map(visible, cell.text.split("\n"))), cell.style)
     return text.append(line + cell.below, "dim") if cell.below else text
 
 
 def columns_of(heads: Sequence[str], words: Sequence[str] = ()) -> tuple[Column, ...]:
-    """Columns that are never left out, by their heads."""
+    """Build columns that are never left out, by their heads."""
     return tuple(Column(head, head in words) for head in heads)

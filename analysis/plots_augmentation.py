@@ -25,7 +25,7 @@ DRAWS = 8
 
 
 def augmentation_grid(data: Data, augmentations: Sequence[str] = AUGMENTATIONS, row: int = 0, seed: int = 0) -> Figure:
-    """One training image and the next one of another class, four draws of each by every augmentation.
+    """Draw one training image and the next one of another class, four draws of each by every augmentation.
 
     They are one batch, so mixup and cutmix mix these two. Of a 3D image the middle slice is shown.
     """
@@ -44,7 +44,10 @@ def augmentation_grid(data: Data, augmentations: Sequence[str] = AUGMENTATIONS, 
 
 
 def drawn(data: Data, augmentation: str, row: int, seed: int) -> np.ndarray:
-    """The draws (8, H, W, C) in [0, 1], half of them of the next image of another class. Cut-out parts are black."""
+    """Return the draws (8, H, W, C) in [0, 1], half of them of the next image of another class.
+
+    Cut-out parts are black.
+    """
     import torch
 
     from trainables.data.augmentation import augment, strengths_of

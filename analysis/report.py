@@ -1,17 +1,21 @@
-"""python -m analysis.report RUN ...: one page that says what came of the runs, and its figures as files."""
+"""python -m analysis.report RUN ...: one page with the results of the runs, and its figures as files."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analysis.command_line import new_app, start
+from analysis.terminal.plain_text import visible
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.page.sections import Material
+    from analysis.page.sections import ReportData
     from analysis.runs.run_folder import RunFolder
 
 app = new_app()
@@ -45,27 +49,26 @@ def write_report(
     from analysis.page import html as report_page
     from analysis.page import records as report_records
     from analysis.page import sections as report_sections
-    from trainables.errors import InputError
 
-    material = gather(runs, metric, against, stopped, hold)
+    data = gather(runs, metric, against, stopped, hold)
     draw = report_sections.Drawer(figures, png)
     title = report_sections.run_names(runs)
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         sections = [
-            report_sections.values(material, draw),
-            report_sections.curves(material, draw),
-            report_sections.hyperparameters(material, draw),
-            report_complexity.performance(material, draw),
-            report_complexity.weights(material, draw),
-            report_behaviour.behaviour(material, draw),
-            report_evaluation.evaluation(material, draw),
-            report_records.failures(material),
-            report_records.all_trials(material),
-            report_records.provenance(material, command or ["python", "-m", "analysis.report", title]),
+            report_sections.values(data, draw),
+            report_sections.curves(data, draw),
+            report_sections.hyperparameters(data, draw),
+            report_complexity.performance(data, draw),
+            report_complexity.weights(data, draw),
+            report_behaviour.behaviour(data, draw),
+            report_evaluation.evaluation(data, draw),
+            report_records.failures(data),
+            report_records.all_trials(data),
+            report_records.provenance(data, command or ["python", "-m", "analysis.report", title]),
         ]
         shown = [section for section in sections if section is not None]
-        html = report_page.page(title, report_sections.head(material, title), shown)
+        html = report_page.page(title, report_sections.head(data, title), shown)
         page.write_text(html, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{page} cannot be written ({error.strerror}): choose another --output") from None
@@ -74,19 +77,19 @@ def write_report(
 
 def gather(
     runs: Sequence[RunFolder], metric: str | None, against: str | None, stopped: str, hold: Sequence[str] | None
-) -> Material:
-    """All that the page says, computed."""
+) -> ReportData:
+    """Compute the content of the page."""
     from analysis.comparison.correlations import associate_models, associate_parts
     from analysis.comparison.importance import importances
     from analysis.comparison.results import load, with_stopped
     from analysis.comparison.standings import compare
-    from analysis.page.sections import Material
+    from analysis.page.sections import ReportData
 
     everything = load(runs, metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
     parts = associate_parts(everything, (everything.metric, "gap_acc"), hold)
     models = associate_models(everything, hold)
-    return Material(results, everything, compare(results, against), importances(everything), models, parts)
+    return ReportData(results, everything, compare(results, against), importances(everything), models, parts)
 
 
 @app.command(epilog=EXAMPLES)
@@ -109,14 +112,10 @@ def report(
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
 ) -> None:
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
-    import sys
-    from contextlib import nullcontext
-
     from analysis.runs.find import find_runs
     from analysis.runs.lease import hold as lease
     from analysis.runs.remote import as_path, is_uri
     from analysis.runs.sync import push_back
-    from analysis.terminal.plain_text import visible
 
     found = find_runs(runs, storage)
     home = found[0].path if len(found) == 1 else Path() if is_uri(storage) else as_path(storage)

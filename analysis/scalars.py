@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis.command_line import new_app, start
+from analysis.terminal.plain_text import visible
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,25 +43,21 @@ class Scalars:
 
 
 def read_scalars(folder: Path) -> pa.Table:
-    """Every scalar of every event file below a folder: run, tag, step, value, wall_time, as they were written.
+    """Read every scalar of every event file below a folder: run, tag, step, value, wall_time, as they were written.
 
     Reads both formats, TensorFlow 1's and PyTorch's plain values and TensorFlow 2's tensors. A file that was cut off
     while it was written is read up to there. Raises `InputError` where there is no event file, or a damaged one.
     """
-    from trainables.errors import InputError
-
-    found = read_files(folder)
-    if found.damaged:
-        raise InputError("; ".join(found.damaged))
-    return found.table
+    scalars = read_files(folder)
+    if scalars.damaged:
+        raise InputError("; ".join(scalars.damaged))
+    return scalars.table
 
 
 def read_files(folder: Path) -> Scalars:
     """Read all scalars that can be read, and name the files that could not. Raises `InputError` without any file."""
     import pyarrow as pa
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    from trainables.errors import InputError
 
     files = sorted(path for path in folder.rglob("*tfevents*") if path.is_file())
     if not files:
@@ -86,7 +86,7 @@ def read_files(folder: Path) -> Scalars:
 
 
 def count_records(path: Path) -> tuple[int, bool]:
-    """The records that a file's lengths frame, and whether the last of them is whole.
+    """Count the records that a file's lengths frame, and tell whether the last of them is whole.
 
     A record is a length of 8 bytes, its checksum, the data and theirs, of 4 bytes each (TFRecord).
     """
@@ -100,7 +100,7 @@ def count_records(path: Path) -> tuple[int, bool]:
 
 
 def _load_events(path: Path) -> Iterator[Any]:
-    """The events of a file, up to the first that is damaged or cut off."""
+    """Yield the events of a file, up to the first that is damaged or cut off."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     yield from EventFileLoader(str(path)).Load()
@@ -119,11 +119,10 @@ def _scalars_of(events: Iterable[Any], run: str) -> Iterator[tuple[str, str, int
 
 
 def write_scalars(content: pa.Table, folder: Path) -> list[Path]:
-    """`tensorboard_scalars.csv` and `.parquet`. Raises `InputError` where the folder cannot be written."""
+    """Write `tensorboard_scalars.csv` and `.parquet`. Raises `InputError` where the folder cannot be written."""
     import pyarrow.csv
 
     from analysis.table import write_arrow
-    from trainables.errors import InputError
 
     files = [folder / f"{NAME}.csv", folder / f"{NAME}.parquet"]
     try:
@@ -136,7 +135,7 @@ def write_scalars(content: pa.Table, folder: Path) -> list[Path]:
 
 
 def folders_of(target: str, storage: str | Path) -> tuple[Path, Path]:
-    """The folder of event files that a name means, and where the tables go. Raises `InputError`."""
+    """Return the folder of event files that a name means, and the folder of the tables. Raises `InputError`."""
     from analysis.runs.find import find_run
 
     if Path(target).is_dir() and not (Path(target) / "run.json").is_file():
@@ -156,10 +155,6 @@ def scalars(
 
     Ends with code 1 where an event file is damaged; what could be read of it and all others are written.
     """
-    import json
-    import sys
-
-    from analysis.terminal.plain_text import visible
     from trainables.json_values import as_json_value
 
     folder, own = folders_of(target, storage)

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = "1"
-COUNTS = {"pairs", "values", "bins"}  # units of columns that are counted, not measured: no mean of theirs is kept
+# Units of columns that are counted, not measured: no mean of theirs is kept.
+COUNTS = {"pairs", "values", "bins"}
 Kind = Literal["trials", "epochs", "weights", "activations", "predictions"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's type and what it means; direction says whether higher or lower is better ("" where neither is)."""
+    """A column's type and meaning; direction says whether higher or lower is better ("" where neither is)."""
 
     type: pa.DataType
     meaning: str
@@ -109,7 +110,8 @@ LAYER = {
     "module_type": Column(TEXT, "type of the module"),
     "units": Column(WHOLE, "its output units, for images its channels", "units", null=True),
 }
-BEHAVIOUR = {  # on the validation split, only where it is asked for
+# On the validation split, only where it is asked for.
+BEHAVIOUR = {
     "activation_entropy": Column(REAL, "entropy of activations in 100 bins; of a model the mean", "1", null=True),
     "activation_sparsity": Column(REAL, "share of activations that are 0; of a model the mean", "1", null=True),
     "activation_hoyer": Column(REAL, "Hoyer sparsity of the activations", "1", null=True),
@@ -118,7 +120,8 @@ BEHAVIOUR = {  # on the validation split, only where it is asked for
     "sharpness_max": Column(REAL, "largest rise of the loss in those directions", "nat", "lower", null=True),
 }
 SPLITS = ("train", "val", "test")
-PREDICTION = {  # in evaluation/<trial>/, which `analysis.evaluate` writes
+# Of evaluation/<trial>/, which `analysis.evaluate` writes.
+PREDICTION = {
     "trial_id": IDENTITY["trial_id"],
     "model": Column(TEXT, "seed_<n>: the network of a seed; ensemble: the mean of their probabilities"),
     "split": Column(TEXT, "train, val or test"),
@@ -136,7 +139,7 @@ OF_MODELS = ("activation_entropy", "activation_sparsity", "sharpness", "sharpnes
 
 
 def quality_names() -> list[str]:
-    """`train_auc`, `train_acc`, `train_loss`, `val_auc`, and so on: every quality on every split."""
+    """Return `train_auc`, `train_acc`, `train_loss`, `val_auc`, and so on: every quality on every split."""
     return [f"{split}_{name}" for split in SPLITS for name in QUALITIES]
 
 
@@ -162,7 +165,7 @@ def _optional(annotation: Any) -> bool:
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
-    """The column type of a config field's annotation."""
+    """Return the column type of a config field's annotation."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
         return _arrow_type(next(arg for arg in get_args(annotation) if arg is not NoneType))
@@ -176,7 +179,7 @@ def _arrow_type(annotation: Any) -> pa.DataType:
 
 
 def model_measures() -> dict[str, Column]:
-    """The model-level columns: each measure's main column, as a mean over weight tensors, weighted by their size."""
+    """Return the model-level columns: each measure's main column, averaged over weight tensors by their size."""
     return {
         name: Column(
             REAL,
@@ -191,7 +194,7 @@ def model_measures() -> dict[str, Column]:
 
 
 def tensor_measures() -> dict[str, Column]:
-    """The columns of all measures, of one tensor; those that were not asked for are null."""
+    """Return the columns of all measures, of one tensor; those that were not asked for are null."""
     return {
         name: Column(REAL, column.meaning, column.unit, column.direction, null=True)
         for measure in MEASURES.values()
@@ -201,7 +204,7 @@ def tensor_measures() -> dict[str, Column]:
 
 @cache
 def columns(kind: Kind) -> dict[str, Column]:
-    """All columns of a table, in order."""
+    """Return all columns of a table, in order."""
     if kind == "epochs":
         return {**IDENTITY, **EPOCH, **_qualities("", "after the epoch")}
     if kind == "weights":
@@ -215,26 +218,26 @@ def columns(kind: Kind) -> dict[str, Column]:
     return {**IDENTITY, **ENDING, **_config_columns(), **LENGTH, **at_best, **at_last, **COST, **complexity}
 
 
-def schema(kind: Kind, about: Mapping[str, Any]) -> pa.Schema:
-    """The table's pyarrow schema: unit, direction and meaning with every field, roles and provenance with the file."""
+def schema(kind: Kind, metadata: Mapping[str, Any]) -> pa.Schema:
+    """Return the table's pyarrow schema: unit, direction, meaning with every field, metadata with the file."""
     fields = [
         pa.field(name, c.type, c.null, {"unit": c.unit, "direction": c.direction, "meaning": c.meaning})
         for name, c in columns(kind).items()
     ]
-    described = {key: value if isinstance(value, str) else json.dumps(value) for key, value in about.items()}
+    described = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
     return pa.schema(fields, {"schema_version": SCHEMA_VERSION, "table": kind, **described})
 
 
-def write(path: Path, kind: Kind, rows: Iterable[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
+def write(path: Path, kind: Kind, rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any]) -> None:
     """Write the whole table beside its old version and rename: a reader never sees half a table.
 
-    about: what the file says of itself (question, roles, provenance). Raises `InputError` where the disk refuses.
+    metadata: of the file (question, roles, provenance). Raises `InputError` where the disk refuses.
     """
-    write_arrow(path, pa.Table.from_pylist([dict(row) for row in rows], schema=schema(kind, about)))
+    write_arrow(path, pa.Table.from_pylist([dict(row) for row in rows], schema=schema(kind, metadata)))
 
 
 def write_arrow(path: Path, content: pa.Table) -> None:
-    """`write` for a table that is built already."""
+    """Write a table that is built already, as `write` does."""
     try:
         with replaced(path) as beside:
             pq.write_table(content, beside, use_dictionary=texts(content.schema))
@@ -252,19 +255,19 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
 
 
 def texts(schema: pa.Schema) -> list[str]:
-    """The columns of text: a dictionary of what they hold is short, one of measured numbers costs time alone."""
+    """Return the columns of text: a dictionary of their values is short, one of measured numbers costs time alone."""
     return [field.name for field in schema if field.type == TEXT]
 
 
 def read_arrow(path: Path | str, kind: Kind = "trials") -> pa.Table:
-    """One table, or those of every run under a folder as one, columns that a version lacks filled with null.
+    """Read one table, or those of every run under a folder as one, columns that a version lacks filled with null.
 
     Raises `InputError` where there is none, and for a file that is damaged or that is no such table.
     """
-    place = Path(path)
-    files = [place] if place.is_file() else sorted(place.rglob(f"{kind}.parquet"))
+    location = Path(path)
+    files = [location] if location.is_file() else sorted(location.rglob(f"{kind}.parquet"))
     if not files:
-        raise InputError(f"no {kind}.parquet under {place}: name a run's folder, a results folder or a file")
+        raise InputError(f"no {kind}.parquet under {location}: name a run's folder, a results folder or a file")
     tables = [_read_file(file, kind) for file in files]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
 
@@ -286,7 +289,7 @@ def _read_file(file: Path, kind: Kind) -> pa.Table:
 
 
 def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
-    """The known columns in the types that they have in this version."""
+    """Cast the known columns to the types that they have in this version."""
     for index, field in enumerate(content.schema):
         known = columns(kind).get(field.name)
         if known is None or field.type == known.type:
@@ -302,7 +305,7 @@ def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
 
 
 def complete(tables: Iterable[pa.Table], kind: Kind) -> pa.Table:
-    """Several tables as one, with all columns of this version in their order; what a table lacks is null."""
+    """Join several tables, with all columns of this version in their order; what a table lacks is null."""
     wanted = pa.schema([pa.field(name, column.type) for name, column in columns(kind).items()])
     return pa.concat_tables([_complete(each, wanted) for each in tables])
 

@@ -1,18 +1,18 @@
-"""How a trial may end, and what that says of its results. All commands ask here."""
+"""The ends of a trial, and their meaning for its results. All commands ask here."""
 
 from __future__ import annotations
 
 ENDED = ("completed", "stopped", "diverged", "failed")
 """The statuses of a trial that is over. One that was interrupted goes on at a resume."""
 EARLY_STOPPING = "early stopping"
-"""How the reason begins of a trial that ended by its own patience, and not by a scheduler's rule."""
+"""The reason of a trial that ended by its own patience, and not by a scheduler's rule, begins so."""
 
 
 def has_ended(status: str) -> bool:
-    """Return whether nothing more is done for a trial of this status, unless it is asked for again."""
+    """Tell whether nothing more is done for a trial of this status, unless it is asked for again."""
     return status in ENDED
 
 
 def trained_to_its_end(status: str, stop_reason: str | None) -> bool:
-    """Return whether a trial was trained as long as its config says: all epochs, or until its own patience ran out."""
+    """Tell whether a trial was trained as long as its config says: all epochs, or until its own patience ran out."""
     return status == "completed" or (status == "stopped" and (stop_reason or "").startswith(EARLY_STOPPING))

@@ -15,11 +15,12 @@ from trainables.layers.activations import hidden_activations, learned_values
 from trainables.layers.stochastic_matrices import column_sums
 from trainables.training.evaluation import evaluation_batch
 
-SUM_TOLERANCE = 1e-4  # relative; what a sum of thousands of float32 numbers may be off
+# The relative error that a sum of thousands of float32 numbers may have.
+SUM_TOLERANCE = 1e-4
 
 
 def run_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, Any]:
-    """Weights by tensor, activations by layer (on the split, in evaluation mode), learned values, column sums.
+    """Measure weights by tensor, activations by layer (on the split, in evaluation mode), learned values, column sums.
 
     Plain numbers, texts and lists: ready for JSON, where what is undefined stands as None.
     """
@@ -32,7 +33,7 @@ def run_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, Any]:
 
 
 def weight_statistics(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Mean, std (of the population), min, max, norm, shares of zeros and negatives, shape of each tensor of reals."""
+    """Return mean, std (of the population), min, max, norm, shares of zeros and negatives, and shape by tensor."""
     return {name: _of_tensor(tensor) for name, tensor in weights.items() if tensor.is_floating_point()}
 
 
@@ -72,6 +73,7 @@ class _Moments:
     greatest_sum: Tensor | float = -math.inf
 
     def add(self, values: Tensor) -> None:
+        """Add the values (B, ...) of a batch."""
         flat = values.detach().double().flatten(1)
         sums = flat.sum(dim=1)
         self.units += flat.numel()
@@ -83,6 +85,7 @@ class _Moments:
         self.greatest_sum = torch.maximum(sums.max(), torch.as_tensor(self.greatest_sum, device=sums.device))
 
     def result(self) -> dict[str, Any]:
+        """Return the statistics; what is undefined is None."""
         mean = float(self.total) / self.units
         least, greatest, middle = float(self.least_sum), float(self.greatest_sum), float(self.total) / self.images
         variance = float(self.squares) / self.units - mean**2

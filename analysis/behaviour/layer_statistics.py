@@ -14,7 +14,8 @@ from trainables.data.arrays import Data
 from trainables.data.batches import subset
 from trainables.layers.stochastic_matrices import column_sums
 
-IMAGES = 512  # of the validation split at most: enough for means and sums, and quick for large networks on a CPU
+# Images of the validation split at most: enough for means and sums, and quick for large networks on a CPU.
+IMAGES = 512
 
 
 def layer_statistics(
@@ -32,7 +33,8 @@ def layer_statistics(
     what is undefined is None. Raises `InputError` where the file does not say how it was trained, or where the data is
     another.
     """
-    torch.set_num_threads(1)  # one process a processor
+    # One process runs on each processor.
+    torch.set_num_threads(1)
     model, split, _ = with_validation_split(path, data_root, data, read)
     # By class and seeded: the first images of a folder are all of one class.
     chosen = subset(split, images / len(split)) if len(split) > images else split

@@ -30,27 +30,28 @@ DIRECTIONS, RADIUS = 5, 0.05
 
 @dataclass
 class _Seen:
-    """Sums over all images of what a layer gave out."""
+    """Sums over all images of a layer's outputs. total: of magnitudes. active: units that were ever other than zero."""
 
     kind: str
     units: int = 0
     values: int = 0
     zeros: int = 0
-    total: float = 0.0  # of magnitudes
+    total: float = 0.0
     squares: float = 0.0
     low: float = math.inf
     high: float = -math.inf
-    active: Tensor | None = None  # units that were ever other than zero
+    active: Tensor | None = None
     counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
 
 def measure_behaviour(path: Path, data_root: Path | None = None) -> tuple[list[Row], dict[str, float]]:
-    """Rows of a weights file's layers on the validation split, and its model-level columns.
+    """Return the rows of a weights file's layers on the validation split, and its model-level columns.
 
     The file says with which config, normalisation and dataset it was trained. Raises `InputError` where it does not, or
     where the data is another.
     """
-    torch.set_num_threads(1)  # one process a processor
+    # One process runs on each processor.
+    torch.set_num_threads(1)
     model, split, info = with_validation_split(path, data_root)
     rows = activations(model, split)
     return rows, {**_means(rows), **sharpness(model, split, info)}
@@ -73,7 +74,7 @@ def with_validation_split(
 
 @torch.no_grad()
 def activations(model: nn.Module, split: DeviceSplit) -> list[Row]:
-    """One row for each module without parts, in the order of their first call: what it gives out on a split.
+    """Return one row for each module without parts, in the order of their first call: its outputs' statistics.
 
     activation_entropy: entropy of the values in 100 equal bins of their range, over ln 100; activation_sparsity: share
     that is exactly zero; activation_hoyer: (sqrt(n) - l1 / l2) / (sqrt(n) - 1), 0 for all alike and 1 for a single one
@@ -109,7 +110,8 @@ def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, 
 
 def _first_look(seen: dict[str, _Seen], name: str, module: nn.Module, out: Tensor) -> None:
     found = seen.setdefault(name, _Seen(type(module).__name__))
-    units = 1 if out.ndim in (2, 4, 5) else -1  # (B, units), (B, channels, ...) or (B, tokens, units)
+    # The shapes are (B, units), (B, channels, ...) or (B, tokens, units).
+    units = 1 if out.ndim in (2, 4, 5) else -1
     channels = out.movedim(units, 0).flatten(1)
     alive = (channels != 0).any(dim=1)
     found.active = alive if found.active is None or len(found.active) != len(alive) else found.active | alive
@@ -143,7 +145,7 @@ def _row(position: int, name: str, found: _Seen) -> Row:
 
 
 def _means(rows: list[Row]) -> dict[str, float]:
-    """Means over layers whose output is not that of an affine map alone: what comes after a non-linearity counts."""
+    """Average over layers whose output is not that of an affine map alone: what comes after a non-linearity counts."""
     affine = ("Linear", "Conv1d", "Conv2d", "Conv3d", "Flatten", "Identity", "Dropout", "Dropout2d", "Dropout3d")
     chosen = [row for row in rows if row["module_type"] not in affine and "Norm" not in row["module_type"]] or rows
     return {
@@ -185,7 +187,7 @@ def _like(weights: Tensor, generator: torch.Generator) -> Tensor:
 
 @contextmanager
 def _moved(model: nn.Module, direction: Mapping[str, Tensor], step: float) -> Iterator[None]:
-    """The model with its weights moved, and the same to the last bit afterwards."""
+    """Move a model's weights, and set them back to the last bit afterwards."""
     parameters = dict(model.named_parameters())
     kept = {name: parameters[name].detach().clone() for name in direction}
     try:

@@ -18,17 +18,18 @@ from trainables.errors import InputError
 
 @dataclass(frozen=True)
 class Model:
-    """The best weights of a replicate, and where its data is."""
+    """The best weights of a replicate, and the root of its data."""
 
     identity: Mapping[str, Any]
     path: Path
     data_root: Path | None
 
     def files(self) -> dict[str, Path]:
-        """The weights; the data must be where the work is done."""
+        """Return the weights; the data must be on the worker's machine."""
         return {self.path.name: self.path}
 
     def moved(self, folder: Path) -> Model:
+        """Return the job with its file in another folder."""
         return replace(self, path=folder / self.path.name)
 
 
@@ -74,7 +75,7 @@ def _missing(run: RunFolder, known: set[tuple[str, int]], data_root: Path | None
 
 
 def measure_model(job: Model) -> list[Row]:
-    """The rows of one model's layers, and one of the whole model; runs in a worker process."""
+    """Return the rows of one model's layers, and one of the whole model; runs in a worker process."""
     from analysis.behaviour.layers import measure_behaviour
 
     layers, whole = measure_behaviour(job.path, job.data_root)

@@ -1,4 +1,4 @@
-"""Does the complexity of the weights go with how well they do? Rank correlations over trials, by type and by depth."""
+"""Correlations of the complexity of weights with performance: by rank over trials, by module type and by depth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from trainables.errors import InputError, unknown_name
 OUTCOMES = ("val_auc", "val_acc", "test_auc", "test_acc", *GAPS)
 CONTROLS = ("parameters", "epochs_trained")
 DEPTHS = ("first third", "middle third", "last third")
-BLOCK_SIZE = 3  # trials that a block of equal settings should have on average
+# Trials that a block of equal settings should have on average.
+BLOCK_SIZE = 3
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,17 @@ class Held:
 
 
 def trial_means(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: means over its replicates, which are no independent observations. inf counts as undefined."""
+    """Return one row per trial: means over its replicates, which are no independent observations.
+
+    inf counts as undefined.
+    """
     numbers = trials[list(columns)].astype(float).replace([math.inf, -math.inf], math.nan)
     keys = [trials["trial"], trials["block"]]
     return numbers.groupby(keys, sort=False).mean().reset_index()
 
 
 def associate_models(results: Results, hold: Sequence[str] | None = None) -> list[Association]:
-    """Every measure of the model with every outcome, over finished trials, within blocks.
+    """Correlate every measure of the model with every outcome, over finished trials, within blocks.
 
     hold: fields that are held beside parameters and epochs; by default the nuisance fields, since what they move
     together would seem to be related. Raises `InputError`.
@@ -76,7 +80,10 @@ def associate_models(results: Results, hold: Sequence[str] | None = None) -> lis
 
 
 def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
-    """The fields to hold of each trial, those with fewest values first. Raises `InputError` for a name that is none."""
+    """Return the fields to hold of each trial, those with fewest values first.
+
+    Raises `InputError` for an unknown name.
+    """
     for name in hold or ():
         if name not in TrialConfig.model_fields or name == "seeds":
             raise InputError(unknown_name("field to hold", name, list(TrialConfig.model_fields)))
@@ -103,28 +110,28 @@ def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[st
 
 
 def parts(weights: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """The rows of each module type, and those of weight matrices in each third of the depth."""
+    """Yield the rows of each module type, and those of weight matrices in each third of the depth."""
     for kind, rows in weights.groupby("module_type", sort=False):
         yield str(kind), rows
     matrices = weights[matrix_rows(weights)]
     if matrices.empty:
         return
-    place = matrices.groupby(["trial", "seed"])["position"].rank(method="dense")
-    last = place.groupby([matrices["trial"], matrices["seed"]]).transform("max")
-    third = np.minimum(3.0 * (place - 1.0) / last, 2.0).astype(int)
+    rank = matrices.groupby(["trial", "seed"])["position"].rank(method="dense")
+    last = rank.groupby([matrices["trial"], matrices["seed"]]).transform("max")
+    third = np.minimum(3.0 * (rank - 1.0) / last, 2.0).astype(int)
     for number, name in enumerate(DEPTHS):
         if (third == number).any():
             yield name, matrices[third == number]
 
 
 def matrix_rows(weights: pd.DataFrame) -> pd.Series:
-    """Which rows of `weights.parquet` are of weight matrices that multiply."""
+    """Tell for each row of `weights.parquet` whether it is of a weight matrix that multiplies."""
     names = zip(weights["tensor"], weights["shape"], weights["module_type"], strict=True)
     return pd.Series([is_matrix(*name) for name in names], weights.index, dtype=bool)
 
 
 def part_means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """One row per trial: means over its tensors and replicates, weighted by size; undefined values left out."""
+    """Return one row per trial: means over its tensors and replicates, weighted by size; undefined values left out."""
     sizes = rows["shape"].map(lambda shape: math.prod(int(side) for side in shape)).astype(float)
     values = rows[list(measures)].astype(float).replace([math.inf, -math.inf], math.nan)
     shares = values.notna().mul(sizes, axis=0).groupby(rows["trial"]).sum()
@@ -176,7 +183,7 @@ def hold_fields(blocks: np.ndarray, settings: pd.DataFrame) -> Held:
 
 
 def _corrected(found: Sequence[Association]) -> list[Association]:
-    """Benjamini-Hochberg over all associations that were looked at together."""
+    """Correct by Benjamini-Hochberg over all associations that were looked at together."""
     plain = benjamini_hochberg([association.plain.p for association in found])
     partial = benjamini_hochberg([association.partial.p for association in found])
     return [

@@ -1,4 +1,4 @@
-"""Which hyperparameter matters: PED-ANOVA over the trials of each block, all at equal epochs."""
+"""The importance of hyperparameters: PED-ANOVA over the trials of each block, all at equal epochs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from analysis.comparison.labels import distinct_texts, hashable
 from analysis.comparison.results import Results, with_stopped
 from trainables.errors import InputError
 
-FEWEST = 8  # trials from which shares are worth showing
-GOOD = 5  # trials that the better part should hold, as Optuna advises
+# Trials from which shares are worth showing.
+FEWEST = 8
+# Trials that the better part should hold, as Optuna advises.
+GOOD = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Importance:
 
 
 def importances(everything: Results) -> list[Importance]:
-    """The importance of every scientific and nuisance field in each block.
+    """Return the importance of every scientific and nuisance field in each block.
 
     Where a rung stopped trials of a block, all of its trials are judged after equal epochs: among the survivors of the
     rungs, the fields that decided who survives would seem not to matter.
@@ -67,7 +69,7 @@ def _importance(results: Results, block: str, total: int) -> Importance:
 
 
 def _plain(value: Any) -> Any:
-    """A config value as a key; pandas gives lists as arrays."""
+    """Return a config value as a key; pandas gives lists as arrays."""
     return hashable(value.tolist() if hasattr(value, "tolist") else value)
 
 
@@ -98,7 +100,7 @@ def _ped_anova(rows: pd.DataFrame, scores: pd.Series, mode: str, quantile: float
 
 
 def _space(column: pd.Series) -> tuple[Any, dict[Any, Any]]:
-    """An Optuna distribution and each trial's value in it: a number where all are, on a log scale where wide."""
+    """Return an Optuna distribution and each trial's value in it: a number where all are, on a log scale where wide."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.notna().all():

@@ -1,4 +1,4 @@
-"""Names of what is compared: texts of config values, and which fields are compared, tuned or context."""
+"""Labels of what is compared: texts of config values, and the fields that are compared, tuned or context."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Column = Sequence[Any]
 
 
 def show_value(value: Any) -> str:
-    """A config value as it is written on the command line: `512-256`, `0.001`; `-` where it was left out."""
+    """Format a config value as on the command line: `512-256`, `0.001`; `-` where it was left out."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, float):
@@ -21,7 +21,7 @@ def show_value(value: Any) -> str:
 
 
 def distinct_texts(values: Column) -> list[str]:
-    """One text for each value of a column; floats with as few digits, at least three, as tell unlike values apart.
+    """Return one text for each value of a column; floats have the fewest digits, from three on, that differ.
 
     >>> distinct_texts([0.9995, 0.9999, 0.9995])
     ['0.9995', '0.9999', '0.9995']
@@ -35,7 +35,7 @@ def distinct_texts(values: Column) -> list[str]:
 
 
 def hashable(value: Any) -> Any:
-    """The value as something that can be a key: lists as tuples, NaN as None."""
+    """Return the value as something that can be a key: lists as tuples, NaN as None."""
     if isinstance(value, list | tuple):
         return tuple(map(hashable, value))
     return None if isinstance(value, float) and math.isnan(value) else value
@@ -43,7 +43,7 @@ def hashable(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Roles:
-    """Fields that vary: those compared, those tuned, and those that only part what can be compared."""
+    """The fields that vary: those compared, those tuned, and those that only part what can be compared."""
 
     scientific: tuple[str, ...]
     nuisance: tuple[str, ...]
@@ -51,7 +51,7 @@ class Roles:
 
 
 def find_roles(columns: Mapping[str, Column], run_ids: Sequence[str], metadata: Sequence[Mapping[str, Any]]) -> Roles:
-    """The roles of the fields whose values vary over the trials of one or more runs.
+    """Find the roles of the fields whose values vary over the trials of one or more runs.
 
     columns: every config field, hashable. metadata: one mapping a run, with its `roles`. Scores on different datasets
     cannot be told better or worse, so the dataset is context wherever anything else is compared; so is every other
@@ -77,7 +77,7 @@ def find_roles(columns: Mapping[str, Column], run_ids: Sequence[str], metadata: 
 
 
 def _follows(column: Column, given: Sequence[Column], run_ids: Sequence[str]) -> bool:
-    """Return whether a field varies within a run and has one value for each combination of the given fields."""
+    """Tell whether a field varies within a run and has one value for each combination of the given fields."""
     if not given or len(set(zip(run_ids, column, strict=True))) == len(set(run_ids)):
         return False
     settings = list(zip(*given, strict=True))
@@ -89,7 +89,7 @@ def _union(names: Iterable[Iterable[str]]) -> list[str]:
 
 
 def telling_fields(columns: Mapping[str, Column], fields: Sequence[str]) -> list[str]:
-    """The fields that tell contexts apart, the dataset first; those that follow from the ones before are left out."""
+    """Return the fields that tell contexts apart, the dataset first, without those that follow from the ones before."""
     kept: list[str] = []
     groups = 1
     for name in sorted(fields, key=lambda name: name != "dataset"):
@@ -101,7 +101,7 @@ def telling_fields(columns: Mapping[str, Column], fields: Sequence[str]) -> list
 
 
 def join_texts(columns: Mapping[str, Column], fields: Sequence[str], rows: int, *, named: bool = False) -> list[str]:
-    """`gelu, 0.5` for each row; named: with the names of all fields but the dataset."""
+    """Return `gelu, 0.5` for each row; named: with the names of all fields but the dataset."""
     texts = []
     for name in fields:
         start = f"{name} " if named and name != "dataset" else ""
@@ -110,5 +110,5 @@ def join_texts(columns: Mapping[str, Column], fields: Sequence[str], rows: int, 
 
 
 def join_words(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`; empty for no words."""
+    """Join words as `a`, `a and b`, `a, b and c`; empty for no words."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)

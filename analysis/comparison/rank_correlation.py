@@ -113,7 +113,7 @@ def _p_of_permutations(left: Values, right: Values, labels: NDArray[np.intp]) ->
 
 @cache
 def _orders(labels: tuple[int, ...]) -> tuple[NDArray[np.intp], bool]:
-    """Orders of the rows that keep every row in its block, and whether these are all of them."""
+    """Return orders of the rows that keep every row in its block, and whether these are all of them."""
     blocks = [np.flatnonzero(np.asarray(labels) == label) for label in range(max(labels) + 1)]
     if math.prod(math.factorial(len(block)) for block in blocks) <= PERMUTATIONS:
         return np.array([_placed(blocks, parts) for parts in product(*map(permutations, blocks))]), True

@@ -1,4 +1,4 @@
-"""The trials of one or more runs as one table, with what may be compared with what. Loads without pandas."""
+"""The trials of one or more runs as one table, with the contexts in which they are comparable. Loads without pandas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Stopped = Literal["left-out", "equal-epochs"]
 GAPS = {"gap_acc": ("train_acc", "test_acc"), "gap_auc": ("train_auc", "test_auc")}
-# How a trial has ended whose replicates ended differently: the first of these that one of them has.
+# A trial whose replicates ended differently has ended as the first of these that one of them has.
 WORST_FIRST = ("failed", "diverged", "interrupted", "stopped", "completed")
 
 
@@ -47,21 +47,21 @@ class Results:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The table as a pandas frame."""
+        """Return the table as a pandas frame."""
         return self.table.to_pandas()
 
     @property
     def blocks(self) -> list[str]:
-        """The contexts within which values are compared."""
+        """Return the contexts within which values are compared."""
         return list(dict.fromkeys(self.table["block"].to_pylist()))
 
     @property
     def values(self) -> list[str]:
-        """The scientific values, in the order in which every figure colours them."""
+        """Return the scientific values, in the order in which every figure colours them."""
         return list(dict.fromkeys(self.table["value"].to_pylist()))
 
     def frame(self, kind: table.Kind) -> pd.DataFrame:
-        """The epochs or weights of the same trials, with `trial`, `value` and `block`; empty where there are none."""
+        """Return the trials' epochs or weights, with `trial`, `value` and `block`; empty where there are none."""
         import pandas as pd
 
         files = [getattr(run, f"{kind}_table") for run in self.runs]
@@ -176,12 +176,12 @@ def _with_gaps(trials: pa.Table) -> pa.Table:
 
 
 def config_columns(results: Results) -> dict[str, Column]:
-    """Every config field of the trials, as values that can be keys."""
+    """Return every config field of the trials, as values that can be keys."""
     return {name: list(map(hashable, results.table[name].to_pylist())) for name in TrialConfig.model_fields}
 
 
 def with_stopped(results: Results, stopped: Stopped) -> Results:
-    """Trials that a rung stopped: left out, or all trials judged by what they had reached at equal epochs.
+    """Leave out trials that a rung stopped, or judge all trials by what they had reached at equal epochs.
 
     Equal epochs: in each block, the fewest that a trial which neither failed nor diverged was trained; every replicate
     stands for the epoch up to there whose weights would have been kept. Raises `InputError` for other words.

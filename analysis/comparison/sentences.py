@@ -1,4 +1,4 @@
-"""Sentences that say what a comparison found: each follows from the figures beside it."""
+"""Sentences that say the results of a comparison: each follows from the figures beside it."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ NAMES = {
 
 
 def name_of(metric: str) -> str:
-    """`val_auc` as `validation AUC`, `gap_acc` as `gap between training and test accuracy`."""
+    """Write `val_auc` as `validation AUC`, `gap_acc` as `gap between training and test accuracy`."""
     return " ".join(NAMES.get(part, part) for part in metric.split("_"))
 
 
 def format_p(p: float) -> str:
-    """`p = 0.032`, `p < 0.001`; `no p` where there is none."""
+    """Write a p-value as `p = 0.032`, `p < 0.001`; `no p` where there is none."""
     if math.isnan(p):
         return "no p"
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def format_estimate(estimate: Estimate) -> str:
-    """`0.9712 ± 0.0031`; the mean alone where there is no interval."""
+    """Write an estimate as `0.9712 ± 0.0031`; the mean alone where there is no interval."""
     half = "" if math.isnan(estimate.half_width) else f" ± {estimate.half_width:.4f}"
     return format_number(estimate.mean) + half
 
 
 def answers(results: Results, comparison: Comparison) -> list[str]:
-    """The answer to the question: a paragraph for each block, then one over all of them."""
+    """Answer the question: a paragraph for each block, then one over all of them."""
     found = [" ".join(_block(results, comparison, block)) for block in results.blocks]
     return [*found, *_ranks(results, comparison)]
 
 
 def verdict(results: Results, comparison: Comparison, block: str) -> str:
-    """One sentence on whether the values of a block can be told apart; empty where some can."""
+    """Say in one sentence that no values of a block can be told apart; empty where some can."""
     judged = [standing for standing in comparison.block(block) if standing.trial]
     differences = [d for d in comparison.differences if (d.block, d.metric) == (block, results.metric)]
     if len(judged) < 2 or any(d.p_corrected < LEVEL for d in differences):
@@ -68,12 +68,12 @@ def verdict(results: Results, comparison: Comparison, block: str) -> str:
 
 
 def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
-    """Sentences on best settings at an end of their grid, beyond which a better one may lie.
+    """Return sentences on best settings at an end of their grid, beyond which a better one may lie.
 
     A grid of two numbers has nothing but ends, and says nothing.
     """
     rows = results.table.select(["trial", "block", "value", *results.nuisance]).to_pylist()
-    grids = [name for name in results.nuisance if all(_lists(about, name) for about in results.metadata)]
+    grids = [name for name in results.nuisance if all(_lists(metadata, name) for metadata in results.metadata)]
     found: dict[tuple[str, str], list[str]] = {}
     for standing in comparison.block(block) if grids else ():
         same = [row for row in rows if (row["block"], row["value"]) == (block, standing.value)]
@@ -93,9 +93,9 @@ def _of(values: Sequence[str]) -> str:
     return f" (for {join_words(values)})" if any(values) else ""
 
 
-def _lists(about: Mapping[str, Any], name: str) -> bool:
-    """Return whether a run lists a field's values; one that is drawn has no ends that were chosen."""
-    return isinstance(about.get("roles", {}).get("nuisance", {}).get(name, []), list)
+def _lists(metadata: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a run lists a field's values; one that is drawn has no ends that were chosen."""
+    return isinstance(metadata.get("roles", {}).get("nuisance", {}).get(name, []), list)
 
 
 def _saturation(results: Results, judged: Sequence[Standing]) -> str:
@@ -163,7 +163,7 @@ def _told_apart(differences: Sequence[Difference], best: Standing) -> Iterator[s
 
 
 def _range(differences: Sequence[Difference]) -> str:
-    """`−0.0012, p = 0.4`, or what several differences and their p are at most and at least."""
+    """Write one difference as `−0.0012, p = 0.4`, several by their largest size and least p."""
     if len(differences) == 1:
         return _gap(differences[0])
     largest = max((abs(d.estimate.mean) for d in differences if not math.isnan(d.estimate.mean)), default=math.nan)
@@ -244,7 +244,7 @@ def _ranks(results: Results, comparison: Comparison) -> Iterator[str]:
 
 
 def importance_words(importance: Importance) -> str:
-    """Which field matters most in a block, and over which trials."""
+    """Name the field that matters most in a block, and the trials that say so."""
     where = f"On {importance.block}, " if importance.block else ""
     when = f"each judged after {importance.epochs} epochs" if importance.epochs is not None else ""
     rest = f"{importance.left_out} more were not trained so far" if importance.left_out else ""

@@ -39,7 +39,7 @@ class Trial:
     metrics: Mapping[str, Mapping[int, float]]
 
     def mean(self, metric: str) -> float:
-        """The mean over replicates; NaN where one is undefined."""
+        """Return the mean over replicates; NaN where one is undefined."""
         return fmean(self.metrics[metric].values())
 
 
@@ -66,7 +66,7 @@ class Standing:
 
     @property
     def n(self) -> int:
-        """Replicates of the best trial."""
+        """Return the replicates of the best trial."""
         return max((estimate.n for estimate in self.metrics.values()), default=0)
 
 
@@ -115,7 +115,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that `compare` says of scientific values."""
+    """The comparison of scientific values that `compare` makes."""
 
     metrics: tuple[str, ...]
     standings: tuple[Standing, ...]
@@ -124,17 +124,17 @@ class Comparison:
     noise: tuple[Noise, ...]
 
     def block(self, name: str) -> list[Standing]:
-        """The standings of a block, best first."""
+        """Return the standings of a block, best first."""
         return [standing for standing in self.standings if standing.block == name]
 
 
 def reported(metric: str) -> tuple[str, ...]:
-    """The validation metric that selects, and what is only reported."""
+    """Return the validation metric that selects, and those that are only reported."""
     return tuple(dict.fromkeys((metric, "test_auc", "test_acc")))
 
 
 def group_trials(results: Results, metrics: Iterable[str]) -> list[Trial]:
-    """One `Trial` for each trial of the table, in its order."""
+    """Return one `Trial` for each trial of the table, in its order."""
     metrics = tuple(metrics)
     names = ["trial", "block", "value", "ended", "finished", "seed", "epochs_trained", "epochs"]
     rows = results.table.select(list(dict.fromkeys((*names, *metrics)))).to_pylist()
@@ -165,14 +165,14 @@ def _number(value: float | None) -> float:
 
 
 def best_of(trials: Iterable[Trial], metric: str, mode: str) -> Trial | None:
-    """The finished trial with the best mean over its replicates, none of which may be undefined."""
+    """Return the finished trial with the best mean over its replicates, none of which may be undefined."""
     known = [trial for trial in trials if trial.finished and not math.isnan(trial.mean(metric))]
     sign = 1.0 if mode == "max" else -1.0
     return max(known, key=lambda trial: sign * trial.mean(metric), default=None)
 
 
 def stand(results: Results, trials: Iterable[Trial]) -> list[Standing]:
-    """The standings of every value: block by block, the best first, those without a trial to judge last."""
+    """Return the standings of every value: block by block, the best first, those without a trial to judge last."""
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials:
         groups.setdefault((trial.block, trial.value), []).append(trial)
@@ -230,7 +230,7 @@ def compare(results: Results, against: str | None = None, also: Iterable[str] = 
 
 
 def _differ(standings: Sequence[Standing], block: str, against: str | None, metrics: Sequence[str]) -> list[Difference]:
-    """Differences of every value of a block from one of them; p_corrected is filled in later."""
+    """Return the differences of every value of a block from one of them; p_corrected is filled in later."""
     judged = [standing for standing in standings if standing.block == block and standing.trial]
     base = next((standing for standing in judged if against in (None, standing.value)), None)
     if base is None:
@@ -248,7 +248,7 @@ def _difference(value: Standing, base: Standing, metric: str) -> Difference:
 
 
 def _correct(differences: Sequence[Difference]) -> list[Difference]:
-    """Holm's correction over all differences in the same metric, in whatever block."""
+    """Apply Holm's correction over all differences in the same metric, in whatever block."""
     corrected = dict.fromkeys(range(len(differences)), math.nan)
     for metric in dict.fromkeys(difference.metric for difference in differences):
         numbers = [i for i, difference in enumerate(differences) if difference.metric == metric]
@@ -257,7 +257,7 @@ def _correct(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _rank_over_blocks(results: Results, standings: Sequence[Standing]) -> Ranking:
-    """Average ranks of the values that every block has, by the mean over seeds at the best setting."""
+    """Return the average ranks of the values that every block has, by the mean over seeds at the best setting."""
     scores: dict[str, dict[str, float]] = {}
     for standing in standings:
         if standing.trial:

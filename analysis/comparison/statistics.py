@@ -31,12 +31,12 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """Half of the interval."""
+        """Return half of the interval's width."""
         return (self.high - self.low) / 2.0
 
 
 def mean_interval(values: Iterable[float | None]) -> Estimate:
-    """Mean and 95 % Student-t interval of the mean.
+    """Return the mean and its 95 % Student-t interval.
 
     No interval for fewer than 3 values, for values that do not differ (they say nothing of chance), or where one is
     undefined; an undefined value makes the mean NaN, too.
@@ -44,7 +44,8 @@ def mean_interval(values: Iterable[float | None]) -> Estimate:
     >>> mean_interval([1.0, 2.0, 3.0])
     Estimate(mean=2.0, low=-0.484..., high=4.484..., n=3)
     """
-    from scipy.special import stdtrit  # Student's t quantile; scipy.stats would take a second to import
+    # Student's t quantile; scipy.stats would take a second to import.
+    from scipy.special import stdtrit
 
     known = [math.nan if value is None else float(value) for value in values]
     n = len(known)
@@ -56,12 +57,12 @@ def mean_interval(values: Iterable[float | None]) -> Estimate:
 
 
 def _alike(values: Sequence[float]) -> bool:
-    """Return whether values differ by no more than rounding."""
+    """Tell whether values differ by no more than rounding."""
     return max(values) - min(values) <= ROUNDING * max(1.0, *map(abs, values))
 
 
 def paired_p(differences: Iterable[float]) -> float:
-    """Two-sided p of a mean difference of zero: Student's paired t test.
+    """Return the two-sided p of a mean difference of zero: Student's paired t test.
 
     NaN for fewer than 3 differences, and where all are alike: without a spread nothing is known of chance.
 
@@ -78,7 +79,7 @@ def paired_p(differences: Iterable[float]) -> float:
 
 
 def seeds_to_tell_apart(differences: Sequence[float], power: float = 0.8) -> int | None:
-    """Seeds with which a paired t test at 5 % finds a mean difference of this size and spread with the given power.
+    """Return the seeds with which a paired t test at 5 % detects a mean difference of this size with the given power.
 
     None where it cannot be said (fewer than 3 differences, no spread, no difference), 1,000 at most.
     Source: noncentral t distribution; Cohen (1988), Statistical Power Analysis, ch. 2.
@@ -98,7 +99,7 @@ def seeds_to_tell_apart(differences: Sequence[float], power: float = 0.8) -> int
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction; NaNs stay and do not count.
+    """Correct p-values by Holm's step-down method; NaNs stay and do not count.
 
     Source: Holm (1979), Scand. J. Statist. 6, 65.
 
@@ -115,7 +116,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for the false discovery rate; NaNs stay and do not count.
+    """Correct p-values for the false discovery rate; NaNs stay and do not count.
 
     Source: Benjamini, Hochberg (1995), J. R. Statist. Soc. B 57, 289.
 
@@ -132,7 +133,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def mean_ranks(scores: ArrayLike, *, higher: bool) -> Values:
-    """Average rank of each column over rows without a NaN; 1 is best.
+    """Return the average rank of each column over rows without a NaN; 1 is best.
 
     >>> mean_ranks([[0.9, 0.8], [0.7, 0.8]], higher=True)
     array([1.5, 1.5])
@@ -148,7 +149,7 @@ def mean_ranks(scores: ArrayLike, *, higher: bool) -> Values:
 
 
 def friedman(scores: ArrayLike) -> tuple[float, float]:
-    """p of the Friedman test that all columns rank alike, and the difference of average ranks that tells two apart.
+    """Return the p of Friedman's test, and the difference of average ranks that tells two columns apart.
 
     scores: (datasets, values); a row is a mean over seeds, since seeds of one dataset are no independent rows. Least
     difference: Nemenyi's at 5 %. NaN for fewer than 3 columns or 5 complete rows.
@@ -162,7 +163,7 @@ def friedman(scores: ArrayLike) -> tuple[float, float]:
         return math.nan, math.nan
     rows, columns = table.shape
     with warnings.catch_warnings():
-        # 0 / 0 where every row is one tie
+        # 0 / 0 where every row is one tie.
         warnings.simplefilter("ignore", RuntimeWarning)
         p = float(stats.friedmanchisquare(*table.T).pvalue)
     critical = float(stats.studentized_range.ppf(0.95, columns, np.inf)) / math.sqrt(2.0)

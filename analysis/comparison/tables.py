@@ -21,7 +21,7 @@ WORDS = {"completed": "done"}
 
 
 def standings_grid(results: Results, standings: Sequence[Standing], metrics: Sequence[str], title: str) -> Grid:
-    """One row for each value of a block, the best first: its setting, each metric, and how its trials ended."""
+    """Build one row for each value of a block, the best first: its setting, each metric, and how its trials ended."""
     columns = [
         Column("#", drop=6),
         Column(", ".join(results.scientific).replace("_", " "), words=True),
@@ -61,24 +61,24 @@ def _metric(estimate: Estimate, name: str) -> Cell:
 
 
 def estimate_cell(estimate: Estimate, *, signed: bool = False) -> Cell:
-    """`0.9712` with `±.0031` beside it, the same wherever a mean is shown; signed: with a plus where it is positive."""
+    """Build `0.9712` with `±.0031` beside it, the same for every mean; signed: with a plus."""
     sign = "+" if signed and estimate.mean > 0 else ""
     return Cell(sign + format_number(estimate.mean), half_text(estimate), estimate.mean)
 
 
 def half_text(estimate: Estimate) -> str:
-    """`±.0031`, half of the 95 % interval; empty where there is none."""
+    """Write half of the 95 % interval as `±.0031`; empty where there is none."""
     return "" if math.isnan(estimate.half_width) else f"±{estimate.half_width:.4f}".replace("±0.", "±.")
 
 
 def status_cell(statuses: Mapping[str, int]) -> Cell:
-    """`1 done,` with `3 stopped` beside it, in the colour of the first."""
+    """Build `1 done,` with `3 stopped` beside it, in the colour of the first."""
     first, *rest = (f"{n} {WORDS.get(status, status)}" for status, n in statuses.items())
     return Cell(first + "," * bool(rest), ", ".join(rest), style=STYLES.get(next(iter(statuses)), ""))
 
 
 def differences_grid(comparison: Comparison, block: str) -> Grid:
-    """One row for each value: its differences from the one it is compared with, over the same seeds."""
+    """Build one row for each value: its differences from the one it is compared with, over the same seeds."""
     found = [difference for difference in comparison.differences if difference.block == block]
     columns = [Column(f"less {found[0].against}", words=True)]
     for number, metric in enumerate(comparison.metrics):
@@ -99,13 +99,13 @@ def _difference(found: Sequence[Difference], value: str, metric: str) -> tuple[C
 
 
 def p_cell(p: float) -> Cell:
-    """`.032`, `<.001`; `-` where there is none."""
+    """Build `.032`, `<.001`; `-` where there is none."""
     text = "-" if math.isnan(p) else "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
     return Cell(text, sort=p)
 
 
 def associations_grid(found: Sequence[Association], title: str, most: int) -> Grid | None:
-    """The clearest associations first; None where there is none."""
+    """List the clearest associations first; None where there is none."""
     known = [association for association in found if not math.isnan(association.plain.rho)]
     if not known:
         return None
@@ -135,14 +135,14 @@ def _association(one: Association, several: bool, held: bool) -> list[Cell]:
 
 
 def held_words(one: Association) -> str:
-    """`within equal lr`, `adjusted for the rank of parameters`, or both."""
+    """Write `within equal lr`, `adjusted for the rank of parameters`, or both."""
     within = f"within equal {join_words(one.blocked)}" if one.blocked else ""
     adjusted = f"adjusted for the rank of {join_words(one.adjusted)}" if one.adjusted else ""
     return ", ".join(text for text in (within, adjusted) if text).replace("_", " ")
 
 
 def rho_cell(found: Correlation) -> Cell:
-    """ρ, its interval beside it."""
+    """Build the cell of ρ, with its interval beside it."""
     if math.isnan(found.rho):
         return Cell("-", sort=math.nan)
     limits = "" if math.isnan(found.low) else f"{found.low:.2f} to {found.high:.2f}".replace("-", "−")

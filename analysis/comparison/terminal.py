@@ -15,7 +15,8 @@ from analysis.comparison.tables import associations_grid, differences_grid, stan
 from analysis.grids import print_grid
 from analysis.terminal.plain_text import visible
 
-SHOWN = 10  # associations on the screen; all stand in --json
+# Associations on the screen; all stand in --json.
+SHOWN = 10
 
 
 def print_comparison(

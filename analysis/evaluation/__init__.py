@@ -1,1 +1,1 @@
-"""What a trained network is worth: figures with intervals, calibration, groups, cost and a gate, of arrays."""
+"""Functions of predictions: figures with intervals, calibration, groups, cost and a gate."""

@@ -22,13 +22,17 @@ from trainables.metrics.per_class import positives, predicted_labels, ratio, who
 Real = NDArray[np.float64]
 Labels = NDArray[np.int64]
 DRAWS = 1000
-CELLS = 2**23  # weights that are held at a time
-SEED = 0  # of the resampling: the same images are drawn for every network of a dataset, so that draws are paired
+# Weights that are held at a time.
+CELLS = 2**23
+# One seed for all resampling: the same images are drawn for every network of a dataset, so that draws are paired.
+SEED = 0
 HIGHER = {"acc": True, "auc": True, "balanced_acc": True, "f1_macro": True, "mcc": True, "kappa": True,
           "kappa_quadratic": True, "ece": False, "brier": False}  # fmt: skip
 
-LIMITS = {"mcc": (-1.0, 1.0), "kappa": (-1.0, 1.0), "kappa_quadratic": (-1.0, 1.0), "brier": (0.0, 2.0)}  # else 0 to 1
-BIASED = ("ece",)  # figures whose resampled values lie too high
+# Limits of figures that do not lie in 0 to 1.
+LIMITS = {"mcc": (-1.0, 1.0), "kappa": (-1.0, 1.0), "kappa_quadratic": (-1.0, 1.0), "brier": (0.0, 2.0)}
+# Figures whose resampled values lie too high.
+BIASED = ("ece",)
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,21 @@ class Interval:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, mean over seeds. images: its interval over resampled images; seeds: over trainings (Student's t)."""
+    """A figure, mean over seeds.
+
+    images: its interval over resampled images; seeds: over trainings (Student's t). undefined: draws of images in which
+    it is not defined, as AUC where a class was not drawn.
+    """
 
     value: float
     images: Interval
     seeds: Interval
     by_seed: tuple[float, ...]
-    undefined: int = 0  # draws of images in which it is not defined, as AUC where a class was not drawn
+    undefined: int = 0
 
 
 def resample_weights(n: int, draws: int = DRAWS, seed: int = SEED) -> Iterator[NDArray[np.float32]]:
-    """How often each image stands in each bootstrap draw: (n, draws) in pieces of some draws."""
+    """Draw the number of times that each image stands in each bootstrap draw: (n, draws) in pieces of some draws."""
     piece = max(1, min(draws, CELLS // max(n, 1)))
     if n * draws <= CELLS:
         yield _kept_weights(n, draws, seed)
@@ -76,7 +84,7 @@ def _draw(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 def weighted_auc(present: NDArray[np.bool_], scores: Real, weights: NDArray[np.float32]) -> Real:
-    """Area under the ROC curve of one class in each draw: (draws,). NaN where a draw lacks the class, or all others.
+    """Return the AUC of one class in each draw: (draws,). NaN where a draw lacks the class, or all others.
 
     present, scores: (N,); weights: (N, draws). Pairs of a positive and a negative image that are ranked rightly count
     1 and ties 1/2, by their weights.
@@ -95,14 +103,14 @@ def weighted_auc(present: NDArray[np.bool_], scores: Real, weights: NDArray[np.f
 
 
 def auc_of_draws(labels: Labels, scores: Real, task: Task, weights: NDArray[np.float32]) -> Real:
-    """MedMNIST's AUC in each draw: of the last column for two classes, else the mean over classes or labels."""
+    """Return MedMNIST's AUC in each draw: of the last column for two classes, else the mean over classes or labels."""
     present = positives(labels, scores.shape[1])
     columns = [scores.shape[1] - 1] if task == "binary-class" else range(scores.shape[1])
     return np.mean([weighted_auc(present[:, c], scores[:, c], weights) for c in columns], axis=0)
 
 
 def confusion_of_draws(labels: Labels, scores: Real, task: Task, weights: NDArray[np.float32]) -> Real:
-    """The confusion matrix of each draw: (draws, C, C), or (draws, L, 2, 2) for multi-label."""
+    """Return the confusion matrix of each draw: (draws, C, C), or (draws, L, 2, 2) for multi-label."""
     predicted, n_classes = predicted_labels(scores, task), scores.shape[1]
     if task == MULTI_LABEL:
         cells = 2 * labels + predicted
@@ -114,7 +122,7 @@ def confusion_of_draws(labels: Labels, scores: Real, task: Task, weights: NDArra
 
 
 def ece_of_draws(labels: Labels, scores: Real, task: Task, weights: NDArray[np.float32], bins: int = BINS) -> Real:
-    """Expected calibration error of each draw."""
+    """Return the expected calibration error of each draw."""
     confidence, correct = confidences(scores, task), is_correct(labels, scores, task)
     gaps, where = (correct - confidence).reshape(len(labels), -1), bin_of(confidence, bins).reshape(len(labels), -1)
     sums = [np.where(where == number, gaps, 0).sum(axis=1) for number in range(bins)]
@@ -122,7 +130,7 @@ def ece_of_draws(labels: Labels, scores: Real, task: Task, weights: NDArray[np.f
 
 
 def headline(labels: Labels, scores: Real, task: Task, weights: NDArray[np.float32] | None = None) -> dict[str, Real]:
-    """The headline figures of one network in each draw, or of all images once where no weights are given.
+    """Return the headline figures of one network in each draw, or of all images once where no weights are given.
 
     acc, auc, balanced_acc, f1_macro, mcc, kappa, kappa_quadratic (ordinal), ece, brier. All NaN where a score is not
     finite.
@@ -142,7 +150,7 @@ def headline(labels: Labels, scores: Real, task: Task, weights: NDArray[np.float
 
 
 def draws_of(labels: Labels, scores: Sequence[Real], task: Task, draws: int = DRAWS) -> dict[str, Real]:
-    """Each headline figure in each draw, mean over networks: the same images are drawn for all of them."""
+    """Return each headline figure in each draw, mean over networks: the same images are drawn for all of them."""
     pieces = []
     for weights in resample_weights(len(labels), draws):
         found = [headline(labels, one, task, weights) for one in scores]
@@ -151,7 +159,7 @@ def draws_of(labels: Labels, scores: Sequence[Real], task: Task, draws: int = DR
 
 
 def percentile_interval(values: Real, confidence: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of a figure's draws; draws in which it is undefined are left out."""
+    """Return the percentile bootstrap interval of a figure's draws; draws in which it is undefined are left out."""
     known = values[np.isfinite(values)]
     if len(known) < len(values) / 2 or not len(known):
         return Interval()
@@ -159,16 +167,16 @@ def percentile_interval(values: Real, confidence: float = 0.95) -> Interval:
 
 
 def seed_interval(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Interval:
-    """Student's t interval of a mean over seeds, cut at the values that the figure can have.
+    """Return Student's t interval of a mean over seeds, cut at the values that the figure can have.
 
     NaN for fewer than 3 seeds, for seeds that do not differ, or where the figure is undefined for one.
     """
-    found = mean_interval(values)
-    return Interval(max(least, found.low), min(most, found.high)) if math.isfinite(found.low) else Interval()
+    estimate = mean_interval(values)
+    return Interval(max(least, estimate.low), min(most, estimate.high)) if math.isfinite(estimate.low) else Interval()
 
 
 def estimate_figures(labels: Labels, scores: Sequence[Real], task: Task, draws: int = DRAWS) -> dict[str, Figure]:
-    """Every headline figure with its two intervals. scores: the probabilities of each seed's network.
+    """Estimate every headline figure with its two intervals. scores: the probabilities of each seed's network.
 
     Intervals over images are percentiles of the draws; for the calibration error, which is too large in a small sample
     and still larger in a resampled one, they are mirrored at the value (the basic bootstrap, Davison & Hinkley 1997)
@@ -196,7 +204,7 @@ def _figure(name: str, by_seed: list[float], drawn: Real | None) -> Figure:
 
 
 def proportion_interval(share: float, n: float, confidence: float = 0.95) -> Interval:
-    """Wilson's interval of a proportion of n images (Wilson 1927), which holds for small n and at 0 and 1, too.
+    """Return Wilson's interval of a proportion of n images (Wilson 1927), which holds for small n and at 0 and 1, too.
 
     >>> round(proportion_interval(0.8, 20).low, 4)
     0.584
@@ -212,7 +220,7 @@ def proportion_interval(share: float, n: float, confidence: float = 0.95) -> Int
 
 
 def as_plain(figures: Mapping[str, Figure]) -> dict[str, dict[str, object]]:
-    """Figures as JSON holds them."""
+    """Return figures as JSON holds them."""
     return {
         name: {
             "value": figure.value,

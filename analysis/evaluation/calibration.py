@@ -1,9 +1,9 @@
-"""Calibration of a trial's networks: what val teaches, tried on the split that is evaluated."""
+"""Calibration of a trial's networks: fitted on val, tried on the split that is evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,13 +26,16 @@ from trainables.metrics.calibration import (
 )
 
 COVERAGE = 0.9
-ANSWERED = (1.0, 0.9, 0.8, 0.7, 0.5)  # shares of the images that are answered in selective prediction
+# Shares of the images that are answered in selective prediction.
+ANSWERED = (1.0, 0.9, 0.8, 0.7, 0.5)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of one network. errors: ece (15 bins of equal width), ece_equal_mass, classwise (mean over classes), brier and
-    log_loss; tempered: the same once probabilities have the temperature that fits val. classwise_by_class: before.
+    """The calibration of one network.
+
+    errors: ece (15 bins of equal width), ece_equal_mass, classwise (mean over classes), brier and log_loss; tempered:
+    the same once probabilities have the temperature that fits val. classwise_by_class: before.
 
     conformal: None for multi-label. selective: accuracy of the surest share of the answers.
     """
@@ -46,7 +49,7 @@ class Calibration:
 
 
 def calibration_errors(predictions: Predictions) -> dict[str, float]:
-    """Computes ece, ece_equal_mass, classwise, brier and log_loss of predictions."""
+    """Compute ece, ece_equal_mass, classwise, brier and log_loss of predictions."""
     labels, scores, task = predictions.labels, predictions.scores, predictions.task
     return {
         "ece": expected_error(labels, scores, task),
@@ -58,9 +61,7 @@ def calibration_errors(predictions: Predictions) -> dict[str, float]:
 
 
 def calibrate(fitted_on: Predictions, predictions: Predictions) -> Calibration:
-    """Fits temperature and conformal threshold on one split (val) and tries them on another."""
-    from dataclasses import replace
-
+    """Fit temperature and conformal threshold on one split (val) and try them on another."""
     labels, scores, task = predictions.labels, predictions.scores, predictions.task
     temperature = fit_temperature(fitted_on.labels, fitted_on.scores, task)
     tempered = replace(predictions, scores=with_temperature(scores, temperature, task))
@@ -74,7 +75,7 @@ def calibrate(fitted_on: Predictions, predictions: Predictions) -> Calibration:
 
 
 def selective_accuracy(predictions: Predictions, shares: Sequence[float] = ANSWERED) -> dict[float, float]:
-    """Accuracy where only the surest share of the images is answered; an image of multi-label is right in part."""
+    """Return accuracy where only the surest share of images is answered; an image of multi-label is right in part."""
     confidence = confidences(predictions.scores, predictions.task)
     correct = is_correct(predictions.labels, predictions.scores, predictions.task)
     if correct.ndim == 2:

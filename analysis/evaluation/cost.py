@@ -1,4 +1,4 @@
-"""What a prediction costs on this machine: latency, throughput, memory, operations and size on disk."""
+"""The cost of a prediction on this machine: latency, throughput, memory, operations and size on disk."""
 
 from __future__ import annotations
 
@@ -12,24 +12,33 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode  # private by its path, documented by PyTorch; torch 2.15
+
+# Private by its path, documented by PyTorch; torch 2.15.
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from analysis.evaluation.bootstrap import Interval
 from trainables.network.model_size import model_size
 from trainables.network.trained import TrainedModel
 from trainables.training.precision import numerics_of
 
-WARM_UP, REPEATS, LEAST = 10, 100, 20  # single images: before the clock, at most and at least
-SECONDS = 2.0  # after which no more than `LEAST` are timed
+# Single images: before the clock, at most and at least.
+WARM_UP, REPEATS, LEAST = 10, 100, 20
+# Seconds after which no more than `LEAST` are timed.
+SECONDS = 2.0
 BATCHES = (32, 128)
-BATCH_SECONDS = 0.05  # of one batch size, and 3 passes at least
+# Seconds for one batch size, with 3 passes at least.
+BATCH_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Cost:
-    """latency_p50, latency_p95: s from an image on the device to its logits, one image at a time; p95_interval: 95 %,
-    by order statistics. throughput: images a second by batch size. memory_mb: peak of the tensors of one image's pass,
-    weights included, MiB. disk_mb: of the weights file, MiB."""
+    """The cost of a prediction.
+
+    latency_p50, latency_p95: s from an image on the device to its logits, one image at a time; p95_interval: 95 %, by
+    order statistics. throughput: images a second by batch size. memory_mb: peak of the tensors of one image's pass,
+    weights included, MiB. disk_mb: of the weights file, MiB.
+    """
 
     device: str
     repeats: int
@@ -44,7 +53,7 @@ class Cost:
 
 
 def measure_cost(trained: TrainedModel) -> Cost:
-    """Times a network on made-up images: warmed up, and synchronised where a GPU works beside the clock.
+    """Time a network on made-up images: warmed up, and synchronised where a GPU works beside the clock.
 
     On a CPU one thread computes, so that the figures do not hang on how many cores are free.
     """
@@ -80,13 +89,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def _images(trained: TrainedModel, n: int, device: torch.device) -> Tensor:
-    """Standard normal images in the layout that batches have: channels last in memory."""
+    """Draw standard normal images in the layout that batches have: channels last in memory."""
     drawn = torch.randn(n, *trained.info.shape, generator=torch.Generator().manual_seed(0))
     return drawn.to(device).movedim(-1, 1)
 
 
 def time_single(run: Callable[[Tensor], None], image: Tensor) -> np.ndarray:
-    """Seconds of each of many passes of one image, after some that are not counted."""
+    """Return the seconds of each of many passes of one image, after some that are not counted."""
     for _ in range(WARM_UP):
         run(image)
     seconds: list[float] = []
@@ -99,7 +108,7 @@ def time_single(run: Callable[[Tensor], None], image: Tensor) -> np.ndarray:
 
 
 def _throughput(run: Callable[[Tensor], None], batch: Tensor, n: int) -> float:
-    """Images a second in batches: of the median pass."""
+    """Return images a second in batches, by the median pass."""
     run(batch)
     seconds: list[float] = []
     while len(seconds) < 3 or sum(seconds) < BATCH_SECONDS:
@@ -112,7 +121,7 @@ def _throughput(run: Callable[[Tensor], None], batch: Tensor, n: int) -> float:
 
 
 def quantile_interval(values: np.ndarray, quantile: float, confidence: float = 0.95) -> Interval:
-    """Interval of a quantile by order statistics, which assumes no distribution (Conover 1999, section 3.2)."""
+    """Return the interval of a quantile by order statistics, without a distribution (Conover 1999, section 3.2)."""
     from scipy.stats import binom
 
     n, ranked = len(values), np.sort(values)
@@ -164,6 +173,6 @@ class LiveTensors(TorchDispatchMode):
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    from torch.utils._pytree import tree_leaves  # private by its path; torch 2.15
+    # Private by its path; torch 2.15.
 
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]

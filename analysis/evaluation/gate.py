@@ -18,14 +18,15 @@ from trainables.errors import InputError
 
 CLINICAL = Path(__file__).with_name("clinical_gate.yaml")
 NOTICE = "For research use only: the gate certifies nothing, and no network here is a medical device."
-LARGEST = 2**16  # bytes of a file of thresholds
+# Bytes of a file of thresholds.
+LARGEST = 2**16
 Verdict = Literal["pass", "fail", "not decided"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Warn(BaseModel):
-    """From where on a gate warns."""
+    """Limits from which on a gate warns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -35,7 +36,7 @@ class Warn(BaseModel):
 
 
 class Thresholds(BaseModel):
-    """What a network must reach; None: not judged. The meanings stand in `clinical_gate.yaml`."""
+    """The thresholds of a network; None: not judged. Their meanings stand in `clinical_gate.yaml`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -50,7 +51,7 @@ class Thresholds(BaseModel):
 
 @dataclass(frozen=True)
 class Criterion:
-    """One threshold: its name, what was found with its 95 % interval, what is wanted, and the verdict."""
+    """One threshold: its name, the measured value with its 95 % interval, the threshold, and the verdict."""
 
     name: str
     value: float
@@ -69,12 +70,13 @@ class Gate:
 
     @property
     def verdict(self) -> Verdict:
-        found = {criterion.verdict for criterion in self.criteria}
-        return "fail" if "fail" in found else "not decided" if "not decided" in found else "pass"
+        """Return the verdict of all criteria."""
+        verdicts = {criterion.verdict for criterion in self.criteria}
+        return "fail" if "fail" in verdicts else "not decided" if "not decided" in verdicts else "pass"
 
 
 def read_thresholds(name: str) -> Thresholds:
-    """Reads `clinical` or a YAML file of thresholds. Raises `InputError`."""
+    """Read `clinical` or a YAML file of thresholds. Raises `InputError`."""
     import yaml
 
     path = CLINICAL if name == "clinical" else Path(name)
@@ -82,7 +84,7 @@ def read_thresholds(name: str) -> Thresholds:
         if path.stat().st_size > LARGEST:
             raise InputError(f"--gate {name}: larger than {LARGEST // 1024} kB, so no file of thresholds")
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found = Thresholds.model_validate({} if content is None else content)
+        thresholds = Thresholds.model_validate({} if content is None else content)
     except OSError as error:
         raise InputError(
             f"--gate {name}: {error.strerror}; say clinical, or name a YAML file like {CLINICAL}"
@@ -95,14 +97,16 @@ def read_thresholds(name: str) -> Thresholds:
         raise InputError(
             f"--gate {name}: {where}: {one['msg']}; allowed are {', '.join(Thresholds.model_fields)}"
         ) from None
-    if all(getattr(found, field) is None for field in Thresholds.model_fields if field not in ("positive", "warn")):
+    if all(
+        getattr(thresholds, field) is None for field in Thresholds.model_fields if field not in ("positive", "warn")
+    ):
         raise InputError(f"--gate {name} holds no threshold: set one of accuracy, recall, latency_p95, imbalance, "
                          "calibration_error")  # fmt: skip
-    return found
+    return thresholds
 
 
 def judge(value: float, interval: Interval, relation: str, threshold: float) -> Verdict:
-    """Judges a figure by its interval: not decided where the threshold lies inside, or the figure is undefined.
+    """Judge a figure by its interval: not decided where the threshold lies inside, or the figure is undefined.
 
     >>> judge(0.9, Interval(0.84, 0.94), ">=", 0.85)
     'not decided'
@@ -127,7 +131,7 @@ def check_gate(
     confusion: np.ndarray | None = None,
     train_accuracy: float = math.nan,
 ) -> Gate:
-    """Judges a trial's figures, mean over seeds. n: images of the split; train_counts: images of each class.
+    """Judge a trial's figures, mean over seeds. n: images of the split; train_counts: images of each class.
 
     Accuracy and recalls have Wilson's interval over n images, the calibration error its bootstrap interval, latency
     that of order statistics; the imbalance is counted. Raises `InputError` for a positive class that is not there.
@@ -135,12 +139,12 @@ def check_gate(
     names = [row.name for row in rows]
     if unknown := [name for name in thresholds.positive if name not in names]:
         raise InputError(f"--gate: positive names {unknown[0]!r}, the classes are {', '.join(names)}")
-    found: list[Criterion] = []
+    criteria: list[Criterion] = []
 
     def add(name: str, value: float, interval: Interval, relation: Any, threshold: float | None) -> None:
         if threshold is not None:
             verdict = judge(value, interval, relation, threshold)
-            found.append(Criterion(name, value, interval, relation, threshold, verdict))
+            criteria.append(Criterion(name, value, interval, relation, threshold, verdict))
 
     accuracy = figures["acc"].value
     add("accuracy", accuracy, proportion_interval(accuracy, n), ">=", thresholds.accuracy)
@@ -154,11 +158,11 @@ def check_gate(
     add("class imbalance in train", imbalance(train_counts), Interval(), "<", thresholds.imbalance)
     add("calibration error", figures["ece"].value, figures["ece"].images, "<=", thresholds.calibration_error)
     warnings = _warnings(thresholds.warn, rows, confusion, train_accuracy - accuracy)
-    return Gate(tuple(found), tuple(warnings))
+    return Gate(tuple(criteria), tuple(warnings))
 
 
 def imbalance(counts: Sequence[int]) -> float:
-    """Images of the largest class for one of the smallest; infinite where a class has none.
+    """Return the images of the largest class for one of the smallest; infinite where a class has none.
 
     >>> imbalance([10, 40])
     4.0
@@ -167,23 +171,23 @@ def imbalance(counts: Sequence[int]) -> float:
 
 
 def _warnings(warn: Warn, rows: Sequence[ClassRow], confusion: np.ndarray | None, gap: float) -> list[str]:
-    found = [
+    warnings = [
         f"weak class {row.name}: F1 {row.figures['f1']:.3f} < {warn.weak_f1:g}"
         for row in rows if warn.weak_f1 is not None and row.figures["f1"] < warn.weak_f1
     ]  # fmt: skip
     if confusion is not None and confusion.ndim == 2 and warn.confusion is not None:
         shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-        found += [
+        warnings += [
             f"{100 * shares[i, j]:.0f} % of {rows[i].name} are taken for {rows[j].name}"
             for i, j in np.argwhere(shares > warn.confusion) if i != j
         ]  # fmt: skip
     if warn.train_test_gap is not None and gap > warn.train_test_gap:
-        found.append(f"accuracy is {gap:.3f} higher on train than on the split that is judged")
-    return found
+        warnings.append(f"accuracy is {gap:.3f} higher on train than on the split that is judged")
+    return warnings
 
 
 def gate_document(gate: Gate, thresholds: Thresholds) -> dict[str, Any]:
-    """The content of `clinical_gate.json`."""
+    """Return the content of `clinical_gate.json`."""
     criteria = [{**asdict(one), "interval": [one.interval.low, one.interval.high]} for one in gate.criteria]
     return {
         "notice": NOTICE,

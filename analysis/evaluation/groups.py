@@ -16,9 +16,12 @@ from analysis.evaluation.paired import independent_proportions
 from analysis.evaluation.predictions import Predictions
 from trainables.errors import InputError
 
-WIDE = 0.2  # width of an interval from which on a group is called too small
-MOST_GROUPS = 50  # values of one column of a CSV
-LARGEST = 2**28  # bytes of a CSV
+# The width of an interval from which on a group is called too small.
+WIDE = 0.2
+# Values of one column of a CSV.
+MOST_GROUPS = 50
+# Bytes of a CSV.
+LARGEST = 2**28
 CLASS = "class"
 THIRDS = ("lowest third", "middle third", "highest third")
 Groups = Mapping[str, NDArray[np.str_]]
@@ -26,8 +29,10 @@ Groups = Mapping[str, NDArray[np.str_]]
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One group of a column: n images, figures (mean over seeds), accuracy's interval (Wilson), and whether it is so
-    wide that the group says little."""
+    """One group of a column: n images, figures (mean over seeds) and accuracy's interval (Wilson).
+
+    too_small: the interval is so wide that the group says little.
+    """
 
     column: str
     group: str
@@ -49,16 +54,16 @@ class Gap:
 
 
 def image_groups(predictions: Predictions, images: NDArray[np.uint8]) -> dict[str, NDArray[np.str_]]:
-    """Groups every image by class (not for multi-label) and by thirds of brightness and contrast.
+    """Group every image by class (not for multi-label) and by thirds of brightness and contrast.
 
     images: (N, ..., C) of the split. Brightness is the mean of an image's values and contrast their standard deviation.
     """
     flat = images.reshape(len(images), -1)
-    means, spreads = (np.array([f(row, dtype=np.float32) for row in flat]) for f in (np.mean, np.std))
-    found = {"brightness": _thirds(means), "contrast": _thirds(spreads)}
+    means, deviations = (np.array([f(row, dtype=np.float32) for row in flat]) for f in (np.mean, np.std))
+    groups = {"brightness": _thirds(means), "contrast": _thirds(deviations)}
     if predictions.labels.ndim == 1:
-        found = {CLASS: np.array(predictions.class_names)[predictions.labels], **found}
-    return found
+        groups = {CLASS: np.array(predictions.class_names)[predictions.labels], **groups}
+    return groups
 
 
 def _thirds(values: NDArray[np.floating]) -> NDArray[np.str_]:
@@ -67,7 +72,7 @@ def _thirds(values: NDArray[np.floating]) -> NDArray[np.str_]:
 
 
 def group_rows(predictions: Sequence[Predictions], groups: Groups) -> list[GroupRow]:
-    """Figures of each group of each column, mean over networks."""
+    """Return the figures of each group of each column, mean over networks."""
     return [row for column, names in groups.items() for row in _rows_of(predictions, column, names)]
 
 
@@ -76,7 +81,8 @@ def _rows_of(predictions: Sequence[Predictions], column: str, names: NDArray[np.
         inside = names == group
         found = [headline(p.labels[inside], p.scores[inside], p.task) for p in predictions]
         figures = {name: float(np.mean([one[name][0] for one in found])) for name in found[0]}
-        if column == CLASS:  # figures that compare classes say nothing of one alone
+        # Figures that compare classes say nothing of one alone.
+        if column == CLASS:
             figures |= dict.fromkeys(set(figures) - {"acc", "ece", "brier"}, math.nan)
         interval = proportion_interval(figures["acc"], int(inside.sum()))
         small = not interval.high - interval.low <= WIDE
@@ -89,7 +95,7 @@ def _in_order(names: NDArray[np.str_]) -> list[str]:
 
 
 def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
-    """The gap of accuracy of each column with two groups or more."""
+    """Return the gap of accuracy of each column with two groups or more."""
     found = []
     for column in dict.fromkeys(row.column for row in rows):
         inside = [row for row in rows if row.column == column and math.isfinite(row.figures["acc"])]
@@ -103,7 +109,7 @@ def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
 
 
 def read_groups(path: Path, predictions: Predictions) -> dict[str, NDArray[np.str_]]:
-    """Reads a CSV that names images by `file` or `index` and holds a column for each grouping. Raises `InputError`.
+    """Read a CSV that names images by `file` or `index` and holds a column for each grouping. Raises `InputError`.
 
     Every image of the split must be in it once; rows of other splits are ignored where a column `split` names them.
     """

@@ -26,7 +26,7 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class PairedTest:
-    """first less second, its 95 % interval and two-sided p."""
+    """A test of two networks: first less second, its 95 % interval and two-sided p."""
 
     method: str
     first: float
@@ -36,11 +36,12 @@ class PairedTest:
 
     @property
     def difference(self) -> float:
+        """Return first less second."""
         return self.first - self.second
 
 
 def delong(present: NDArray[np.bool_], first: Real, second: Real) -> PairedTest:
-    """Compares two correlated areas under the ROC curve (DeLong et al. 1988, by mid-ranks as Sun & Xu 2014).
+    """Compare two correlated areas under the ROC curve (DeLong et al. 1988, by mid-ranks as Sun & Xu 2014).
 
     present: whether an image belongs to the class; first, second: the two networks' scores, (N,) each. p is 1 where the
     two rank alike, NaN for fewer than 2 images of either kind.
@@ -53,18 +54,21 @@ def delong(present: NDArray[np.bool_], first: Real, second: Real) -> PairedTest:
         return PairedTest("DeLong", float(areas[0]), float(areas[1]), Interval(), math.nan)
     covariance = np.cov(of_positives) / of_positives.shape[1] + np.cov(of_negatives) / of_negatives.shape[1]
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    difference, spread = float(areas[0] - areas[1]), math.sqrt(max(variance, 0.0))
-    if spread < ROUNDING:
+    difference, deviation = float(areas[0] - areas[1]), math.sqrt(max(variance, 0.0))
+    if deviation < ROUNDING:
         p = 1.0 if abs(difference) < ROUNDING else math.nan
         return PairedTest("DeLong", float(areas[0]), float(areas[1]), Interval(difference, difference), p)
-    reach = float(norm.ppf(0.975)) * spread
-    p = float(2 * norm.sf(abs(difference) / spread))
+    reach = float(norm.ppf(0.975)) * deviation
+    p = float(2 * norm.sf(abs(difference) / deviation))
     return PairedTest("DeLong", float(areas[0]), float(areas[1]), Interval(difference - reach, difference + reach), p)
 
 
 def placements(present: NDArray[np.bool_], scores: Real) -> tuple[Real, Real]:
-    """DeLong's structural components: for each positive the share of negatives below it, and for each negative the
-    share of positives above it, ties half. scores: (networks, N)."""
+    """Return DeLong's structural components, ties half.
+
+    For each positive the share of negatives below it, and for each negative the share of positives above it. scores:
+    (networks, N).
+    """
     from scipy.stats import rankdata
 
     inside, outside = scores[:, present], scores[:, ~present]
@@ -76,7 +80,7 @@ def placements(present: NDArray[np.bool_], scores: Real) -> tuple[Real, Real]:
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
-    """Compares the accuracy of two networks by the images on which one alone is right, exactly (McNemar 1947).
+    """Compare the accuracy of two networks by the images on which one alone is right, exactly (McNemar 1947).
 
     first, second: whether each is right, (N,). The interval is Newcombe's for paired proportions (1998, method 10).
     """
@@ -90,7 +94,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
 
 
 def paired_proportions(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Interval:
-    """95 % interval of the difference of two shares of the same images (Newcombe 1998, method 10)."""
+    """Return the 95 % interval of the difference of two shares of the same images (Newcombe 1998, method 10)."""
     n, one, two = len(first), float(first.mean()), float(second.mean())
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
     a_only, b_only = int((first & ~second).sum()), int((~first & second).sum())
@@ -107,7 +111,10 @@ def paired_proportions(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> I
 
 
 def independent_proportions(first: float, n_first: float, second: float, n_second: float) -> Interval:
-    """95 % interval of the difference of two shares of different images (Newcombe 1998, method 10 for two groups)."""
+    """Return the 95 % interval of the difference of two shares of different images.
+
+    Source: Newcombe (1998), method 10 for two groups.
+    """
     one, two = proportion_interval(first, n_first), proportion_interval(second, n_second)
     difference = first - second
     return Interval(
@@ -119,7 +126,7 @@ def independent_proportions(first: float, n_first: float, second: float, n_secon
 def paired_bootstrap(
     labels: Labels, first: Real, second: Real, task: Task, draws: int = DRAWS
 ) -> dict[str, PairedTest]:
-    """Compares every headline figure of two networks on the same resampled images.
+    """Compare every headline figure of two networks on the same resampled images.
 
     p: twice the share of draws on the other side of no difference, each side counted with one draw more (Davison &
     Hinkley 1997, eq. 4.11), so that it is never 0.
@@ -128,20 +135,20 @@ def paired_bootstrap(
     for weights in resample_weights(len(labels), draws):
         one, two = (headline(labels, scores, task, weights) for scores in (first, second))
         pieces.append({name: one[name] - two[name] for name in one})
-    found = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    differences = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     ends = [headline(labels, scores, task) for scores in (first, second)]
     return {
         name: PairedTest(
             "paired bootstrap", float(ends[0][name][0]), float(ends[1][name][0]),
             percentile_interval(values), bootstrap_p(values),
         )
-        for name, values in found.items()
+        for name, values in differences.items()
         if name in HIGHER
     }  # fmt: skip
 
 
 def bootstrap_p(differences: Real) -> float:
-    """Two-sided p that a difference is 0, from its bootstrap draws; 1 where all are 0, NaN where none is defined."""
+    """Return the two-sided p that a difference is 0, from its draws; 1 where all are 0, NaN where none is defined."""
     known = differences[np.isfinite(differences)]
     if not len(known):
         return math.nan

@@ -37,17 +37,21 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The threshold of a class's probability that reaches a sensitivity on val, and what it gives on another split."""
+    """The threshold of a class's probability that reaches a sensitivity on val, and its figures on another split.
+
+    chosen: sensitivity and specificity on the split where it was chosen. found: sensitivity, specificity, precision and
+    npv on the split that is evaluated.
+    """
 
     name: str
     threshold: float
-    chosen: dict[str, float]  # sensitivity and specificity on the split where it was chosen
-    found: dict[str, float]  # sensitivity, specificity, precision and npv on the split that is evaluated
+    chosen: dict[str, float]
+    found: dict[str, float]
     sensitivity_95: Interval
 
 
 def class_rows(predictions: Sequence[Predictions]) -> list[ClassRow]:
-    """Figures of each class, mean over the networks, which saw the same images."""
+    """Return the figures of each class, mean over the networks, which saw the same images."""
     first = predictions[0]
     counted = [class_figures(p.labels, p.predicted, len(p.class_names)) for p in predictions]
     areas = np.mean([_areas(p) for p in predictions], axis=0)
@@ -63,19 +67,19 @@ def _class_row(first: Predictions, counted: Sequence[ClassFigures], areas: Real,
 
 
 def _areas(predictions: Predictions) -> Real:
-    """AUC and average precision of each class against the rest: (2, C)."""
+    """Return AUC and average precision of each class against the rest: (2, C)."""
     present = positives(predictions.labels, len(predictions.class_names))
     once = np.ones((len(predictions), 1), np.float32)
-    found = [
+    areas = [
         (float(weighted_auc(present[:, c], predictions.scores[:, c], once)[0]),
          average_precision(present[:, c], predictions.scores[:, c]))
         for c in range(present.shape[1])
     ]  # fmt: skip
-    return np.array(found).T
+    return np.array(areas).T
 
 
 def average_precision(present: np.ndarray, scores: Real) -> float:
-    """Area under the precision–recall curve as steps, as scikit-learn's; NaN where no image or all are of the class."""
+    """Return the area under the precision–recall curve as steps, as scikit-learn's; NaN where all images agree."""
     if not np.isfinite(scores).all() or present.all() or not present.any():
         return math.nan
     order = np.argsort(-scores, kind="stable")
@@ -85,7 +89,7 @@ def average_precision(present: np.ndarray, scores: Real) -> float:
 
 
 def averages(predictions: Sequence[Predictions]) -> dict[str, dict[str, float]]:
-    """Macro and weighted means over classes of each figure, mean over networks: `{"macro": {"precision": ...}, ...}`.
+    """Return macro and weighted means of each figure, mean over networks: `{"macro": {"precision": ...}, ...}`.
 
     Classes where a figure is undefined are left out of its mean.
     """
@@ -97,14 +101,14 @@ def averages(predictions: Sequence[Predictions]) -> dict[str, dict[str, float]]:
 
 
 def mean_confusion(predictions: Sequence[Predictions]) -> Real:
-    """Counts of (true, predicted), mean over networks: (C, C), or (L, 2, 2) for multi-label."""
+    """Return the counts of (true, predicted), mean over networks: (C, C), or (L, 2, 2) for multi-label."""
     return np.mean([confusion_matrix(p.labels, p.predicted, len(p.class_names)) for p in predictions], axis=0)
 
 
 def operating_points(
     chosen_on: Predictions, predictions: Predictions, sensitivity: float = SENSITIVITY
 ) -> list[OperatingPoint]:
-    """For each class the highest threshold with the wanted sensitivity on one split, and what it gives on another."""
+    """Return each class's highest threshold with the wanted sensitivity on one split, and its figures on another."""
     classes = range(len(predictions.class_names))
     return [_operating_point(chosen_on, predictions, c, sensitivity) for c in classes]
 
@@ -120,7 +124,7 @@ def _operating_point(chosen_on: Predictions, predictions: Predictions, c: int, s
 
 
 def threshold_for(present: np.ndarray, scores: Real, sensitivity: float = SENSITIVITY) -> float:
-    """Finds the highest threshold at or above which the wanted share of a class's images lies; NaN without any.
+    """Return the highest threshold at or above which the wanted share of a class's images lies; NaN without any.
 
     >>> threshold_for(np.array([True, True, False]), np.array([0.9, 0.6, 0.7]), 0.95)
     0.6
@@ -130,7 +134,7 @@ def threshold_for(present: np.ndarray, scores: Real, sensitivity: float = SENSIT
 
 
 def at_threshold(present: np.ndarray, scores: Real, threshold: float) -> dict[str, float]:
-    """Sensitivity, specificity, precision and npv where all scores from the threshold on name the class."""
+    """Return sensitivity, specificity, precision and npv where all scores from the threshold on name the class."""
     if math.isnan(threshold):
         return dict.fromkeys(("sensitivity", "specificity", "precision", "npv"), math.nan)
     named = scores >= threshold
@@ -146,14 +150,14 @@ def at_threshold(present: np.ndarray, scores: Real, threshold: float) -> dict[st
 
 
 def absent_classes(predictions: Predictions) -> list[str]:
-    """Names of the classes that a split lacks (or, for multi-label, that all its images have alike)."""
+    """Return the classes that a split lacks (or, for multi-label, that all its images have alike)."""
     present = positives(predictions.labels, len(predictions.class_names))
     alike = present.sum(axis=0) % len(present) == 0 if predictions.task == MULTI_LABEL else present.sum(axis=0) == 0
     return [name for name, absent in zip(predictions.class_names, alike.tolist(), strict=True) if absent]
 
 
 def class_document(rows: Sequence[ClassRow]) -> list[dict[str, Any]]:
-    """Class rows as JSON holds them."""
+    """Return class rows as JSON holds them."""
     return [
         {"class": row.name, "support": row.support, **row.figures, **row.counts, "auc": row.auc, "ap": row.ap,
          "recall_images_95": [row.recall_95.low, row.recall_95.high]}

@@ -1,7 +1,8 @@
-"""What trained networks say of each image of a split, as arrays, as a table and as MedMNIST's own CSV."""
+"""Predictions of trained networks for each image of a split, as arrays, as a table and as MedMNIST's own CSV."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.arrays import MULTI_LABEL, Task
+from trainables.errors import InputError
 from trainables.metrics.per_class import predicted_labels
 from trainables.metrics.quality import accuracy, auc
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from trainables.network.trained import TrainedModel
 
 ENSEMBLE = "ensemble"
-SAMPLING_SEED = 0  # of the random layers of networks that are evaluated by sampling
+# The seed of the random layers of networks that are evaluated by sampling.
+SAMPLING_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,18 @@ class Predictions:
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """(N,) class numbers, or (N, L) for multi-label."""
+        """Return the predicted class numbers (N,), or labels (N, L) for multi-label."""
         return predicted_labels(self.scores, self.task)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
-        """(N,): whether the answer is right; for multi-label, whether all labels are."""
+        """Tell whether each answer is right, (N,); for multi-label, whether all labels are."""
         right = self.predicted == self.labels
         return right.all(axis=1) if right.ndim == 2 else right
 
     @property
     def uncertainty(self) -> NDArray[np.float64]:
-        """(N,): entropy of the probabilities in nats, summed over the labels of multi-label."""
+        """Return the entropy of the probabilities in nats, (N,), summed over the labels of multi-label."""
         from scipy.special import entr
 
         terms = entr(self.scores) + (entr(1 - self.scores) if self.task == MULTI_LABEL else 0.0)
@@ -63,7 +66,7 @@ class Predictions:
 
 
 def predict_split(trained: TrainedModel, data: Data, split: str) -> Predictions:
-    """Runs a network over a split, as training evaluated it: same precision, same samples of random layers."""
+    """Run a network over a split in the way of training's evaluation: same precision, same samples of random layers."""
     import torch
 
     from trainables.data.batches import subset, to_device
@@ -85,20 +88,20 @@ def predict_split(trained: TrainedModel, data: Data, split: str) -> Predictions:
     rows = None if images.rows is None else images.rows.cpu().numpy()
     files = data.splits[split].names
     named = files if rows is None or not files else tuple(files[row] for row in rows)
-    labels, found = images.labels.cpu().numpy(), scores.cpu().numpy().astype(np.float64)  # type: ignore[union-attr]
+    labels, values = images.labels.cpu().numpy(), scores.cpu().numpy().astype(np.float64)  # type: ignore[union-attr]
     return Predictions(
-        f"seed_{trained.seed}", split, data.info.task, data.info.class_names, labels, found, named
+        f"seed_{trained.seed}", split, data.info.task, data.info.class_names, labels, values, named
     )  # fmt: skip
 
 
 def ensemble(members: Sequence[Predictions]) -> Predictions:
-    """Averages the probabilities of networks on the same images."""
+    """Average the probabilities of networks on the same images."""
     mean = np.mean([member.scores for member in members], axis=0)
     return replace(members[0], model=ENSEMBLE, scores=mean.astype(np.float32).astype(np.float64))
 
 
 def prediction_rows(predictions: Predictions) -> Iterator[dict[str, Any]]:
-    """Yields a row of `predictions.parquet` for each image."""
+    """Yield a row of `predictions.parquet` for each image."""
     multi, names = predictions.task == MULTI_LABEL, predictions.files or (None,) * len(predictions)
     predicted, correct, uncertainty = predictions.predicted, predictions.correct, predictions.uncertainty
     for number, (label, file) in enumerate(zip(predictions.labels.tolist(), names, strict=True)):
@@ -113,14 +116,13 @@ def prediction_rows(predictions: Predictions) -> Iterator[dict[str, Any]]:
 
 
 def read_predictions(path: Path) -> list[Predictions]:
-    """Reads a `predictions.parquet` back: one entry for each network and split. Raises `InputError`."""
+    """Read a `predictions.parquet` back: one entry for each network and split. Raises `InputError`."""
     from analysis import table
-    from trainables.errors import InputError
 
     content = table.read_arrow(path, "predictions")
     try:
-        about = {key.decode(): value.decode() for key, value in (content.schema.metadata or {}).items()}
-        return [_part(content, about, *key) for key in _parts(content)]
+        metadata = {key.decode(): value.decode() for key, value in (content.schema.metadata or {}).items()}
+        return [_part(content, metadata, *key) for key in _parts(content)]
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no table of predictions ({error}): evaluate the trial again") from None
 
@@ -130,23 +132,21 @@ def _parts(content: Any) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def _part(content: Any, about: dict[str, str], model: str, split: str) -> Predictions:
-    import json
-
+def _part(content: Any, metadata: dict[str, str], model: str, split: str) -> Predictions:
     import pyarrow.compute as pc
 
     rows = content.filter(pc.and_(pc.equal(content["model"], model), pc.equal(content["split"], split)))
-    multi = about["task"] == MULTI_LABEL
+    multi = metadata["task"] == MULTI_LABEL
     labels = np.array(rows.column("labels" if multi else "label").to_pylist(), np.int64)
     scores = np.array(rows.column("probabilities").to_pylist(), np.float64)
     files = rows.column("file").to_pylist()
     named = tuple(files) if files and files[0] is not None else ()
-    names = tuple(json.loads(about["class_names"]))
-    return Predictions(model, split, about["task"], names, labels, scores, named)  # type: ignore[arg-type]
+    names = tuple(json.loads(metadata["class_names"]))
+    return Predictions(model, split, metadata["task"], names, labels, scores, named)  # type: ignore[arg-type]
 
 
 def medmnist_name(predictions: Predictions, dataset: str, size: int | None, run: str) -> str:
-    """Makes the name that `medmnist.Evaluator` gives its CSV: dataset, split, AUC, ACC and the run.
+    """Return the name that `medmnist.Evaluator` gives its CSV: dataset, split, AUC, ACC and the run.
 
     size: of the images where it is not 28. What a name cannot hold becomes a dash.
     """
@@ -159,7 +159,7 @@ def medmnist_name(predictions: Predictions, dataset: str, size: int | None, run:
 
 
 def write_medmnist_csv(folder: Path, predictions: Predictions, dataset: str, size: int | None, run: str) -> Path:
-    """Writes the probabilities as `medmnist` does, so that its `Evaluator.parse_and_evaluate` reads them back."""
+    """Write the probabilities as `medmnist` does, so that its `Evaluator.parse_and_evaluate` reads them back."""
     from trainables.atomic_files import write_atomically
 
     path = folder / medmnist_name(predictions, dataset, size, run)

@@ -1,1 +1,1 @@
-"""What a trained network looks at, whether that picture is true, and what its features say of images and labels."""
+"""Explanations of a trained network: saliency maps, tests of their truth, and its features of images and labels."""

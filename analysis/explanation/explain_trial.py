@@ -1,4 +1,4 @@
-"""Everything that `analysis.explain` finds out of one trial."""
+"""The explanation of one trial, as `analysis.explain` writes it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ from trainables.network.trained import check_same_data, load_data_of, load_train
 Real = NDArray[np.float64]
 NEAREST = 5
 LEADING = ("surest right", "surest wrong", "least sure")
-AT_A_TIME = 8  # images whose maps are made together
+# Images whose maps are made together.
+AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
 class ShownImage:
-    """An image that is explained: why, and its number in the split."""
+    """An image that is explained: the reason of its choice, and its number in the split."""
 
     kind: str
     number: int
@@ -47,7 +48,7 @@ class ShownImage:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Of the trial's first seed. maps: of the shown images, for the class that the network gave."""
+    """The explanation of the trial's first seed. maps: of the shown images, for the class that the network gave."""
 
     method: str
     layer: str
@@ -71,7 +72,7 @@ class Explanation:
 def explain_trial(
     chosen: ChosenTrial, method: str | None, samples: int, wanted: str | None, split: str, data_root: Path | None
 ) -> Explanation:
-    """Explains the first seed's network; the others say whether seeds agree. wanted: a class name, or all.
+    """Explain the first seed's network; the others say whether seeds agree. wanted: a class name, or all.
 
     Raises `InputError`.
     """
@@ -124,7 +125,7 @@ def explain_trial(
 
 
 def choose_images(predictions: Predictions, samples: int, wanted: str | None) -> list[ShownImage]:
-    """The surest right, the surest wrong and the least sure images; then the surest right of each class in turn.
+    """Choose the surest right, the surest wrong and the least sure images; then the surest right of each class in turn.
 
     wanted: only images whose true class has this name. Raises `InputError`.
     """
@@ -140,11 +141,11 @@ def choose_images(predictions: Predictions, samples: int, wanted: str | None) ->
     kinds = dict(zip(LEADING, sorted_out, strict=True))
     for c, name in enumerate(names) if wanted is None else ():
         kinds[f"surest {name}"] = [i for i in kinds["surest right"] if predictions.labels[i] == c]
-    found: dict[int, ShownImage] = {}
+    chosen: dict[int, ShownImage] = {}
     for kind, numbers in kinds.items():
-        for number in [i for i in numbers if i not in found][: samples if kind in LEADING else 1]:
-            found[number] = ShownImage(kind, number)
-    return list(found.values())
+        for number in [i for i in numbers if i not in chosen][: samples if kind in LEADING else 1]:
+            chosen[number] = ShownImage(kind, number)
+    return list(chosen.values())
 
 
 def _inputs(split: DeviceSplit, numbers: Sequence[int]) -> Tensor:
@@ -158,23 +159,25 @@ def _layer_name(model: nn.Module, image: Tensor) -> str:
 
 
 def first_filters(model: nn.Module) -> Real | None:
-    """Kernels of the first convolution, (N, H, W): mean over its input channels, volumes at their middle slice; None
-    for a network without convolutions."""
+    """Return the first convolution's kernels, (N, H, W), mean over its input channels.
+
+    Volumes are shown at their middle slice. None for a network without convolutions.
+    """
     first = next((module for module in model.modules() if isinstance(module, CONVOLUTIONS)), None)
     if first is None:
         return None
     kernels = first.weight.detach().mean(dim=1).numpy().astype(np.float64)
-    found: Real = kernels[:, kernels.shape[1] // 2] if kernels.ndim == 4 else kernels
-    return found
+    planes: Real = kernels[:, kernels.shape[1] // 2] if kernels.ndim == 4 else kernels
+    return planes
 
 
 def feature_maps(model: nn.Module, image: Tensor) -> Real | None:
-    """Outputs of the first convolution for an image, (N, H, W), volumes at their middle slice; None without one."""
+    """Return the first convolution's outputs, (N, H, W), volumes at their middle slice; None without one."""
     first = next((module for module in model.modules() if isinstance(module, CONVOLUTIONS)), None)
     if first is None:
         return None
     with torch.no_grad(), outputs_of(model, [first]) as kept:
         model(image)
     maps = kept[first][0].numpy().astype(np.float64)
-    found: Real = maps[:, maps.shape[1] // 2] if maps.ndim == 4 else maps
-    return found
+    planes: Real = maps[:, maps.shape[1] // 2] if maps.ndim == 4 else maps
+    return planes

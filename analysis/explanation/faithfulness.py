@@ -1,4 +1,4 @@
-"""Is a saliency map true? Deletion and insertion against random maps, randomised weights, and agreement of seeds."""
+"""Tests of saliency maps: deletion and insertion against random maps, randomised weights, and agreement of seeds."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from analysis.explanation.saliency import baseline
 
 STEPS = 10
 RANDOM_MAPS = 20
-GRID = 7  # positions along a side of a random map, as smooth as a class activation map
-ALIKE = 0.5  # Spearman's rho from which on two maps are called alike
+# Positions along a side of a random map, as smooth as a class activation map.
+GRID = 7
+# Spearman's rho from which on two maps are called alike.
+ALIKE = 0.5
 LEVEL = 0.05
 Maps = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """deletion, insertion: area under the class's probability, mean over images, as the parts that the map names first
-    are taken away or put back; p: share of random maps that are as good, each counted once more. randomised: Spearman's
-    rho with the map of the same network with drawn weights. seeds: mean rho between replicates' maps; NaN for one."""
+    """Tests of maps.
+
+    deletion, insertion: area under the class's probability, mean over images, as the parts that the map names first are
+    removed or put back; p: share of random maps that are as good, each counted once more. randomised: Spearman's rho
+    with the map of the same network with drawn weights. seeds: mean rho between replicates' maps; NaN for one.
+    """
 
     images: int
     deletion: float
@@ -45,21 +50,21 @@ class Faithfulness:
 
     @property
     def failings(self) -> list[str]:
-        """What speaks against the maps."""
-        found = []
+        """Return the arguments against the maps, in words."""
+        failings = []
         if not self.deletion_p <= LEVEL:
-            found.append("taking away what they show hurts no more than taking away a random part")
+            failings.append("taking away what they show hurts no more than taking away a random part")
         if not self.insertion_p <= LEVEL:
-            found.append("putting back what they show helps no more than a random part")
+            failings.append("putting back what they show helps no more than a random part")
         if not self.randomised < ALIKE:
-            found.append("a network with random weights gives maps like these")
+            failings.append("a network with random weights gives maps like these")
         if self.seeds < ALIKE:
-            found.append("networks that differ by their seed alone show other parts")
-        return found
+            failings.append("networks that differ by their seed alone show other parts")
+        return failings
 
     @property
     def verdict(self) -> str:
-        """The maps in a sentence."""
+        """Return the tests' result in a sentence."""
         if self.failings:
             return f"no explanation: {'; '.join(self.failings)}"
         return "stands the tests: deletion and insertion beat random maps, and the maps hang on the weights"
@@ -68,20 +73,20 @@ class Faithfulness:
 def check_maps(
     models: Sequence[nn.Module], images: Tensor, classes: Tensor, method: Maps, own: Tensor | None = None
 ) -> Faithfulness:
-    """Tests a method's maps of the first network; the others are replicates. images: (B, C, [D,] H, W), normalised."""
+    """Test a method's maps of the first network; the others are replicates. images: (B, C, [D,] H, W), normalised."""
     model = models[0]
     maps = method(model, images, classes) if own is None else own
     generator = torch.Generator().manual_seed(0)
     random = [random_maps(maps, generator) for _ in range(RANDOM_MAPS)]
-    found = {}
+    results = {}
     for way, insert in (("deletion", False), ("insertion", True)):
         curve = probability_curve(model, images, classes, maps, insert=insert)
         others = [probability_curve(model, images, classes, one, insert=insert) for one in random]
         areas = np.array([one.mean() for one in others])
         as_good = (areas >= curve.mean()) if insert else (areas <= curve.mean())
         p = (1 + int(as_good.sum())) / (1 + len(others))
-        found[way] = (float(curve.mean()), float(areas.mean()), p, curve, np.mean(others, axis=0))
-    deletion, insertion = found["deletion"], found["insertion"]
+        results[way] = (float(curve.mean()), float(areas.mean()), p, curve, np.mean(others, axis=0))
+    deletion, insertion = results["deletion"], results["insertion"]
     return Faithfulness(
         len(images), *deletion[:3], *insertion[:3], rank_agreement(maps, method(randomised(model), images, classes)),
         _agreement_of_seeds(models, images, classes, method, maps),
@@ -93,8 +98,10 @@ def check_maps(
 def probability_curve(
     model: nn.Module, images: Tensor, classes: Tensor, maps: Tensor, *, insert: bool, steps: int = STEPS
 ) -> NDArray[np.float64]:
-    """Probability of the class, mean over images, after each share of positions was taken away or put back:
-    (steps + 1,)."""
+    """Return the probability of the class after each share of positions was removed or put back, (steps + 1,).
+
+    It is the mean over images.
+    """
     flat = maps.flatten(1)
     order = torch.argsort(flat, dim=1, descending=True, stable=True)
     ranks = torch.empty_like(order).scatter_(
@@ -112,7 +119,7 @@ def probability_curve(
 
 
 def random_maps(maps: Tensor, generator: torch.Generator) -> Tensor:
-    """Maps without a meaning that are as smooth as a class activation map."""
+    """Draw maps without a meaning that are as smooth as a class activation map."""
     axes = maps.dim() - 1
     small = torch.rand((len(maps), 1, *(GRID,) * axes), generator=generator).to(maps.device)
     mode = "trilinear" if axes == 3 else "bilinear"
@@ -120,7 +127,7 @@ def random_maps(maps: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def randomised(model: nn.Module) -> nn.Module:
-    """A copy with all parameters drawn anew, each from normal numbers with its own mean and spread; seeded.
+    """Copy a model with all parameters drawn anew, each from normal numbers with its own mean and deviation; seeded.
 
     (Adebayo et al. 2018, the randomisation of all layers at once.)
     """
@@ -128,21 +135,21 @@ def randomised(model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in twin.parameters():
-            spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
+            deviation = float(parameter.std()) if parameter.numel() > 1 else 0.0
             drawn = torch.randn(parameter.shape, generator=generator).to(parameter.device)
-            parameter.copy_(drawn * spread + parameter.mean())
+            parameter.copy_(drawn * deviation + parameter.mean())
     return twin.eval()
 
 
 def rank_agreement(first: Tensor, second: Tensor) -> float:
-    """Spearman's rho of two sets of maps, mean over images; images whose map is all alike are left out (NaN if all)."""
+    """Return Spearman's rho of two sets of maps, mean over images with varying maps; 0 without any."""
     from scipy.stats import spearmanr
 
-    found = []
+    rhos = []
     for one, two in zip(first.flatten(1).cpu().numpy(), second.flatten(1).cpu().numpy(), strict=True):
         if np.ptp(one) > 0 and np.ptp(two) > 0:
-            found.append(float(spearmanr(one, two).statistic))
-    return float(np.mean(found)) if found else 0.0
+            rhos.append(float(spearmanr(one, two).statistic))
+    return float(np.mean(rhos)) if rhos else 0.0
 
 
 def _agreement_of_seeds(

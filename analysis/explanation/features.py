@@ -1,4 +1,4 @@
-"""What the penultimate layer says: an embedding, nearest training images, suspected label errors, and duplicates."""
+"""Findings from the penultimate layer: an embedding, nearest training images, label errors, and duplicates."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SIMULATIONS = 200
 
 @torch.no_grad()
 def penultimate_features(model: nn.Module, split: DeviceSplit, n_classes: int) -> Real:
-    """The input of a network's last linear layer for each image: (N, features)."""
-    found: list[Tensor] = []
+    """Return the input of a network's last linear layer for each image: (N, features)."""
+    features: list[Tensor] = []
     size = evaluation_batch(model, split)
     first, _ = next(iter(batches(split, 1)))
     module = feature_module(model, first, n_classes)
-    handle = module.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0].detach().flatten(1).cpu()))
+    handle = module.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].detach().flatten(1).cpu()))
     try:
         for images, _ in batches(split, size):
             model(images)
     finally:
         handle.remove()
-    return torch.cat(found).numpy().astype(np.float64)
+    return torch.cat(features).numpy().astype(np.float64)
 
 
 def principal_components(features: Real) -> tuple[Real, Real]:
-    """The first two principal components, (N, 2), and the share of the variance of each."""
+    """Return the first two principal components, (N, 2), and the share of the variance of each."""
     centred = features - features.mean(axis=0)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     total = float((values**2).sum())
@@ -50,17 +50,17 @@ def principal_components(features: Real) -> tuple[Real, Real]:
 
 
 def umap_embedding(features: Real) -> Real | None:
-    """UMAP in two dimensions, (N, 2), seeded; None where the package umap-learn is not installed."""
+    """Return UMAP in two dimensions, (N, 2), seeded; None where the package umap-learn is not installed."""
     try:
         from umap import UMAP
     except ImportError:
         return None
-    found: Real = UMAP(random_state=0, n_jobs=1).fit_transform(features)
-    return found
+    embedding: Real = UMAP(random_state=0, n_jobs=1).fit_transform(features)
+    return embedding
 
 
 def nearest_images(of: Real, among: Real, count: int = 5) -> tuple[NDArray[np.int64], Real]:
-    """The images with the most similar features: their numbers and cosine similarities, (N, count) each."""
+    """Return the images with the most similar features: their numbers and cosine similarities, (N, count) each."""
     left, right = (values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12) for values in (of, among))
     similar = left @ right.T
     nearest = np.argsort(-similar, axis=1, kind="stable")[:, :count]
@@ -69,8 +69,10 @@ def nearest_images(of: Real, among: Real, count: int = 5) -> tuple[NDArray[np.in
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """Images whose label the network doubts, the most doubtful first, and what it believes. expected: how many would be
-    found if every label were right and drawn as the probabilities say, with a 95 % range."""
+    """Images whose label the network doubts, the most doubtful first, and its own answers.
+
+    expected: how many there would be if every label were right and drawn by the probabilities, with a 95 % range.
+    """
 
     images: tuple[int, ...]
     labels: tuple[int, ...]
@@ -82,7 +84,7 @@ class LabelErrors:
 
     @property
     def verdict(self) -> str:
-        """The finding in a sentence."""
+        """Return the result in a sentence."""
         more = len(self.images) > self.expected_high
         said = "more than" if more else "no more than"
         return (
@@ -92,7 +94,7 @@ class LabelErrors:
 
 
 def doubted_labels(labels: NDArray[np.int64], scores: Real) -> NDArray[np.int64]:
-    """Numbers of the images whose label confident learning doubts (Northcutt et al. 2021, section 3.1).
+    """Return the numbers of the images whose label confident learning doubts (Northcutt et al. 2021, section 3.1).
 
     An image counts for the class with the highest probability among those that reach the mean probability that images
     with that label have; its label is doubted where that is another class.
@@ -105,7 +107,7 @@ def doubted_labels(labels: NDArray[np.int64], scores: Real) -> NDArray[np.int64]
 
 
 def suspected_label_errors(labels: NDArray[np.int64], scores: Real) -> LabelErrors:
-    """Doubted labels with their margins (probability of the believed class less that of the label), and the null."""
+    """Return doubted labels with their margins (the believed class's probability less the label's), and the null."""
     rows = doubted_labels(labels, scores)
     others = scores[rows].copy()
     others[np.arange(len(rows)), labels[rows]] = -1
@@ -135,9 +137,9 @@ class Duplicate:
 
 
 def duplicates_across_splits(data: Data) -> list[Duplicate]:
-    """Finds every image of a split that stands byte for byte in an earlier one (train, val, test)."""
+    """Return every image of a split that stands byte for byte in an earlier one (train, val, test)."""
     seen: dict[bytes, tuple[str, int]] = {}
-    found = []
+    duplicates = []
     for name, split in data:
         own: dict[bytes, tuple[str, int]] = {}
         for number, image in enumerate(split.stored):
@@ -145,13 +147,13 @@ def duplicates_across_splits(data: Data) -> list[Duplicate]:
             if digest in seen:
                 other, there = seen[digest]
                 agree = bool(np.all(data.splits[other].labels[there] == split.labels[number]))
-                found.append(Duplicate((other, name), (there, number), agree))
+                duplicates.append(Duplicate((other, name), (there, number), agree))
             own.setdefault(digest, (name, number))
         seen = {**own, **seen}
-    return found
+    return duplicates
 
 
 def counts_by_splits(duplicates: list[Duplicate]) -> Mapping[str, int]:
-    """`{"train and test": 1}`."""
+    """Count duplicates by splits: `{"train and test": 1}`."""
     names = [" and ".join(one.splits) for one in duplicates]
     return {name: names.count(name) for name in dict.fromkeys(names)}

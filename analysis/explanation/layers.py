@@ -1,4 +1,4 @@
-"""Layers of any network found by looking at what its modules give out, never by their names."""
+"""Layers of any network, identified by the outputs of its modules, never by their names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SpatialLayer:
     extra: int = 0
 
     def maps(self, output: Tensor) -> Tensor:
-        """The output as (B, channels, *grid)."""
+        """Return the output as (B, channels, *grid)."""
         if not self.tokens:
             return output
         return output[:, self.extra :].transpose(1, 2).unflatten(2, self.grid)
@@ -39,7 +39,7 @@ class SpatialLayer:
 
 @contextmanager
 def outputs_of(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
-    """Keeps the last output of each module while the model runs."""
+    """Keep the last output of each module while the model runs."""
     kept: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, _: Any, output: Any) -> None:
@@ -55,14 +55,14 @@ def outputs_of(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[dict[
 
 
 def spatial_layers(model: nn.Module, image: Tensor) -> list[SpatialLayer]:
-    """All modules with positions that the logits depend on, in the order of their calls. image: (1, C, [D,] H, W)."""
-    found: list[tuple[str, nn.Module, Tensor]] = []
+    """Return all modules with positions that the logits depend on, by their calls. image: (1, C, [D,] H, W)."""
+    outputs: list[tuple[str, nn.Module, Tensor]] = []
     handles = []
     for name, module in model.named_modules():
 
         def keep(module: nn.Module, _: Any, output: Any, name: str = name) -> None:
             if isinstance(output, Tensor) and output.requires_grad and output.is_floating_point():
-                found.append((name, module, output))
+                outputs.append((name, module, output))
 
         handles.append(module.register_forward_hook(keep))
     try:
@@ -71,10 +71,10 @@ def spatial_layers(model: nn.Module, image: Tensor) -> list[SpatialLayer]:
     finally:
         for handle in handles:
             handle.remove()
-    gradients = torch.autograd.grad(logits.sum(), [output for *_, output in found], allow_unused=True)
+    gradients = torch.autograd.grad(logits.sum(), [output for *_, output in outputs], allow_unused=True)
     axes = image.dim() - 2
     layers = []
-    for (name, module, output), gradient in zip(found, gradients, strict=True):
+    for (name, module, output), gradient in zip(outputs, gradients, strict=True):
         layer = _as_spatial(name, module, output, axes)
         if layer is not None and gradient is not None and _positions_that_count(layer.maps(gradient)) > 1:
             layers.append(layer)
@@ -82,7 +82,7 @@ def spatial_layers(model: nn.Module, image: Tensor) -> list[SpatialLayer]:
 
 
 def _as_spatial(name: str, module: nn.Module, output: Tensor, axes: int) -> SpatialLayer | None:
-    """None where the output has one position, or none that belong to the image."""
+    """Return the layer; None where the output has one position, or none that belong to the image."""
     if output.dim() == axes + 2:
         channels_last = isinstance(module, nn.LayerNorm | nn.Linear)
         grid = tuple(output.shape[2:])
@@ -101,7 +101,7 @@ def _positions_that_count(gradient: Tensor) -> int:
 
 
 def target_layer(model: nn.Module, image: Tensor) -> SpatialLayer:
-    """The layer that class activation maps are made of. Raises `InputError` for a network without positions.
+    """Return the layer that class activation maps are made of. Raises `InputError` for a network without positions.
 
     Where the last weights that meet positions are a convolution's, the last layer at its resolution; else, as in
     transformers, the last one whose positions the logits depend on.
@@ -117,7 +117,7 @@ def target_layer(model: nn.Module, image: Tensor) -> SpatialLayer:
 
 
 def _last_with_weights(model: nn.Module, image: Tensor) -> nn.Module | None:
-    """The last module with a weight matrix or kernels whose output has more axes than (B, units)."""
+    """Return the last module with a weight matrix or kernels whose output has more axes than (B, units)."""
     called: list[nn.Module] = []
 
     def keep(module: nn.Module, _: Any, output: Any) -> None:
@@ -136,7 +136,7 @@ def _last_with_weights(model: nn.Module, image: Tensor) -> nn.Module | None:
 
 
 def covered(model: nn.Module, grid: Sequence[int], sides: Sequence[int]) -> tuple[int, ...]:
-    """The sides of the image that a grid of patches covers: more than the image's where a network pads it."""
+    """Return the sides of the image that a grid of patches covers: more than the image's where a network pads it."""
     first = next((module for module in model.modules() if isinstance(module, CONVOLUTIONS)), None)
     if first is not None and first.kernel_size == first.stride and first.kernel_size[0] > 1:
         reach = tuple(n * step for n, step in zip(grid, first.stride, strict=True))
@@ -146,7 +146,7 @@ def covered(model: nn.Module, grid: Sequence[int], sides: Sequence[int]) -> tupl
 
 
 def feature_module(model: nn.Module, image: Tensor, n_classes: int) -> nn.Module:
-    """The last module that makes the logits of what comes before: its input is the penultimate layer."""
+    """Return the last module that makes the logits of what comes before: its input is the penultimate layer."""
     called: list[nn.Module] = []
     leaves = [module for module in model.modules() if not list(module.children())]
     handles = [module.register_forward_hook(lambda module, *_: called.append(module)) for module in leaves]

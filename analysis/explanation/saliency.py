@@ -1,4 +1,4 @@
-"""Maps of how much each part of an image speaks for a class: (B, [D,] H, W), higher is more, 0 is nothing."""
+"""Maps that show for each part of an image how much it speaks for a class: (B, [D,] H, W), higher is more."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from torch.nn import functional
 from analysis.explanation.layers import SpatialLayer, covered, outputs_of, target_layer
 from trainables.errors import InputError
 
-STEPS = 32  # of integrated gradients
-WINDOWS = 7  # of occlusion along each side
+# Steps of integrated gradients.
+STEPS = 32
+# Windows of occlusion along each side.
+WINDOWS = 7
 
 
 def gradcam(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Grad-CAM (Selvaraju et al. 2017): channels of the target layer weighted by their mean gradient; only what speaks
-    for the class."""
+    """Compute Grad-CAM: channels of the target layer weighted by their mean gradient; only what speaks for the class.
+
+    Source: Selvaraju et al. (2017).
+    """
     layer = target_layer(model, images[:1].clone())
     maps, gradients = _maps_and_gradients(model, layer, images, classes)
     weights = gradients.flatten(2).mean(dim=2)
@@ -28,8 +32,10 @@ def gradcam(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
 
 
 def gradcam_plus_plus(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Grad-CAM++ (Chattopadhay et al. 2018, eq. 19): positions weigh by their share of the higher derivatives of the
-    exponential of the logit."""
+    """Compute Grad-CAM++: positions weigh by their share of the higher derivatives of the exponential of the logit.
+
+    Source: Chattopadhay et al. (2018), eq. 19.
+    """
     layer = target_layer(model, images[:1].clone())
     maps, gradients = _maps_and_gradients(model, layer, images, classes)
     total = maps.flatten(2).sum(dim=2).reshape(*maps.shape[:2], *(1,) * (maps.dim() - 2))
@@ -42,7 +48,7 @@ def gradcam_plus_plus(model: nn.Module, images: Tensor, classes: Tensor) -> Tens
 def _maps_and_gradients(
     model: nn.Module, layer: SpatialLayer, images: Tensor, classes: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The layer's output and the gradient of each image's logit, both (B, channels, *grid)."""
+    """Return the layer's output and the gradient of each image's logit, both (B, channels, *grid)."""
     with torch.enable_grad(), outputs_of(model, [layer.module]) as kept:
         logits = model(images.clone().requires_grad_())
         output = kept[layer.module]
@@ -51,7 +57,7 @@ def _maps_and_gradients(
 
 
 def _upsampled(model: nn.Module, layer: SpatialLayer, small: Tensor, images: Tensor) -> Tensor:
-    """A coarse map at the images' size, (tri)linear; what a network pads is cut off."""
+    """Enlarge a coarse map to the images' size, (tri)linear; what a network pads is cut off."""
     sides = images.shape[2:]
     mode = "trilinear" if len(sides) == 3 else "bilinear"
     reach = covered(model, layer.grid, sides)
@@ -60,7 +66,9 @@ def _upsampled(model: nn.Module, layer: SpatialLayer, small: Tensor, images: Ten
 
 
 def attention(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Attention rollout weighted by the class's gradient (Chefer et al. 2021, eqs. 5 and 6), from the class token.
+    """Compute attention rollout weighted by the class's gradient (Chefer et al.
+
+    2021, eqs. 5 and 6), from the class token.
 
     For networks of `nn.MultiheadAttention` with a class token; others are refused. Raises `InputError`.
     """
@@ -90,7 +98,7 @@ def attention(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
 
 @contextmanager
 def _attention_kept(blocks: list[nn.MultiheadAttention]) -> Iterator[dict[nn.Module, Tensor]]:
-    """Lets attention modules give out their weights by head, which their callers do not ask for, and keeps them."""
+    """Make attention modules return their weights by head, which their callers do not ask for, and keep them."""
     kept: dict[nn.Module, Tensor] = {}
 
     def ask(module: nn.Module, arguments: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -109,30 +117,30 @@ def _attention_kept(blocks: list[nn.MultiheadAttention]) -> Iterator[dict[nn.Mod
 
 
 def integrated_gradients(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Integrated gradients (Sundararajan et al. 2017) from each image's mean value; magnitudes summed over channels."""
+    """Compute integrated gradients (Sundararajan et al. 2017) from each image's mean value, summed over channels."""
     captum = _captum()
     with torch.enable_grad():
-        found = captum.IntegratedGradients(model).attribute(
+        attributions = captum.IntegratedGradients(model).attribute(
             images, baselines=baseline(images), target=classes, n_steps=STEPS, internal_batch_size=len(images)
         )
-    return found.detach().abs().sum(dim=1)
+    return attributions.detach().abs().sum(dim=1)
 
 
 def occlusion(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
-    """Fall of the class's logit where a window is filled with the image's mean (Zeiler & Fergus 2014)."""
+    """Compute the fall of the class's logit where a window is filled with the image's mean (Zeiler & Fergus 2014)."""
     captum = _captum()
     window = tuple(max(1, -(-side // WINDOWS)) for side in images.shape[2:])
     strides = tuple(max(1, -(-side // 2)) for side in window)
     channels = images.shape[1]
     with torch.no_grad():
-        found = captum.Occlusion(model).attribute(
+        attributions = captum.Occlusion(model).attribute(
             images, (channels, *window), strides=(channels, *strides), baselines=baseline(images), target=classes
         )
-    return found.mean(dim=1).relu()
+    return attributions.mean(dim=1).relu()
 
 
 def baseline(images: Tensor) -> Tensor:
-    """Images of one value a channel, their own mean: nothing is left of what was in them."""
+    """Return images of one value a channel, their own mean: nothing is left of their content."""
     return images.flatten(2).mean(dim=2).reshape(*images.shape[:2], *(1,) * (images.dim() - 2)).expand_as(images)
 
 
@@ -148,7 +156,7 @@ def _captum() -> Any:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make maps, and what it is in words."""
+    """A way to make maps, and its name in words."""
 
     function: Callable[[nn.Module, Tensor, Tensor], Tensor]
     title: str
@@ -164,7 +172,7 @@ METHODS: dict[str, Method] = {
 
 
 def default_method(model: nn.Module, image: Tensor) -> str:
-    """Attention where there is a class token, Grad-CAM where layers have positions, else integrated gradients."""
+    """Choose attention for a class token, Grad-CAM for layers with positions, else integrated gradients."""
     classes = torch.zeros(1, dtype=torch.long, device=image.device)
     for name in ("attention", "gradcam"):
         try:

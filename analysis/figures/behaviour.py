@@ -1,4 +1,4 @@
-"""Figures of what layers do with the validation images. As `analysis.figures.comparison`."""
+"""Figures of layers on the validation images. As `analysis.figures.comparison`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ if TYPE_CHECKING:
 
 MEASURES = ("activation_entropy", "activation_sparsity", "activation_dead")
 NAMES = {"activation_entropy": "entropy", "activation_sparsity": "share of zeros", "activation_dead": "dead units"}
-LINES = 16  # values that colours and markers tell apart
+# Values that colours and markers tell apart.
+LINES = 16
 
 
 @styled
 def activations_by_layer(
     activations: pd.DataFrame, values: Sequence[str], measures: Sequence[str] = MEASURES
 ) -> Figure:
-    """Each measure by layer, in the order of their calls: a line for each compared value, its range over trials shaded.
+    """Draw each measure by layer, in the order of calls: a line for each value, its range over trials shaded.
 
     activations: rows of `activations.parquet` of models whose layers have the same names, with a column `value`.
     """
-    rows = activations[activations["position"] >= 0]  # -1 is the whole model
-    places = rows.drop_duplicates("layer").sort_values("position")
-    layers = list(places["layer"])
-    labels = [f"{row.layer} {row.module_type}" for row in places.itertuples()]
+    # Position -1 is the whole model.
+    rows = activations[activations["position"] >= 0]
+    first = rows.drop_duplicates("layer").sort_values("position")
+    layers = list(first["layer"])
+    labels = [f"{row.layer} {row.module_type}" for row in first.itertuples()]
     width = max(4.5, 1.6 + 0.36 * len(layers))
     figure, axes = new_figure(len(measures), 1, width, 1.7, sharex=True)
     known = [value for value in values if value in set(rows["value"])][:LINES]

@@ -37,13 +37,15 @@ from analysis.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS, PANEL_ROWS = 4, 8  # of small multiples in one figure at most
-LEAST_SPAN = 0.01  # of the colours of a heat map
+# Small multiples in one figure at most.
+COLUMNS, PANEL_ROWS = 4, 8
+# The least span of a heat map's colours.
+LEAST_SPAN = 0.01
 
 
 @styled
 def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
-    """Each scientific value's mean and interval: a row of panels a block, a panel a metric, with axes of their own."""
+    """Draw each scientific value's mean and interval: a row of panels a block, a panel with its own axis a metric."""
     blocks = results.blocks[:4]
     tallest = max(len(comparison.block(block)) for block in blocks)
     columns = len(comparison.metrics)
@@ -59,7 +61,7 @@ def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
 
 
 def _interval_rows(axis: Any, judged: Sequence[Standing], metric: str, number: int) -> None:
-    """Means with their intervals; these end where an AUC or accuracy does."""
+    """Draw means with their intervals; these end where an AUC or accuracy does."""
     from matplotlib.ticker import MaxNLocator
 
     rows = np.arange(len(judged))
@@ -79,7 +81,7 @@ def _interval_rows(axis: Any, judged: Sequence[Standing], metric: str, number: i
 
 @styled
 def learning_curves(results: Results, metric: str | None = None) -> Figure:
-    """A panel for each value and block: each trial's mean over its replicates by epoch.
+    """Draw a panel for each value and block: each trial's mean over its replicates by epoch.
 
     The best trial is thick and in another colour, trials that were stopped are faded and end in a cross.
     """
@@ -116,14 +118,14 @@ def _spread(axis: Any, epochs: pd.DataFrame, metric: str) -> None:
 
 
 def _curve_title(best: Standing, *, named: bool) -> str:
-    """`relu`, below it the setting of its best trial."""
+    """Write `relu`, and below it the setting of its best trial."""
     setting = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in best.nuisance.items())
     value = best.value or "all"
     return (f"{best.block}: {value}" if named else value) + f"\n{setting}" * bool(setting)
 
 
 def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
-    """The panels of a block share their axes; a few wild epochs do not flatten all others."""
+    """Share the axes among the panels of a block; a few wild epochs do not flatten all others."""
     from matplotlib.ticker import MaxNLocator
 
     known = curves[metric].dropna()
@@ -154,7 +156,7 @@ def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, 
 
 @styled
 def importance(found: Sequence[Importance]) -> Figure:
-    """The share of each hyperparameter, a panel for each block."""
+    """Draw the share of each hyperparameter, a panel for each block."""
     known = [one for one in found if one.shares][:4]
     rows = max((len(one.shares) for one in known), default=1)
     figure, axes = new_figure(1, max(len(known), 1), 3.6, 0.9 + 0.35 * rows)
@@ -169,7 +171,7 @@ def importance(found: Sequence[Importance]) -> Figure:
 
 @styled
 def parallel_coordinates(results: Results) -> Figure:
-    """A line for each finished trial through its hyperparameters, its scores and its complexity, a panel a block.
+    """Draw a line for each finished trial through its hyperparameters, its scores and its complexity, a panel a block.
 
     The colour is the rank of the selecting metric within the block, light for the best.
     """
@@ -188,7 +190,7 @@ def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
     fields = [name for name in (*results.scientific, *results.nuisance) if _texts(trials[name]).nunique() > 1]
     columns: list[tuple[str, pd.Series]] = [(name, trials[name]) for name in fields]
     columns += [(name, means[name]) for name in shown if means[name].notna().any()]
-    heights = [_axis_of(axis, place, column) for place, (_, column) in enumerate(columns)]
+    heights = [_axis_of(axis, number, column) for number, (_, column) in enumerate(columns)]
     if heights and len(trials):
         ranks = means[results.metric].rank(ascending=results.mode == "max", pct=True)
         _coloured_lines(axis, np.array(heights).T, ranks.to_numpy())
@@ -199,9 +201,9 @@ def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
         side.set_visible(False)
 
 
-def _axis_of(axis: Any, place: int, column: pd.Series) -> np.ndarray:
+def _axis_of(axis: Any, number: int, column: pd.Series) -> np.ndarray:
     """Draw one upright axis with its labels; returns the height of each trial on it."""
-    axis.axvline(place, ymin=0.05, ymax=0.92, color=FAINT, linewidth=1)
+    axis.axvline(number, ymin=0.05, ymax=0.92, color=FAINT, linewidth=1)
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         texts = _texts(column)
         levels = list(dict.fromkeys(texts))
@@ -218,7 +220,7 @@ def _axis_of(axis: Any, place: int, column: pd.Series) -> np.ndarray:
         marks = {f"{tick:.3g}": float((scale(tick) - scale(low)) / span) for tick in ticks}
     for text, height in list(marks.items())[:40]:
         box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.2}
-        axis.text(place, height, text, fontsize=7, va="center", ha="center", color=INK, zorder=5, bbox=box)
+        axis.text(number, height, text, fontsize=7, va="center", ha="center", color=INK, zorder=5, bbox=box)
     return np.nan_to_num(heights, nan=0.5)
 
 
@@ -235,7 +237,7 @@ def _coloured_lines(axis: Any, heights: np.ndarray, ranks: np.ndarray) -> None:
 
 @styled
 def heat_map(results: Results, nuisance: str) -> Figure:
-    """The mean of the selecting metric for each scientific value and each setting of one nuisance field, by block.
+    """Draw the mean of the selecting metric for each scientific value and setting of one nuisance field, by block.
 
     Cells without a finished trial show what the stopped ones had reached, in brackets.
     """
@@ -267,10 +269,11 @@ def _texts(column: pd.Series) -> pd.Series:
 
 
 def _binned(column: pd.Series) -> pd.Series:
-    """Texts of the settings; numbers of many kinds in six bins of as many trials each."""
+    """Return texts of the settings; numbers of many kinds in six bins of as many trials each."""
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > 8:
         bins = pd.qcut(column, 6, duplicates="drop")
-        least = column.min()  # the first bin begins a little below it
+        # The first bin begins a little below it.
+        least = column.min()
         return bins.map(lambda bin_: f"{max(bin_.left, least):.2g}–{bin_.right:.2g}").astype(str)
     return _texts(column)
 

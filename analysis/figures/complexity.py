@@ -21,25 +21,27 @@ if TYPE_CHECKING:
 MEASURES = ("lmc", "sample_entropy")
 NAMES = {"lmc": "LMC complexity", "sample_entropy": "Sample Entropy (nat)"}
 STAGES = ("initial", "best", "final")
-MANY = 40  # tensors from which on only weight matrices are drawn
+# Tensors from which on only weight matrices are drawn.
+MANY = 40
 
 
 def name_of_measure(measure: str) -> str:
+    """Write a measure's name as figures have it."""
     return NAMES.get(measure, measure.replace("_", " "))
 
 
 @styled
 def complexity_by_layer(weights: pd.DataFrame, measures: Sequence[str] = MEASURES, title: str = "") -> Figure:
-    """Bars of each measure by tensor, coloured by module type: the best weights, with a line where they began.
+    """Draw bars of each measure by tensor, coloured by module type: the best weights, with a line where they began.
 
     weights: rows of `weights.parquet` of models of one architecture; bars are means over them, with their spread.
     """
     rows = weights[weights["stage"].isin(STAGES)]
     if rows["tensor"].nunique() > MANY:
         rows = rows[matrix_rows(rows)]
-    places = rows.drop_duplicates("tensor").sort_values("position")
-    tensors = list(places["tensor"])
-    types = dict(zip(places["tensor"], places["module_type"], strict=True))
+    first = rows.drop_duplicates("tensor").sort_values("position")
+    tensors = list(first["tensor"])
+    types = dict(zip(first["tensor"], first["module_type"], strict=True))
     kinds = list(dict.fromkeys(types.values()))
     figure, axes = new_figure(len(measures), 1, max(4.5, 1.6 + 0.32 * len(tensors)), 1.9, sharex=True)
     for axis, measure in zip(axes[:, 0], measures, strict=True):
@@ -58,12 +60,12 @@ def complexity_by_layer(weights: pd.DataFrame, measures: Sequence[str] = MEASURE
 def _bars(axis: Any, table: pd.DataFrame, tensors: Sequence[str], types: dict[str, str], kinds: Sequence[str]) -> None:
     stage = "best" if ("mean", "best") in table else "final"
     for number, kind in enumerate(kinds):
-        places = [i for i, tensor in enumerate(tensors) if types[tensor] == kind]
-        part = table.iloc[places]
+        positions = [i for i, tensor in enumerate(tensors) if types[tensor] == kind]
+        part = table.iloc[positions]
         heights = part["mean"].get(stage, pd.Series(math.nan, part.index))
-        spread = part["std"][stage] if ("std", stage) in table else None
+        deviation = part["std"][stage] if ("std", stage) in table else None
         axis.bar(
-            places, heights, yerr=spread, color=colour_of(number), width=0.7, label=kind,
+            positions, heights, yerr=deviation, color=colour_of(number), width=0.7, label=kind,
             error_kw={"ecolor": FAINT, "elinewidth": 1},
         )  # fmt: skip
     if ("mean", "initial") in table:
@@ -73,7 +75,7 @@ def _bars(axis: Any, table: pd.DataFrame, tensors: Sequence[str], types: dict[st
 
 @styled
 def complexity_along_training(results: Results, measures: Sequence[str] = MEASURES) -> Figure:
-    """Each measure of the model by epoch for each value: at the start, at the best epoch and at the last, or at more.
+    """Draw each measure of the model by epoch for each value: at the start, the best epoch, the last, or at more.
 
     Lines are means over the finished trials of a value, weighted over weight matrices by size.
     """
@@ -107,7 +109,7 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
 
 
 def _by_stage(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """One row for each block, value and stage."""
+    """Return one row for each block, value and stage."""
     found = []
     for (block, value, stage), part in rows.groupby(["block", "value", "stage"], sort=False):
         means = part_means(part, measures)[list(measures)].mean()
@@ -121,7 +123,7 @@ def _by_stage(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 
 @styled
 def complexity_and_performance(results: Results, measures: Sequence[str] = MEASURES, outcome: str = "") -> Figure:
-    """A point for each finished trial: a measure of its weights and how well it does, a row of panels a block."""
+    """Draw a point for each finished trial: a measure of its weights and its performance, a row of panels a block."""
     outcome = outcome or results.metric
     trials = results.trials[results.trials["finished"]]
     values = trials[["trial", "value"]].drop_duplicates("trial")
@@ -167,7 +169,7 @@ def _handles(values: Sequence[str]) -> tuple[list[Any], list[str]]:
 
 @styled
 def correlation_forest(associations: Sequence[Association], outcomes: Sequence[str]) -> Figure:
-    """Every measure's rank correlation with each outcome, with its interval; filled where it survives."""
+    """Draw every measure's rank correlation with each outcome, with its interval; filled where it survives."""
     measures = list(dict.fromkeys(a.measure for a in associations if not math.isnan(a.plain.rho)))
     figure, axes = new_figure(1, len(outcomes), 3.6, 0.9 + 0.2 * max(len(measures), 1), sharey=True)
     for axis, outcome in zip(axes[0], outcomes, strict=True):

@@ -15,7 +15,7 @@ from analysis.evaluation.predictions import Predictions
 from analysis.figures.style import COLOURS, FAINT, INK, colour_of, marker_of, new_figure, styled
 from analysis.trial_evaluation.tables import short
 from analysis.trial_evaluation.trial import TrialEvaluation
-from trainables.metrics.calibration import confidences, is_correct, reliability
+from trainables.metrics.calibration import accuracy_by_coverage, confidences, is_correct, reliability, with_temperature
 from trainables.metrics.per_class import positives
 
 if TYPE_CHECKING:
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
     from trainables.data.arrays import Data
 
-MOST_NAMED = 14  # classes with a curve of their own
-MOST_CELLS = 25  # classes of a matrix whose cells hold numbers
-SHOWN = 8  # images in each row
+# Classes with a curve of their own.
+MOST_NAMED = 14
+# Classes of a matrix whose cells hold numbers.
+MOST_CELLS = 25
+# Images in each row.
+SHOWN = 8
 
 
 def evaluation_figures(found: TrialEvaluation, data: Data | None = None) -> Iterator[tuple[str, Figure]]:
-    """Yields every figure of an evaluation with its name. data: whose images are shown by how sure the answer is."""
+    """Yield every figure of an evaluation with its name. data: whose images are shown by how sure the answer is."""
     yield "confusion_matrix", confusion(found.confusion, found.whole.class_names)
     yield "per_class", per_class(found.classes)
     yield "roc", roc(found.seeds)
@@ -41,7 +44,7 @@ def evaluation_figures(found: TrialEvaluation, data: Data | None = None) -> Iter
 
 @styled
 def confusion(counts: NDArray[np.float64], names: Sequence[str]) -> Figure:
-    """Per cent of each true class as colour, counts and per cent as text; a small matrix for each label of several."""
+    """Draw per cent of each true class as colour, counts as text; for multi-label a small matrix each label."""
     if counts.ndim == 3:
         return _label_matrices(counts, names)
     n = len(names)
@@ -87,20 +90,20 @@ def _label_matrices(counts: NDArray[np.float64], names: Sequence[str]) -> Figure
 
 @styled
 def per_class(rows: Sequence[ClassRow]) -> Figure:
-    """Precision, recall with its interval, specificity and F1 of each class, best recall first."""
+    """Draw precision, recall with its interval, specificity and F1 of each class, best recall first."""
     shown = ("precision", "recall", "specificity", "f1")
     assert set(shown) <= set(FIGURES)
     ranked = sorted(rows, key=lambda row: -np.nan_to_num(row.figures["recall"], nan=-1))
     figure, axes = new_figure(1, 1, 5.6, max(1.9, 0.5 * len(rows) + 1.0))
     axis = axes[0, 0]
     for number, name in enumerate(shown):
-        places = np.arange(len(ranked)) + (number - 1.5) * 0.17
+        heights = np.arange(len(ranked)) + (number - 1.5) * 0.17
         values = np.array([row.figures[name] for row in ranked])
         style: Any = {"color": colour_of(number), "marker": marker_of(number), "linestyle": "none", "markersize": 5}
-        axis.plot(values, places, label="F1" if name == "f1" else name, **style)
+        axis.plot(values, heights, label="F1" if name == "f1" else name, **style)
         if name == "recall":
             ends = np.array([[row.recall_95.low, row.recall_95.high] for row in ranked])
-            axis.hlines(places, ends[:, 0], ends[:, 1], color=colour_of(number), linewidth=1.4)
+            axis.hlines(heights, ends[:, 0], ends[:, 1], color=colour_of(number), linewidth=1.4)
     axis.set_yticks(range(len(ranked)), [f"{short(row.name)} (n = {row.support})" for row in ranked])
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
@@ -112,7 +115,7 @@ def per_class(rows: Sequence[ClassRow]) -> Figure:
 
 @styled
 def roc(predictions: Sequence[Predictions]) -> Figure:
-    """ROC curve of each class (of the last class, for two), a thin line for each further seed."""
+    """Draw the ROC curve of each class (of the last class, for two), a thin line for each further seed."""
     from sklearn.metrics import auc, roc_curve
 
     def curve(present: Any, scores: Any) -> tuple[Any, Any, float]:
@@ -127,7 +130,7 @@ def roc(predictions: Sequence[Predictions]) -> Figure:
 
 @styled
 def precision_recall(predictions: Sequence[Predictions]) -> Figure:
-    """Precision by recall of each class (of the last class, for two), a thin line for each further seed."""
+    """Draw precision by recall of each class (of the last class, for two), a thin line for each further seed."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     def curve(present: Any, scores: Any) -> tuple[Any, Any, float]:
@@ -140,7 +143,7 @@ def precision_recall(predictions: Sequence[Predictions]) -> Figure:
 
 
 def _curves(predictions: Sequence[Predictions], curve: Any, what: str) -> tuple[Figure, Any]:
-    """Draws a curve for each class and seed; classes beyond the colours' number are faint."""
+    """Draw a curve for each class and seed; classes beyond the colours' number are faint."""
     first = predictions[0]
     classes = [len(first.class_names) - 1] if first.task == "binary-class" else range(len(first.class_names))
     figure, axes = new_figure(1, 1, 4.4, 4.0)
@@ -171,9 +174,7 @@ def _curves(predictions: Sequence[Predictions], curve: Any, what: str) -> tuple[
 
 @styled
 def calibration(predictions: Predictions, found: Calibration) -> Figure:
-    """Reliability before and after the temperature, how sure the answers are, and accuracy against coverage."""
-    from trainables.metrics.calibration import accuracy_by_coverage, with_temperature
-
+    """Draw reliability before and after the temperature, confidence of the answers, and accuracy against coverage."""
     figure, axes = new_figure(1, 2, 3.6, 3.3)
     left, right = axes[0]
     left.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
@@ -205,7 +206,7 @@ def calibration(predictions: Predictions, found: Calibration) -> Figure:
 
 @styled
 def correct_incorrect(predictions: Predictions, images: NDArray[np.uint8]) -> Figure:
-    """Images by how sure the answer is: surest right, surest wrong and least sure. Volumes: their middle slice."""
+    """Show images by how sure the answer is: surest right, surest wrong and least sure. Volumes: their middle slice."""
     confidence = confidences(predictions.scores, predictions.task)
     confidence = confidence.mean(axis=1) if confidence.ndim == 2 else confidence
     correct = predictions.correct
@@ -231,7 +232,7 @@ def correct_incorrect(predictions: Predictions, images: NDArray[np.uint8]) -> Fi
 
 
 def _answer(predictions: Predictions, number: int, confidence: float) -> str:
-    """The true class, and the given answer with its confidence where it is another; multi-label: how many are right."""
+    """Write the true class, and the answer with its confidence; multi-label: how many labels are right."""
     if predictions.labels.ndim == 2:
         right = int((predictions.predicted[number] == predictions.labels[number]).sum())
         return f"image {number}\n{right} of {predictions.labels.shape[1]} labels\n{100 * confidence:.0f} %"
@@ -241,6 +242,6 @@ def _answer(predictions: Predictions, number: int, confidence: float) -> str:
 
 
 def flat_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture of an image (H, W, C) or of the middle slice of a volume (D, H, W, C): grey without its channel."""
+    """Return a picture of an image (H, W, C) or of a volume's middle slice (D, H, W, C): grey without its channel."""
     flat = image[len(image) // 2] if image.ndim == 4 else image
     return flat[..., 0] if flat.shape[-1] == 1 else flat

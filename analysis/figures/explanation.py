@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Real = NDArray[np.float64]
-SLICES = 5  # of a volume
-MOST_PANELS = 16  # filters or feature maps
-WRAP = 110  # letters of a verdict's line
+# Slices of a volume.
+SLICES = 5
+# Filters or feature maps.
+MOST_PANELS = 16
+# Letters of a verdict's line.
+WRAP = 110
 
 
 @dataclass(frozen=True)
 class Explained:
-    """An image with its map: why it was chosen, its true and given class, and the answer's confidence."""
+    """An image with its map: the reason of its choice, its true and given class, and the answer's confidence."""
 
     kind: str
     image: NDArray[np.uint8]
@@ -37,12 +41,10 @@ class Explained:
 
 @styled
 def saliency_maps(rows: Sequence[Explained], title: str, verdict: str) -> Figure:
-    """Images beside their maps, which share a colour bar; volumes as slices with the map over each. Above: the verdict.
+    """Draw images beside their maps, with one colour bar; volumes as slices. Above: the verdict.
 
     Each map runs from 0 to its own highest value.
     """
-    import textwrap
-
     volumes = rows[0].image.ndim == 4
     figure, axes = new_figure(*((len(rows), SLICES + 1, 1.25, 1.45) if volumes else _plane_grid(len(rows))))
     for axis in axes.flat:
@@ -58,7 +60,7 @@ def saliency_maps(rows: Sequence[Explained], title: str, verdict: str) -> Figure
 
 
 def _plane_grid(count: int) -> tuple[int, int, float, float]:
-    """Two panels an image, four images a line."""
+    """Return two panels an image, four images a line."""
     columns = min(count, 4)
     return -(-count // columns), 2 * columns, 1.15, 1.7
 
@@ -79,8 +81,8 @@ def _unit(saliency: Real) -> Real:
 
 
 def _plane(axes: Any, number: int, row: Explained) -> Any:
-    line, place = divmod(number, axes.shape[1] // 2)
-    left, right = axes[line, 2 * place], axes[line, 2 * place + 1]
+    line, column = divmod(number, axes.shape[1] // 2)
+    left, right = axes[line, 2 * column], axes[line, 2 * column + 1]
     picture = flat_image(row.image)
     left.imshow(picture, cmap="gray", vmin=0, vmax=255)
     left.set_title(_words(row), fontsize=6.5, pad=2, loc="left")
@@ -89,7 +91,7 @@ def _plane(axes: Any, number: int, row: Explained) -> Any:
 
 
 def _volume(line: Any, row: Explained) -> Any:
-    """Slices through the volume where the map is highest in between, and first what it is."""
+    """Draw slices through the volume, spaced evenly between its ends, with the words first."""
     line[0].text(0, 0.5, _words(row), transform=line[0].transAxes, va="center", fontsize=7)
     shown = np.linspace(0, len(row.image) - 1, SLICES + 2).round().astype(int)[1:-1]
     unit, drawn = _unit(row.saliency), None
@@ -102,7 +104,7 @@ def _volume(line: Any, row: Explained) -> Any:
 
 @styled
 def faithfulness_curves(found: Faithfulness, title: str) -> Figure:
-    """The class's probability as parts are taken away or put back, beside random maps."""
+    """Draw the class's probability as parts are removed or put back, beside random maps."""
     figure, axes = new_figure(1, 2, 3.3, 2.9, sharey=True)
     shares = np.linspace(0, 1, len(found.deletion_curve))
     for axis, name, curve, random, p in (
@@ -123,7 +125,7 @@ def faithfulness_curves(found: Faithfulness, title: str) -> Figure:
 def embedding(
     flat: Real, labels: NDArray[np.int64], correct: NDArray[np.bool_], names: Sequence[str], axes_names: Sequence[str]
 ) -> Figure:
-    """The penultimate layer in two dimensions: by class on the left, right and wrong answers on the right."""
+    """Draw the penultimate layer in two dimensions: by class on the left, right and wrong answers on the right."""
     figure, axes = new_figure(1, 2, 3.7, 3.6, sharex=True, sharey=True)
     left, right = axes[0]
     size = 14 if len(flat) < 1000 else 6
@@ -145,7 +147,7 @@ def neighbours(
     images: NDArray[np.uint8], titles: Sequence[str], training: NDArray[np.uint8], nearest: NDArray[np.int64],
     captions: Sequence[Sequence[str]],
 ) -> Figure:  # fmt: skip
-    """Each line: an image, then the training images with the most similar features."""
+    """Draw lines of an image and the training images with the most similar features."""
     figure, axes = new_figure(len(images), nearest.shape[1] + 1, 1.15, 1.45)
     for line, image, title, found, words in zip(axes, images, titles, nearest, captions, strict=True):
         for axis in line:
@@ -160,7 +162,7 @@ def neighbours(
 
 @styled
 def panels(maps: Real, title: str, *, diverging: bool) -> Figure:
-    """Filters or feature maps, (N, H, W), on one colour scale; diverging: 0 is white."""
+    """Draw filters or feature maps, (N, H, W), on one colour scale; diverging: 0 is white."""
     count = min(len(maps), MOST_PANELS)
     columns = min(count, 8)
     figure, axes = new_figure(-(-count // columns), columns, 0.95, 1.0)

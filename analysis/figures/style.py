@@ -17,8 +17,10 @@ P = ParamSpec("P")
 # Okabe and Ito (2008), without the yellow and the black that vanish on white or on dark paper, and two of Paul Tol's.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#882255", "#7a7a7a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-INK, FAINT, LINE, PAPER = "#1a1b1c", "#8a8b8c", "#d8d9da", "#fdfefe"  # the page replaces them by its own
-LONG = 300  # lines or points from which on they are drawn as pixels
+# The page replaces them by its own.
+INK, FAINT, LINE, PAPER = "#1a1b1c", "#8a8b8c", "#d8d9da", "#fdfefe"
+# Lines or points from which on they are drawn as pixels.
+LONG = 300
 STYLE: Any = {
     "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
@@ -29,22 +31,22 @@ STYLE: Any = {
 
 
 def colour_of(number: int) -> str:
-    """The colour of the nth kind; after eight they begin again, and the marker changes."""
+    """Return the colour of the nth kind; after eight they begin again, and the marker changes."""
     return COLOURS[number % len(COLOURS)]
 
 
 def marker_of(number: int) -> str:
-    """The marker of the nth kind: no two of the first 64 share colour and marker."""
+    """Return the marker of the nth kind: no two of the first 64 share colour and marker."""
     return MARKERS[(number + number // len(COLOURS)) % len(MARKERS)]
 
 
 def seen_through(count: int) -> float:
-    """The opacity of each of many lines or points that lie over one another."""
+    """Return the opacity of each of many lines or points that lie over one another."""
     return min(1.0, max(0.06, 40.0 / max(count, 1)))
 
 
 def new_figure(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
-    """A figure with a grid of axes (always 2D); width and height are those of one panel, in inches."""
+    """Return a figure with a grid of axes (always 2D); width and height are those of one panel, in inches."""
     from matplotlib.figure import Figure as NewFigure
 
     figure = NewFigure(figsize=(width * columns, height * rows), layout="constrained")
@@ -61,7 +63,8 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
         with rc_context(STYLE):
             figure = function(*args, **kwargs)
             if engine := figure.get_layout_engine():
-                engine.execute(figure)  # once, and not again for every file
+                # Laid out once, and not again for every file.
+                engine.execute(figure)
                 figure.set_layout_engine("none")
             return figure
 
@@ -78,7 +81,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """A figure as the text of an SVG file without a background."""
+    """Return a figure as the text of an SVG file without a background."""
     from matplotlib import rc_context
 
     file = io.StringIO()
@@ -88,13 +91,14 @@ def svg(figure: Figure) -> str:
 
 
 def for_page(text: str, name: str) -> str:
-    """An SVG to stand in a page: as wide as it may be, with ids of its own, in the colours of the page's scheme.
+    """Fit an SVG into a page: as wide as it may be, with ids of its own, in the colours of the page's scheme.
 
     name: letters, digits and dashes; what the ids begin with.
     """
     text = text[text.index("<svg") :]
     size = re.search(r'width="([\d.]+)pt" height="[^"]*"', text)
-    width = f"{float(size[1]) * 1.35:.0f}px" if size else "100%"  # a point is 1.33 px; letters of 9 pt are then 12 px
+    # A point is 1.33 px; letters of 9 pt are then 12 px.
+    width = f"{float(size[1]) * 1.35:.0f}px" if size else "100%"
     text = re.sub(r'width="[^"]*" height="[^"]*"', f'aria-hidden="true" style="width: {width}"', text, count=1)
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'(url\(|href=")#', rf"\1#{name}-", text)
@@ -102,7 +106,7 @@ def for_page(text: str, name: str) -> str:
 
 
 def _themed(text: str) -> str:
-    """Colours as variables that the page's light and dark scheme set."""
+    """Replace colours by variables that the page's light and dark scheme set."""
     names: dict[str, str] = {INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)", PAPER: "var(--paper)"}
     names |= {colour: f"var(--c{number})" for number, colour in enumerate(COLOURS)}
     return re.sub("|".join(names), lambda found: names[found[0].lower()], text, flags=re.IGNORECASE)

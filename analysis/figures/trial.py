@@ -13,17 +13,19 @@ from analysis.figures.style import INK
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}  # Okabe & Ito: told apart by the colour-blind
+# Okabe & Ito's colours, which the colour-blind distinguish.
+COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}
 Row = Mapping[str, Any]
 
 
 def _figure(columns: int, title: str, *, whole: bool = False) -> tuple[Figure, Any]:
-    """A row of axes; whole: the x axis counts."""
+    """Return a row of axes; whole: the x axis counts."""
     from matplotlib.figure import Figure as NewFigure
     from matplotlib.ticker import MaxNLocator
 
     width = 4 * columns
-    figure = NewFigure(figsize=(width, 3.2))  # no pyplot: no global state in a worker
+    # No pyplot: it has global state, which a worker must not share.
+    figure = NewFigure(figsize=(width, 3.2))
     # Margins in inches: matplotlib's own layouts would draw the figure twice, and every trial has two.
     figure.subplots_adjust(left=0.5 / width, right=1 - 0.15 / width, bottom=0.15, top=0.8, wspace=0.2)
     figure.suptitle(title, fontsize=10)
@@ -35,7 +37,7 @@ def _figure(columns: int, title: str, *, whole: bool = False) -> tuple[Figure, A
 
 
 def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int]) -> Figure:
-    """Loss, AUC and ACC of each split by epoch, and the learning rate: mean over replicates, range shaded.
+    """Draw loss, AUC and ACC of each split by epoch, and the learning rate: mean over replicates, range shaded.
 
     epochs: rows of `epochs.parquet` of one trial; best_epochs: one for each replicate, marked by dotted lines.
     """
@@ -59,7 +61,7 @@ def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int
 
 
 def _by_epoch(epochs: Sequence[Row], steps: Sequence[int], name: str) -> np.ndarray:
-    """(epochs, replicates)."""
+    """Return a metric by epoch, (epochs, replicates)."""
     values: dict[int, list[float]] = {step: [] for step in steps}
     for row in epochs:
         values[row["epoch"]].append(np.nan if row[name] is None else row[name])
@@ -72,7 +74,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Histograms of each weight matrix before (outline) and after training, at most the 8 largest."""
+    """Draw histograms of each weight matrix before (outline) and after training, at most the 8 largest."""
     names = sorted((n for n in after if after[n].ndim >= 2), key=lambda n: after[n].size, reverse=True)[:8]
     names.sort(key=list(after).index)
     figure, axes = _figure(max(len(names), 1), title)
@@ -93,7 +95,7 @@ def _histogram(axis: Any, weights: np.ndarray, **style: Any) -> None:
 
 
 def schedules(curves: Mapping[str, Sequence[float]], steps_per_epoch: int) -> Figure:
-    """Learning-rate curves as shares of their peak, a panel each; a curve has one value per optimiser step."""
+    """Draw learning-rate curves as shares of their peak, a panel each; a curve has one value per optimiser step."""
     from matplotlib.figure import Figure as NewFigure
 
     rows = -(-len(curves) // 4)
@@ -110,5 +112,5 @@ def schedules(curves: Mapping[str, Sequence[float]], steps_per_epoch: int) -> Fi
 
 
 def save(figure: Figure, path: Path, dpi: int = 100) -> None:
-    """Write a figure as its suffix says (.png, .svg)."""
+    """Write a figure in the format of its suffix (.png, .svg)."""
     figure.savefig(path, dpi=dpi)

@@ -41,15 +41,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A function from one tensor to its columns; the first column bears the measure's name."""
+    """A function from one tensor to its columns; the first column bears the measure's name.
 
-    function: Callable[..., Mapping[str, float]]  # of the tensor, and of the initial one where `initial` says so
+    function: of the tensor, and of its initial values if `initial` is true. ordered: it depends on the order in which
+    the weights were flattened. sized: it depends on the number of weights. default: it is cheap enough for every tensor
+    of every trial.
+    """
+
+    function: Callable[..., Mapping[str, float]]
     columns: Mapping[str, Column]
     reference: str
-    ordered: bool = False  # depends on the order in which the weights were flattened
-    sized: bool = False  # depends on the number of weights
-    default: bool = True  # cheap enough for every tensor of every trial
-    initial: bool = False  # wants the tensor's initial values beside it
+    ordered: bool = False
+    sized: bool = False
+    default: bool = True
+    initial: bool = False
 
 
 def number(
@@ -63,7 +68,7 @@ def number(
     sized: bool = False,
     default: bool = True,
 ) -> Measure:
-    """A measure of a single column, from a function that gives one number."""
+    """Return a measure of a single column, from a function that gives one number."""
 
     def columns(weights: Any) -> dict[str, float]:
         return {name: function(weights)}
@@ -72,7 +77,7 @@ def number(
 
 
 def z_score(of: str, function: Callable[[Any], float], meaning: str) -> Measure:
-    """The z-score of an ordered measure against shuffles, which costs as much as 20 of it."""
+    """Return the z-score of an ordered measure against shuffles, which costs as much as 20 of it."""
     name = f"{of}_z"
     columns = {name: Column(f"{meaning} against 20 shuffles of the same weights", "sd")}
     source = "Theiler et al. (1992), Physica D 58, 77"
@@ -280,7 +285,7 @@ def measure_tensor(
     names: Iterable[str] | None = None,
     initial: np.ndarray[Any, Any] | None = None,
 ) -> dict[str, float]:
-    """All columns of one tensor, of the measures named or else of every default one.
+    """Return all columns of one tensor, of the measures named or else of every default one.
 
     initial: the tensor before training; measures that compare with it are NaN without it.
 
@@ -291,8 +296,8 @@ def measure_tensor(
     if unknown := [name for name in chosen if name not in MEASURES]:
         raise KeyError(f"unknown measure {unknown[0]!r}; choose from {', '.join(MEASURES)}")
     tensor = np.asarray(weights, dtype=np.float64)
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for measure in (MEASURES[name] for name in chosen):
         columns = measure.function(tensor, initial) if measure.initial else measure.function(tensor)
-        found.update({key: float(value) for key, value in columns.items()})
-    return found
+        result.update({key: float(value) for key, value in columns.items()})
+    return result

@@ -24,35 +24,43 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 Ranks = NDArray[np.uint32]
 Bits = NDArray[np.uint64]
-Y, Z, Y_LOW, Y_SPAN, Z_LOW, Z_SPAN, END = range(7)  # rows of the template array; spans count ranks beyond the low one
-DIRECT = 1_000  # windows up to this long are scanned point by point
-FRINGE = 5.0  # longest fringe of a slab, in units of sqrt(n)
-GRID, CELLS = 16, 1 << 22  # cells of a grid for each template that asks it, and at most
-CHUNK = 65_536  # most templates in one task, where a slab is shared out among threads
+# Rows of the template array; spans count ranks beyond the low one.
+Y, Z, Y_LOW, Y_SPAN, Z_LOW, Z_SPAN, END = range(7)
+# Windows up to this long are scanned point by point.
+DIRECT = 1_000
+# The longest fringe of a slab, in units of sqrt(n).
+FRINGE = 5.0
+# Cells of a grid for each template that asks it, and at most.
+GRID, CELLS = 16, 1 << 22
+# The most templates in one task, where a slab is shared out among threads.
+CHUNK = 65_536
 
 
 def match_counts(values: Values, reach: float, threads: int = 1) -> tuple[int, int, int]:
-    """Pairs of templates that match for 3 values and for 2, and pairs of values that match; wants 3 values or more."""
+    """Count pairs of templates that match for 3 values and for 2, and pairs of values that match.
+
+    Needs 3 values or more.
+    """
     order = np.argsort(values)
     low, high = windows(values[order], reach)
     close = int(high.sum(dtype=np.int64)) - values.size * (values.size - 1) // 2
-    found = templates(order, low, high)
-    tasks = list(_tasks(found[END].astype(np.int64), values.size, threads))
+    ranks = templates(order, low, high)
+    tasks = list(_tasks(ranks[END].astype(np.int64), values.size, threads))
     if threads == 1 or len(tasks) == 1:
-        counts = [_run(found, task) for task in tasks]
+        counts = [_run(ranks, task) for task in tasks]
     else:
         with ThreadPoolExecutor(threads) as pool:
-            counts = list(pool.map(lambda task: _run(found, task), tasks))
+            counts = list(pool.map(lambda task: _run(ranks, task), tasks))
     return sum(a for a, _ in counts) // 2, sum(b for _, b in counts) // 2, close
 
 
-def _run(found: Ranks, task: tuple[int, ...]) -> tuple[int, int]:
-    a, b = count_directly(found, *task) if len(task) == 2 else count_slab(found, *task)
+def _run(ranks: Ranks, task: tuple[int, ...]) -> tuple[int, int]:
+    a, b = count_directly(ranks, *task) if len(task) == 2 else count_slab(ranks, *task)
     return int(a), int(b)
 
 
 def _tasks(ends: NDArray[np.int64], n: int, threads: int) -> Iterator[tuple[int, ...]]:
-    """Arguments of `count_directly` (two) and of `count_slab` (five) that cover every template once."""
+    """Yield arguments of `count_directly` (two) and of `count_slab` (five) that cover every template once."""
     wide = np.flatnonzero(ends - np.arange(ends.size) > DIRECT)
     fringe = max(DIRECT, int(FRINGE * n**0.5))
     start = 0
@@ -71,7 +79,7 @@ def _tasks(ends: NDArray[np.int64], n: int, threads: int) -> Iterator[tuple[int,
 
 
 def _popcount(typing_context: Any, word: Any) -> Any:
-    """Number of bits set in a 64-bit word, as one instruction."""
+    """Return the number of bits set in a 64-bit word, as one instruction."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -86,13 +94,14 @@ def compiled(function: Any) -> Any:
     """Compile on first use, without the interpreter's lock, and keep the machine code where a folder can be written."""
     try:
         return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the source tree nor the user's cache folder can be written
+    # Neither the source tree nor the user's cache folder can be written.
+    except RuntimeError:
         return njit(nogil=True)(function)
 
 
 @compiled
 def windows(values: Values, reach: float) -> tuple[Ranks, Ranks]:
-    """First and last rank within reach of each rank of the sorted values."""
+    """Return the first and last rank within reach of each rank of the sorted values."""
     n = values.size
     low, high = np.empty(n, np.uint32), np.empty(n, np.uint32)
     first = last = 0
@@ -107,14 +116,15 @@ def windows(values: Values, reach: float) -> tuple[Ranks, Ranks]:
 
 @compiled
 def templates(order: NDArray[np.intp], low: Ranks, high: Ranks) -> Ranks:
-    """Templates in order of their first value: ranks of the other two, their windows, and where its partners end."""
+    """Return templates by their first value: ranks of the other two, their windows, and their partners' end."""
     n = order.size
     by_index = np.empty((n, 3), np.uint32)
     for rank in range(n):
         row = by_index[order[rank]]
         row[0], row[1], row[2] = rank, low[rank], high[rank]
-    found = np.empty((7, n - 2), np.uint32)
-    tail, other = by_index[n - 2, 0], by_index[n - 1, 0]  # the ranks at which no template of 3 values starts
+    result = np.empty((7, n - 2), np.uint32)
+    # The ranks at which no template of 3 values starts.
+    tail, other = by_index[n - 2, 0], by_index[n - 1, 0]
     k = 0
     for rank in range(n):
         i = order[rank]
@@ -122,20 +132,20 @@ def templates(order: NDArray[np.intp], low: Ranks, high: Ranks) -> Ranks:
             continue
         for step in range(2):
             row = by_index[i + 1 + step]
-            found[Y + step, k] = row[0]
-            found[Y_LOW + 2 * step, k] = row[1]
-            found[Y_SPAN + 2 * step, k] = row[2] - row[1]
+            result[Y + step, k] = row[0]
+            result[Y_LOW + 2 * step, k] = row[1]
+            result[Y_SPAN + 2 * step, k] = row[2] - row[1]
         end = high[rank]
-        found[END, k] = end - (end >= tail) - (end >= other)
+        result[END, k] = end - (end >= tail) - (end >= other)
         k += 1
-    return found
+    return result
 
 
 @compiled
 def scan(
     ys: Ranks, zs: Ranks, y_low: np.uint32, y_span: np.uint32, z_low: np.uint32, z_span: np.uint32
 ) -> tuple[np.uint32, np.uint32]:
-    """Points in a box, and points in its y range; 32-bit throughout, since that fills a vector register."""
+    """Count points in a box, and points in its y range; 32-bit throughout, since that fills a vector register."""
     inside, aligned = np.uint32(0), np.uint32(0)
     for j in range(ys.size):
         near = np.uint32(ys[j] - y_low) <= y_span
@@ -146,7 +156,7 @@ def scan(
 
 @compiled
 def count_directly(t: Ranks, start: int, stop: int) -> tuple[int, int]:
-    """Twice the matches (3 values, 2 values) of the templates from start to stop with later ones, by looking at all."""
+    """Return twice the matches (3 values, 2 values) of the templates from start to stop with later ones, by pairs."""
     a = b = 0
     for k in range(start, stop):
         inside, aligned = scan(
@@ -164,7 +174,7 @@ def count_directly(t: Ranks, start: int, stop: int) -> tuple[int, int]:
 
 @compiled
 def local_ranks(ranks: Ranks, n: int) -> tuple[Bits, Ranks]:
-    """A bitset of ranks, and how many of them stand before each of its words."""
+    """Return a bitset of ranks, and how many of them stand before each of its words."""
     bits = np.zeros((n >> 6) + 1, np.uint64)
     for j in range(ranks.size):
         bits[ranks[j] >> 6] |= np.uint64(1) << np.uint64(ranks[j] & 63)
@@ -186,7 +196,7 @@ def local(bits: Bits, before: Ranks, rank: int) -> np.int64:
 
 @compiled
 def strip(others: Ranks, start: np.int64, stop: np.int64, low: np.int64, high: np.int64) -> np.int64:
-    """Points from start to stop whose other coordinate lies in [low, high); negative where stop is before start."""
+    """Count points from start to stop whose other coordinate is in [low, high); negative where stop is before start."""
     first, width = np.uint32(low), np.uint32(high - low)
     points = others[stop:start] if stop < start else others[start:stop]
     count = np.uint32(0)
@@ -197,7 +207,7 @@ def strip(others: Ranks, start: np.int64, stop: np.int64, low: np.int64, high: n
 
 @compiled
 def grid(ys: Ranks, zs: Ranks, n: int, queries: int) -> tuple[Bits, Ranks, Bits, Ranks, Ranks, Ranks, Ranks, int]:
-    """Points by local rank in either direction, and cumulative counts on a grid of equally filled rows and columns."""
+    """Return points by local rank in either direction, and cumulative counts on a grid of equally filled lines."""
     size = ys.size
     y_bits, y_before = local_ranks(ys, n)
     z_bits, z_before = local_ranks(zs, n)
@@ -222,7 +232,7 @@ def grid(ys: Ranks, zs: Ranks, n: int, queries: int) -> tuple[Bits, Ranks, Bits,
 
 @compiled
 def count_on_grid(t: Ranks, start: int, stop: int, first: int, last: int, n: int) -> tuple[int, int]:
-    """Points from start to stop in the boxes of the templates from first to last: (y and z, y alone), summed."""
+    """Count points from start to stop in the boxes of the templates from first to last: (y and z, y alone), summed."""
     a = b = 0
     if start >= stop:
         return a, b
@@ -250,7 +260,7 @@ def count_on_grid(t: Ranks, start: int, stop: int, first: int, last: int, n: int
 
 @compiled
 def count_fringe(t: Ranks, start: int, stop: int, first: int, last: int, n: int) -> tuple[int, int]:
-    """Matches of the templates from first to last among the points from start to stop that their windows reach."""
+    """Count matches of the templates from first to last among the points from start to stop in their windows."""
     a = b = 0
     bits, before = local_ranks(t[Y, start:stop], n)
     position, zs = np.empty(stop - start, np.uint32), np.empty(stop - start, np.uint32)
@@ -268,7 +278,7 @@ def count_fringe(t: Ranks, start: int, stop: int, first: int, last: int, n: int)
 
 @compiled
 def count_slab(t: Ranks, start: int, stop: int, first: int, last: int, n: int) -> tuple[int, int]:
-    """Twice the matches of the templates from first to last, part of the slab from start to stop, with later ones.
+    """Return twice the matches of the templates from first to last, part of the slab start to stop, with later ones.
 
     Within a slab all first values match, so its pairs are counted from both sides, each template finding itself too.
     """

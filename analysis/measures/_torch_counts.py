@@ -18,12 +18,14 @@ from torch import Tensor
 
 from analysis.measures._values import Values
 
-PAIRS_AT_ONCE = 1 << 24  # 4 bytes each at most: the masks of one block
-ROWS = 512  # templates of a block at most: its stretch of partners is that of its first and last together
+# The masks of one block take at most 4 bytes each.
+PAIRS_AT_ONCE = 1 << 24
+# Templates of a block at most: its stretch of partners is that of its first and last together.
+ROWS = 512
 
 
 def match_counts(values: Values, m: int, reach: float, device: torch.device) -> tuple[int, int, int]:
-    """Pairs of templates that match for m + 1 and for m values, and pairs of values that match.
+    """Count pairs of templates that match for m + 1 and for m values, and pairs of values that match.
 
     values: float64, finite, more than m + 1 of them; reach: the largest distance that matches, 0 or more.
     """
@@ -32,15 +34,17 @@ def match_counts(values: Values, m: int, reach: float, device: torch.device) -> 
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=device)
     first, last = _first_match(ordered, reach), _last_match(ordered, reach)
-    close = int((last - torch.arange(len(last), device=device)).sum())  # later ranks that match each
+    # Later ranks that match each.
+    close = int((last - torch.arange(len(last), device=device)).sum())
     a, b = _pairs(rank, first, last, order[order < len(series) - m], m)
     return a, b, close
 
 
 def _last_match(ordered: Tensor, reach: float) -> Tensor:
-    """For each rank the last whose value is within reach of it."""
-    places = torch.arange(len(ordered), device=ordered.device)
-    low, high = places.clone(), torch.full_like(places, len(ordered) - 1)  # low matches, what is beyond high does not
+    """Return for each rank the last whose value is within reach of it."""
+    ranks = torch.arange(len(ordered), device=ordered.device)
+    # The rank low matches, those beyond high do not.
+    low, high = ranks.clone(), torch.full_like(ranks, len(ordered) - 1)
     for _ in range(len(ordered).bit_length()):
         middle = (low + high + 1) // 2
         near = (ordered[middle] - ordered).abs() <= reach
@@ -49,16 +53,18 @@ def _last_match(ordered: Tensor, reach: float) -> Tensor:
 
 
 def _first_match(ordered: Tensor, reach: float) -> Tensor:
-    """For each rank the first whose value is within reach of it: the last of the series turned round."""
+    """Return for each rank the first whose value is within reach of it: the last of the series turned round."""
     return len(ordered) - 1 - _last_match(-ordered.flip(0), reach).flip(0)
 
 
 def _pairs(rank: Tensor, first: Tensor, last: Tensor, templates: Tensor, m: int) -> tuple[int, int]:
-    """Matches over m + 1 and over m values. templates: where each begins, by the rank of its first value."""
+    """Count matches over m + 1 and over m values. templates: their first positions, by the rank of the first value."""
     small = torch.int32 if len(rank) < 2**31 else torch.int64
     begins = rank[templates]
-    ends = torch.searchsorted(begins, last[begins], right=True)  # one past the last partner, as a place in `templates`
-    after = [rank[templates + step] for step in range(1, m + 1)]  # ranks of the second value and those that follow
+    # One past the last partner, as an index of `templates`.
+    ends = torch.searchsorted(begins, last[begins], right=True)
+    # Ranks of the second value and those that follow.
+    after = [rank[templates + step] for step in range(1, m + 1)]
     spans = [(first[column].to(small), last[column].to(small), column.to(small)) for column in after]
     limits = ends.tolist()
     count = len(limits)
@@ -78,10 +84,10 @@ def _pairs(rank: Tensor, first: Tensor, last: Tensor, templates: Tensor, m: int)
 def _block(
     spans: list[tuple[Tensor, Tensor, Tensor]], ends: Tensor, rows: tuple[int, int], columns: tuple[int, int], m: int
 ) -> Tensor:
-    """Matches over m + 1 and over m values among templates of `rows` and later partners of `columns`."""
+    """Count matches over m + 1 and over m values among templates of `rows` and later partners of `columns`."""
     partners = torch.arange(*columns, device=ends.device)
-    places = torch.arange(*rows, device=ends.device)
-    near = (partners > places[:, None]) & (partners < ends[rows[0] : rows[1], None])
+    templates = torch.arange(*rows, device=ends.device)
+    near = (partners > templates[:, None]) & (partners < ends[rows[0] : rows[1], None])
     counts = []
     for step, (low, high, ranks) in enumerate(spans, start=1):
         if step == m:

@@ -13,7 +13,8 @@ from analysis.measures import moments
 from analysis.measures._values import Values, finite, flat, quiet
 
 REPEATS, REPEATS_FOR_Z = 5, 20
-VALUES = 50_000  # where the caller leaves the repeats open, no more than about so many values are drawn in all
+# Where the caller leaves the repeats open, no more than about so many values are drawn in all.
+VALUES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ def gaussian(
     """
     values = flat(x)
     rng = np.random.default_rng(seed)
-    mean, spread = moments.mean(values), moments.standard_deviation(values)
-    return _baseline(function, values, lambda: rng.normal(mean, spread, values.size), repeats)
+    mean, deviation = moments.mean(values), moments.standard_deviation(values)
+    return _baseline(function, values, lambda: rng.normal(mean, deviation, values.size), repeats)
 
 
 def shuffled_z(function: Callable[[Values], float], name: str, x: ArrayLike) -> dict[str, float]:
-    """The z-score column of an ordered measure against 20 shuffles, whatever they cost."""
+    """Return the z-score column of an ordered measure against 20 shuffles, whatever they cost."""
     return {name: shuffled(function, x, REPEATS_FOR_Z).z}
 
 
@@ -74,7 +75,7 @@ def _baseline(
         return Baseline(math.nan, math.nan, math.nan, math.nan, 0)
     wanted = repeats or max(1, min(REPEATS, VALUES // values.size))
     value, null = function(values), np.array([function(draw()) for _ in range(wanted)])
-    mean, spread = float(null.mean()), float(null.std(ddof=1)) if wanted > 1 else math.nan
+    mean, deviation = float(null.mean()), float(null.std(ddof=1)) if wanted > 1 else math.nan
     # A baseline that varies only by rounding says nothing about the value.
-    z = (value - mean) / spread if spread > 1e-12 * abs(mean) else math.nan
-    return Baseline(value, mean, spread, z, wanted)
+    z = (value - mean) / deviation if deviation > 1e-12 * abs(mean) else math.nan
+    return Baseline(value, mean, deviation, z, wanted)

@@ -30,7 +30,7 @@ def compressed_bytes(x: ArrayLike) -> float:
 
 
 def compressibility(x: ArrayLike) -> float:
-    """How many times smaller the 8-bit values get by compression: 1 for uniform noise, large for regular weights.
+    """Factor by which compression shrinks the 8-bit values: 1 for uniform noise, large for regular weights.
 
     Formula: n / compressed bytes; below 1 for short series, which DEFLATE's 8 bytes of frame outweigh.
     Degenerate cases and source: as `compressed_bytes`.
@@ -42,7 +42,7 @@ def compressibility(x: ArrayLike) -> float:
 
 
 def compressibility_columns(x: ArrayLike) -> dict[str, float]:
-    """The factor, the bytes, and the factor that shuffled values give."""
+    """Return the factor, the bytes, and the factor of shuffled values."""
     return {
         "compressibility": compressibility(x),
         "compressibility_bytes": compressed_bytes(x),

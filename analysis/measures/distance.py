@@ -26,7 +26,7 @@ def initial_distance(weights: ArrayLike, initial: ArrayLike) -> float:
 
 @quiet
 def initial_distance_columns(weights: ArrayLike, initial: ArrayLike | None = None) -> dict[str, float]:
-    """Relative and absolute distance, and the cosine between the weights and their initial values."""
+    """Return relative and absolute distance, and the cosine between the weights and their initial values."""
     relative = absolute = cosine = math.nan
     if initial is not None and np.shape(initial) == np.shape(weights):
         both = np.concatenate([flat(weights), flat(initial)])

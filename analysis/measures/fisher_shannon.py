@@ -10,10 +10,14 @@ from numpy.typing import ArrayLike
 
 from analysis.measures._values import Values, deviation, finite, flat, quiet, unit_interval
 
-FEWEST = 8  # values that a density wants
-STEPS = 8.0  # grid points in one bandwidth
-LONGEST = 1 << 16  # grid points at most: beyond, outliers are too far for the density to be resolved
-REACH = 6.0  # bandwidths to which the kernel extends
+# Values that a density needs.
+FEWEST = 8
+# Grid points in one bandwidth.
+STEPS = 8.0
+# Grid points at most: beyond, outliers are too far for the density to be resolved.
+LONGEST = 1 << 16
+# Bandwidths to which the kernel extends.
+REACH = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def fisher_shannon(x: ArrayLike) -> float:
 
 
 def fisher_shannon_columns(x: ArrayLike) -> dict[str, float]:
-    """The product and its factors."""
+    """Return the product and its factors."""
     terms = fisher_shannon_terms(x)
     return {
         "fisher_shannon": terms.value,
@@ -76,14 +80,14 @@ def fisher_shannon_columns(x: ArrayLike) -> dict[str, float]:
 
 
 def _bandwidth(values: Values) -> float:
-    """Silverman's rule for values of unit standard deviation; their quartiles may coincide."""
+    """Apply Silverman's rule for values of unit standard deviation; their quartiles may coincide."""
     low, high = np.quantile(values, [0.25, 0.75])
-    spread = min(1.0, float(high - low) / 1.34) or 1.0
-    return 0.9 * spread * math.pow(values.size, -0.2)
+    scale = min(1.0, float(high - low) / 1.34) or 1.0
+    return 0.9 * scale * math.pow(values.size, -0.2)
 
 
 def _density(values: Values, bandwidth: float) -> tuple[Values, Values, float]:
-    """Density, its slope and the grid step, for values from 0 on; nothing where the grid would be too long."""
+    """Return density, its slope and the grid step, for values from 0 on; nothing where the grid would be too long."""
     step = bandwidth / STEPS
     margin = math.ceil(REACH * STEPS)
     points = math.ceil(float(values.max()) / step) + 1

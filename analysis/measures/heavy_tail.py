@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.measures._values import Values, quiet
 from analysis.measures.spectral import singular_values
 
-FEWEST = 8  # eigenvalues that a fit wants
-AT_ONCE = 1 << 16  # numbers of many fits in one array
+# Eigenvalues that a fit needs.
+FEWEST = 8
+# Numbers of many fits in one array.
+AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ def fit_power_law(x: ArrayLike) -> PowerLaw:
     if values.size < FEWEST or values[0] == values[-1] or not np.isfinite(values).all():
         return PowerLaw(math.nan, math.nan, math.nan, 0)
     logs = np.log(values)
-    starts = np.flatnonzero(np.diff(logs, prepend=-np.inf) > 0.0)  # ties start at their first
+    # Ties start at their first.
+    starts = np.flatnonzero(np.diff(logs, prepend=-np.inf) > 0.0)
     distance, alpha, start = _best_fit(logs, starts[logs[starts] < logs[-1]])
     return PowerLaw(alpha, distance, float(values[start]), values.size - start)
 
@@ -63,23 +66,23 @@ def alpha(weights: ArrayLike) -> float:
 
 
 def alpha_columns(weights: ArrayLike) -> dict[str, float]:
-    """The fitted exponent, the goodness of its fit, and the eigenvalues in the tail."""
+    """Return the fitted exponent, the goodness of its fit, and the eigenvalues in the tail."""
     fit = fit_power_law(np.square(singular_values(weights)))
     return {"alpha": fit.alpha, "alpha_distance": fit.distance, "alpha_n": float(fit.n)}
 
 
 def _best_fit(logs: Values, starts: NDArray[np.intp]) -> tuple[float, float, int]:
-    """Distance, exponent and start of the fit with the least distance, among those to the values from each start on."""
+    """Return distance, exponent and start of the best fit to the values from any of the starts on."""
     at_once = max(1, AT_ONCE // logs.size)
     return min(_fit_block(logs, starts[first : first + at_once]) for first in range(0, starts.size, at_once))
 
 
 def _fit_block(logs: Values, starts: NDArray[np.intp]) -> tuple[float, float, int]:
     column = starts[:, None]
-    place, count = np.arange(logs.size) - column, logs.size - column
-    above = np.where(place >= 0, logs - logs[column], 0.0)
+    rank, count = np.arange(logs.size) - column, logs.size - column
+    above = np.where(rank >= 0, logs - logs[column], 0.0)
     exponents = count / above.sum(axis=1, keepdims=True)
-    gaps = np.abs(-np.expm1(-exponents * above) - place / count)
-    distances = np.where(place >= 0, gaps, 0.0).max(axis=1)
+    gaps = np.abs(-np.expm1(-exponents * above) - rank / count)
+    distances = np.where(rank >= 0, gaps, 0.0).max(axis=1)
     best = int(distances.argmin())
     return float(distances[best]), 1.0 + float(exponents[best, 0]), int(starts[best])

@@ -14,13 +14,14 @@ from analysis.measures._values import Values, finite, flat, histogram, quiet
 
 Definition = Literal["exact", "reference"]
 BINS = 100
-REFERENCE_VALUES = 10_000  # the published study looked at the first 10,000 values of a tensor
+# The published study looked at the first 10,000 values of a tensor.
+REFERENCE_VALUES = 10_000
 SURROGATES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class LmcTerms:
-    """LMC complexity and what it was made of."""
+    """LMC complexity and its factors, with the histogram's range."""
 
     value: float
     entropy: float
@@ -82,7 +83,7 @@ def lmc_z(x: ArrayLike, bins: int = BINS, *, seed: int = 0) -> float:
 
 
 def lmc_columns(x: ArrayLike) -> dict[str, float]:
-    """Every LMC column of one tensor."""
+    """Return every LMC column of one tensor."""
     terms = lmc_terms(x)
     return {
         "lmc": terms.value,
@@ -103,7 +104,7 @@ def _z(terms: LmcTerms, seed: int) -> float:
 
 
 def _terms(counts: NDArray[np.int64], unit: float) -> tuple[Values, Values]:
-    """Entropy and disequilibrium of each row of counts."""
+    """Return entropy and disequilibrium of each row of counts."""
     p = counts / counts.sum(axis=-1, keepdims=True)
     entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=-1) / unit + 0.0
     disequilibrium = np.square(p - 1.0 / counts.shape[-1]).sum(axis=-1)
@@ -112,7 +113,7 @@ def _terms(counts: NDArray[np.int64], unit: float) -> tuple[Values, Values]:
 
 @lru_cache(maxsize=4096)
 def _gaussian_lmc(n: int, bins: int, seed: int) -> tuple[float, float]:
-    """Mean and standard deviation of LMC over Gaussian samples of n values.
+    """Return mean and standard deviation of LMC over Gaussian samples of n values.
 
     Sampled exactly without drawing n values: given its extremes, the rest of a sample is independent and truncated to
     lie between them, so that the bin counts are multinomial.
@@ -131,7 +132,7 @@ def _gaussian_lmc(n: int, bins: int, seed: int) -> tuple[float, float]:
 
 
 def _extremes(n: int, rng: np.random.Generator) -> tuple[Values, Values]:
-    """Minima and maxima of samples of n standard normal values, drawn from their joint distribution."""
+    """Draw minima and maxima of samples of n standard normal values from their joint distribution."""
     from scipy.special import ndtri
 
     lowest = rng.beta(1.0, n, SURROGATES)

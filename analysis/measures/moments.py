@@ -135,14 +135,15 @@ def _rescaled(x: ArrayLike) -> tuple[Values, int]:
 
 
 def _scores(x: ArrayLike) -> Values:
-    """Standard scores; none where there is no spread."""
+    """Return standard scores; none where all values are equal."""
     values, _ = _rescaled(x)
-    spread = deviation(values) if values.size else 0.0
-    return (values - values.mean()) / spread if spread > 0.0 else values[:0]
+    sd = deviation(values) if values.size else 0.0
+    return (values - values.mean()) / sd if sd > 0.0 else values[:0]
 
 
 def _unscaled(value: float, shift: int) -> float:
     try:
         return math.ldexp(value, shift)
-    except OverflowError:  # a norm can exceed the largest float64 though every value fits
+    # A norm can exceed the largest float64 though every value fits.
+    except OverflowError:
         return math.copysign(math.inf, value)

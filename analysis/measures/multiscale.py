@@ -47,7 +47,7 @@ def multiscale_entropy(x: ArrayLike, scales: int = SCALES, m: int = 2, r: float 
 
 
 def multiscale_entropy_columns(x: ArrayLike) -> dict[str, float]:
-    """The mean over scales, and each scale beyond the first (which is Sample Entropy)."""
+    """Return the mean over scales, and each scale beyond the first (which is Sample Entropy)."""
     terms = multiscale_terms(x)
     later = {f"multiscale_entropy_{scale}": value for scale, value in enumerate(terms[1:], start=2)}
     return {"multiscale_entropy": float(np.mean(terms)), **later}

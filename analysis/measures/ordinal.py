@@ -32,8 +32,8 @@ def pattern_shares(x: ArrayLike, order: int = ORDER, delay: int = 1) -> Values:
         return values[:0]
     # Which of each two values is larger tells the patterns apart, and costs less than sorting every window.
     code = np.zeros(count, np.int64)
-    for place, (i, j) in enumerate(combinations(range(order), 2)):
-        code |= (values[i * delay :][:count] > values[j * delay :][:count]).astype(np.int64) << place
+    for bit, (i, j) in enumerate(combinations(range(order), 2)):
+        code |= (values[i * delay :][:count] > values[j * delay :][:count]).astype(np.int64) << bit
     seen = np.bincount(code)
     return seen[seen > 0] / count
 
@@ -66,7 +66,7 @@ def permutation_complexity(x: ArrayLike, order: int = ORDER, delay: int = 1) -> 
 
 
 def permutation_entropy_columns(x: ArrayLike) -> dict[str, float]:
-    """Permutation entropy, its complexity, its patterns, and what shuffled values give."""
+    """Return permutation entropy, its complexity, its patterns, and the entropy of shuffled values."""
     p = pattern_shares(x)
     return {
         "permutation_entropy": permutation_entropy(x),

@@ -1,4 +1,4 @@
-"""Sample Entropy: how seldom stretches of m values that resemble each other still do so one value later.
+"""Sample Entropy: the rarity with which stretches of m values that resemble each other still do so one value later.
 
 Exact for any length: by brute force up to `SMALL` values, by slabs of a sorted series for m = 2
 (`_sample_entropy_pairs`), and on a k-d tree for other m. All decide whether two values match by the same float64
@@ -19,16 +19,20 @@ from analysis.measures._values import Values, deviation, finite, flat, quiet, re
 
 Definition = Literal["exact", "reference"]
 Device = Literal["cpu", "cuda", "auto"]
-REFERENCE_VALUES = 10_000  # the published study looked at the first 10,000 values of a tensor
-SMALL = 256  # up to here brute force is as quick as the compiled method, and needs no compiler
-THREADED = 100_000  # from here on threads pay for themselves
-TREE_PAYS = 30_000  # up to here the k-d tree of other m than 2 takes half a second
+# The published study looked at the first 10,000 values of a tensor.
+REFERENCE_VALUES = 10_000
+# Up to here brute force is as quick as the compiled method, and needs no compiler.
+SMALL = 256
+# From here on threads pay for themselves.
+THREADED = 100_000
+# Up to here the k-d tree of other m than 2 takes half a second.
+TREE_PAYS = 30_000
 PAIRS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class SampleEntropy:
-    """Sample Entropy in nats and what it was made of; all but n are NaN where the input has no Sample Entropy.
+    """Sample Entropy in nats with its counts; all but n are NaN where the input has no Sample Entropy.
 
     a, b: pairs of templates that match for m + 1 and for m values. n: number of values. r: tolerance, in weights.
     shuffled: the value to expect of the same values in random order, -ln of the share of value pairs within r.
@@ -165,15 +169,15 @@ def sample_entropy_estimate(
 
 
 def sample_entropy_columns(x: ArrayLike) -> dict[str, float]:
-    """Every Sample Entropy column of one tensor."""
-    found = sample_entropy_counts(x)
+    """Return every Sample Entropy column of one tensor."""
+    counts = sample_entropy_counts(x)
     return {
-        "sample_entropy": found.value,
-        "sample_entropy_a": found.a,
-        "sample_entropy_b": found.b,
-        "sample_entropy_n": found.n,
-        "sample_entropy_r": found.r,
-        "sample_entropy_shuffled": found.shuffled,
+        "sample_entropy": counts.value,
+        "sample_entropy_a": counts.a,
+        "sample_entropy_b": counts.b,
+        "sample_entropy_n": counts.n,
+        "sample_entropy_r": counts.r,
+        "sample_entropy_shuffled": counts.shuffled,
     }
 
 
@@ -187,7 +191,7 @@ def _check(m: int, r: float, definition: str) -> None:
 
 
 def _tolerance(values: Values, r: float, strict: bool) -> tuple[float, float]:
-    """The tolerance, and the largest distance within it: below it by one float where it is itself excluded."""
+    """Return the tolerance, and the largest distance within it: below it by one float where it is itself excluded."""
     tolerance = r * deviation(values)
     return tolerance, math.nextafter(tolerance, -math.inf) if strict else tolerance
 
@@ -199,14 +203,15 @@ def _entropy(matches: int, among: int) -> float:
 
 
 def _counts(values: Values, m: int, reach: float, threads: int | None, device: str = "cpu") -> tuple[int, int, int]:
-    """Pairs of templates that match for m + 1 and for m values, and pairs of values that match."""
-    place = _torch_device(device, values.size, m)
-    if reach < 0:  # `<` with a tolerance of 0: nothing matches
+    """Count pairs of templates that match for m + 1 and for m values, and pairs of values that match."""
+    torch_device = _torch_device(device, values.size, m)
+    # `<` with a tolerance of 0: nothing matches.
+    if reach < 0:
         return 0, 0, 0
-    if place is not None:
+    if torch_device is not None:
         from analysis.measures import _torch_counts
 
-        return _torch_counts.match_counts(values, m, reach, place)
+        return _torch_counts.match_counts(values, m, reach, torch_device)
     if values.size <= SMALL:
         return _brute_counts(values, m, reach)
     if m != 2:
@@ -217,21 +222,22 @@ def _counts(values: Values, m: int, reach: float, threads: int | None, device: s
 
 
 def _torch_device(device: str, n: int, m: int) -> Any:
-    """The device of PyTorch to count on; None: the compiled method here."""
+    """Return the device of PyTorch to count on; None: the compiled method here."""
     if device == "cpu":
         return None
     import torch
 
     if device == "auto":
-        pays = m != 2 and n >= TREE_PAYS  # the compiled method for m = 2 looks at far fewer pairs
+        # The compiled method for m = 2 looks at far fewer pairs.
+        pays = m != 2 and n >= TREE_PAYS
         return torch.device("cuda") if pays and torch.cuda.is_available() else None
     try:
-        found = torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError:
         raise ValueError(f"device is {device!r}; choose 'cpu', 'cuda' or 'auto'") from None
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {device!r}, but PyTorch finds no GPU here; choose 'cpu' or 'auto'")
-    return found
+    return chosen
 
 
 def _threads() -> int:
@@ -251,7 +257,7 @@ def _brute_counts(values: Values, m: int, reach: float) -> tuple[int, int, int]:
 
 
 def _pairs(matched: NDArray[np.bool_]) -> int:
-    """Pairs in a symmetric table in which each template matches itself."""
+    """Count pairs in a symmetric table in which each template matches itself."""
     return (int(np.count_nonzero(matched)) - len(matched)) // 2
 
 
@@ -265,7 +271,7 @@ def _tree_counts(values: Values, m: int, reach: float) -> tuple[int, int, int]:
 
 
 def _last_template_matches(values: Values, m: int, reach: float) -> int:
-    """Matches over m + 1 values that involve the last template, which the reference leaves out of A."""
+    """Count matches over m + 1 values that involve the last template, which the reference leaves out of A."""
     templates = np.lib.stride_tricks.sliding_window_view(values, m + 1)
     distance = np.abs(templates[:-1] - templates[-1]).max(axis=1)
     return int((distance <= reach).sum())
@@ -276,7 +282,8 @@ def _sampled_counts(values: Values, m: int, reach: float, pairs: int, rng: np.ra
     templates = values.size - m
     for done in range(0, pairs, PAIRS_AT_ONCE):
         first = rng.integers(templates, size=min(PAIRS_AT_ONCE, pairs - done))
-        second = (first + rng.integers(1, templates, size=first.size)) % templates  # never the template itself
+        # Never the template itself.
+        second = (first + rng.integers(1, templates, size=first.size)) % templates
         for step in range(m + 1):
             near = np.abs(values[first + step] - values[second + step]) <= reach
             first, second = first[near], second[near]
@@ -286,7 +293,7 @@ def _sampled_counts(values: Values, m: int, reach: float, pairs: int, rng: np.ra
 
 
 def _interval(a: int, b: int, confidence: float) -> tuple[float, float, float, float]:
-    """Value, lower and upper limit, standard error."""
+    """Return value, lower and upper limit, and standard error."""
     from scipy.special import ndtri
 
     value = _entropy(a, b)

@@ -12,7 +12,8 @@ from analysis.measures._values import Values, finite, flat, matrix, quiet, resca
 from analysis.measures.baselines import shuffled
 from analysis.measures.jensen_shannon import shannon
 
-_recent: dict[bytes, Values] = {}  # the last spectrum: several measures ask for it in turn
+# The last spectrum: several measures ask for it in turn.
+_recent: dict[bytes, Values] = {}
 
 
 @quiet
@@ -32,12 +33,13 @@ def spectral_entropy(x: ArrayLike) -> float:
         return math.nan
     values = rescaled(values)[0]
     power = np.square(np.abs(np.fft.rfft(values - values.mean())))
-    power[1 : -1 if values.size % 2 == 0 else None] *= 2.0  # both signs of every frequency but 0 and the highest
+    # Both signs of every frequency but 0 and the highest.
+    power[1 : -1 if values.size % 2 == 0 else None] *= 2.0
     return shannon(power / power.sum()) / math.log(power.size)
 
 
 def spectral_entropy_columns(x: ArrayLike) -> dict[str, float]:
-    """Spectral entropy, and what shuffled values give."""
+    """Return spectral entropy, and that of shuffled values."""
     return {"spectral_entropy": spectral_entropy(x), "spectral_entropy_shuffled": shuffled(spectral_entropy, x).mean}
 
 
@@ -102,12 +104,12 @@ def svd_entropy(weights: ArrayLike) -> float:
 
 
 def effective_rank_columns(weights: ArrayLike) -> dict[str, float]:
-    """Effective rank, and its share of the matrix' smaller side."""
+    """Return effective rank, and its share of the matrix' smaller side."""
     return _with_share("effective_rank", effective_rank(weights), weights)
 
 
 def stable_rank_columns(weights: ArrayLike) -> dict[str, float]:
-    """Stable rank, and its share of the matrix' smaller side."""
+    """Return stable rank, and its share of the matrix' smaller side."""
     return _with_share("stable_rank", stable_rank(weights), weights)
 
 
@@ -116,10 +118,10 @@ def _with_share(name: str, rank: float, weights: ArrayLike) -> dict[str, float]:
     return {name: rank, f"{name}_share": rank / min(shape[0], math.prod(shape[1:])) if rank > 0.0 else math.nan}
 
 
-def _spectrum(found: Values | None) -> Values:
-    if found is None or not found.any():
+def _spectrum(values: Values | None) -> Values:
+    if values is None or not values.any():
         return np.empty(0)
-    wide = found if found.shape[0] <= found.shape[1] else found.T
+    wide = values if values.shape[0] <= values.shape[1] else values.T
     energy = np.linalg.eigvalsh(wide @ wide.T)[::-1]
     floor = energy[0] * energy.size * np.finfo(np.float64).eps
     spectrum: Values = np.sqrt(np.where(energy > floor, energy, 0.0) / energy[0])

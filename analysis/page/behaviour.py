@@ -1,4 +1,4 @@
-"""The report's section on what layers do with data, where that was measured (`analysis.complexity RUN --on-data`)."""
+"""The report's section on layers and data, where that was measured (`analysis.complexity RUN --on-data`)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import pandas as pd
 
 from analysis.figures import behaviour as figures_behaviour
 from analysis.page.html import Section, paragraph
-from analysis.page.sections import Drawer, Material
+from analysis.page.sections import Drawer, ReportData
 
-MODELS = 4  # blocks and architectures with a figure of their own
+# Blocks and architectures with a figure of their own.
+MODELS = 4
 
 
-def behaviour(material: Material, draw: Drawer) -> Section | None:
-    """None where nothing was measured."""
-    results = material.everything
+def behaviour(data: ReportData, draw: Drawer) -> Section | None:
+    """Draw the activations by layer; None where nothing was measured."""
+    results = data.everything
     rows = results.frame("activations")
     if rows.empty:
         return None

@@ -12,10 +12,12 @@ from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
 from analysis.page.html import Section, paragraph, table
-from analysis.page.sections import Drawer, Material, weight_distributions
+from analysis.page.sections import Drawer, ReportData, weight_distributions
 
-MODELS = 4  # blocks and architectures with bars of their own
-SHOWN = 12  # associations in a table
+# Blocks and architectures with bars of their own.
+MODELS = 4
+# Associations in a table.
+SHOWN = 12
 ORDER_WARNING = (
     "A flattened weight tensor is a series in an arbitrary order: Sample Entropy and the other ordered measures "
     "(permutation, spectral and multiscale entropy, compressibility) depend on it. What counts is how far they are "
@@ -26,27 +28,27 @@ ORDER_WARNING = (
 )
 
 
-def weights(material: Material, draw: Drawer) -> Section:
-    """Complexity by layer, from start to end, and the distributions behind it."""
-    rows = material.everything.frame("weights")
-    finished = material.everything.trials.loc[material.everything.trials["finished"], "trial"]
+def weights(data: ReportData, draw: Drawer) -> Section:
+    """Show complexity by layer, from start to end, and the distributions behind it."""
+    rows = data.everything.frame("weights")
+    finished = data.everything.trials.loc[data.everything.trials["finished"], "trial"]
     rows = rows[rows["trial"].isin(finished)]
     if rows.empty:
         text = "The weights were not measured: python -m analysis.complexity RUN, then this report again."
         return Section("weights", "Complexity of the weights", paragraph(text))
-    html = paragraph(ORDER_WARNING, "warning") + "".join(_by_layer(material, draw, rows))
+    html = paragraph(ORDER_WARNING, "warning") + "".join(_by_layer(data, draw, rows))
     caption = (
         "Complexity of the whole model from its initial weights to the best and the last epoch: means over the "
         "finished trials of each value, weighted by the size of the weight matrices."
     )
-    html += draw.put("along_training", figures_complexity.complexity_along_training(material.everything), caption)
-    return Section("weights", "Complexity of the weights", html + "".join(weight_distributions(material, draw)))
+    html += draw.put("along_training", figures_complexity.complexity_along_training(data.everything), caption)
+    return Section("weights", "Complexity of the weights", html + "".join(weight_distributions(data, draw)))
 
 
-def _by_layer(material: Material, draw: Drawer, rows: pd.DataFrame) -> Iterator[str]:
-    """A figure for each block and architecture: models whose tensors have the same names."""
+def _by_layer(data: ReportData, draw: Drawer, rows: pd.DataFrame) -> Iterator[str]:
+    """Draw a figure for each block and architecture: models whose tensors have the same names."""
     names = pd.Series({trial: tuple(dict.fromkeys(part)) for trial, part in rows.groupby("trial")["tensor"]})
-    trials = material.everything.trials.drop_duplicates("trial").set_index("trial")
+    trials = data.everything.trials.drop_duplicates("trial").set_index("trial")
     kinds = pd.DataFrame({"block": trials["block"], "tensors": names}).dropna()
     for number, (block, tensors) in enumerate(list(dict.fromkeys(kinds.itertuples(index=False, name=None)))[:MODELS]):
         members = [trial for trial, *kind in kinds.itertuples(name=None) if tuple(kind) == (block, tensors)]
@@ -59,11 +61,11 @@ def _by_layer(material: Material, draw: Drawer, rows: pd.DataFrame) -> Iterator[
         yield draw.put(f"by_layer_{number}", figures_complexity.complexity_by_layer(part), caption)
 
 
-def performance(material: Material, draw: Drawer) -> Section:
-    """Does complexity go with performance?"""
-    results = material.everything
-    known = [a for a in material.models if not math.isnan(a.plain.rho)]
-    html = paragraph(association_words(material.models))
+def performance(data: ReportData, draw: Drawer) -> Section:
+    """Show the correlation of complexity with performance."""
+    results = data.everything
+    known = [a for a in data.models if not math.isnan(a.plain.rho)]
+    html = paragraph(association_words(data.models))
     if not known:
         return Section("performance", "Complexity and performance", html)
     caption = (
@@ -77,14 +79,14 @@ def performance(material: Material, draw: Drawer) -> Section:
         f"Spearman's ρ{' ' * bool(held)}{held} of every measure with the {name_of(outcomes[0])} and the "
         f"{name_of(outcomes[1])}, with 95 % intervals. Filled diamonds survive the correction for many tests."
     )
-    html += draw.put("correlations", figures_complexity.correlation_forest(material.models, outcomes), caption)
-    html += "<h3>Models</h3>" + associations_table(material.models)
-    html += "<h3>By module type and depth</h3>" + associations_table(material.parts)
+    html += draw.put("correlations", figures_complexity.correlation_forest(data.models, outcomes), caption)
+    html += "<h3>Models</h3>" + associations_table(data.models)
+    html += "<h3>By module type and depth</h3>" + associations_table(data.parts)
     return Section("performance", "Complexity and performance", html)
 
 
 def associations_table(found: Sequence[Association]) -> str:
-    """The clearest associations; all of them are in `python -m analysis.compare --json`."""
+    """Tabulate the clearest associations; all of them are in `python -m analysis.compare --json`."""
     grid = associations_grid(found, "correlations", SHOWN)
     if grid is None:
         return paragraph("Too few trials.", "note")

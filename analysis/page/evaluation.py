@@ -1,10 +1,11 @@
-"""The report's section on what trained networks are worth, where `analysis.evaluate` has evaluated some."""
+"""The report's section on trained networks, where `analysis.evaluate` has evaluated some."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from analysis.evaluation.calibration import calibrate
@@ -14,7 +15,7 @@ from analysis.evaluation.predictions import ENSEMBLE, Predictions, read_predicti
 from analysis.figures import evaluation as figures
 from analysis.grids import Cell, Column, Grid, number_cell
 from analysis.page.html import Section, paragraph, table
-from analysis.page.sections import Drawer, Material
+from analysis.page.sections import Drawer, ReportData
 from analysis.runs.run_folder import EvaluationFolder, RunFolder
 from analysis.trial_evaluation.tables import classes_grid
 from trainables.errors import InputError
@@ -23,9 +24,9 @@ Document = Mapping[str, Any]
 HEADLINE = ("acc", "auc", "f1_macro", "ece")
 
 
-def evaluation(material: Material, draw: Drawer) -> Section | None:
-    """Tables of all evaluated trials, and the figures of the best of them by val; None where none was evaluated."""
-    found = [pair for run in material.everything.runs for pair in _documents(run)]
+def evaluation(data: ReportData, draw: Drawer) -> Section | None:
+    """Show tables of all evaluated trials, and figures of the best by val; None where none was evaluated."""
+    found = [pair for run in data.everything.runs for pair in _documents(run)]
     if not found:
         return None
     html = paragraph(NOTICE, "note") + table(_trials_grid([document for _, document in found]))
@@ -38,7 +39,7 @@ def evaluation(material: Material, draw: Drawer) -> Section | None:
 
 
 def _documents(run: RunFolder) -> Iterator[tuple[EvaluationFolder, Document]]:
-    """Every `metrics.json` of a run that can be read; one that cannot is left out."""
+    """Yield every `metrics.json` of a run that can be read; one that cannot is left out."""
     for path in sorted(run.evaluation.glob("*/metrics.json")):
         try:
             document = json.loads(path.read_bytes())
@@ -55,7 +56,7 @@ def _value(document: Document, part: str, name: str) -> float:
 
 
 def _trials_grid(documents: Sequence[Document]) -> Grid:
-    """One row a trial: what it is, and headline figures with their intervals over images."""
+    """Build one row a trial: its settings, and headline figures with their intervals over images."""
     heads = ["trial", "settings", "split", "images", *(f"{name.replace('_', ' ')}" for name in HEADLINE), "gate"]
     words = ("trial", "settings", "split", "gate")
     rows = []
@@ -105,6 +106,4 @@ def _drawings(
 
 
 def _escaped(text: str) -> str:
-    from html import escape
-
     return escape(text)

@@ -20,7 +20,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inli
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: what its link says, its heading, and its HTML."""
+    """A part of the report: the name of its link, its heading, and its HTML."""
 
     name: str
     title: str
@@ -28,12 +28,13 @@ class Section:
 
 
 def paragraph(text: str, kind: str = "") -> str:
+    """Return a paragraph; kind: its CSS class."""
     start = f'<p class="{kind}">' if kind else "<p>"
     return f"{start}{escape(text)}</p>"
 
 
 def table(grid: Grid) -> str:
-    """A table that sorts by its columns; a cell's lesser text stands below it."""
+    """Return a table that sorts by its columns; a cell's lesser text stands below it."""
     top = "".join(f"<th{TEXT if column.words else ''}>{escape(column.head)}</th>" for column in grid.columns)
     lines = ("".join(map(_cell, grid.columns, row)) for row in grid.rows)
     body = "".join(f"<tr>{line}</tr>" for line in lines)
@@ -48,20 +49,20 @@ def _cell(column: Column, cell: Cell) -> str:
 
 
 def figure(svg: str, caption: str, label: str) -> str:
-    """An SVG with its caption; label: what a screen reader says."""
+    """Return an SVG with its caption; label: for screen readers."""
     named = svg.replace('aria-hidden="true"', f'role="img" aria-label="{escape(label)}"', 1)
     return f'<figure><div class="scroll">{named}</div><figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def as_json(value: Any) -> str:
-    """JSON that can stand inside a script element: no tag can begin in it."""
+    """Return JSON that can stand inside a script element: no tag can begin in it."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 @dataclass(frozen=True)
 class LongColumn:
-    """A column of the long table: what it is called, whether it holds words, and the decimals of its numbers."""
+    """A column of the long table: its name, whether it holds words, and the decimals of its numbers."""
 
     name: str
     values: Sequence[Any]
@@ -72,7 +73,7 @@ class LongColumn:
 
 
 def long_table(name: str, columns: Sequence[LongColumn], first: int = 50) -> str:
-    """A table that is drawn a page at a time from data beside it; its first rows stand there without scripts too."""
+    """Return a table that is drawn a page at a time from data beside it; without scripts it shows its first rows."""
     data = [
         {"name": c.name, "values": as_json_value(list(c.values))}
         | ({"text": True} if c.text else {})
@@ -114,12 +115,12 @@ def _fixed(value: float, digits: int) -> str:
 
 
 def definitions(pairs: Mapping[str, str]) -> str:
-    """A list of names and what they are."""
+    """Return a list of names and their meanings."""
     return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in pairs.items())}</dl>"
 
 
 def page(title: str, head: str, sections: Sequence[Section]) -> str:
-    """The whole page, its style and script inside."""
+    """Return the whole page, its style and script inside."""
     links = "".join(f'<a href="#{section.name}">{escape(section.title)}</a>' for section in sections)
     body = "".join(
         f'<section id="{section.name}"><h2>{escape(section.title)}</h2>{section.html}</section>' for section in sections

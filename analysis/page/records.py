@@ -14,12 +14,12 @@ from analysis.comparison.labels import distinct_texts, hashable, show_value, tel
 from analysis.comparison.results import Results, config_columns
 from analysis.grids import Cell, Grid, columns_of
 from analysis.page.html import LongColumn, Section, definitions, long_table, paragraph, table
-from analysis.page.sections import Material
+from analysis.page.sections import ReportData
 
 
-def all_trials(material: Material) -> Section:
-    """Every trial and replicate, to sort and to filter."""
-    results = material.everything
+def all_trials(data: ReportData) -> Section:
+    """Tabulate every trial and replicate, to sort and to filter."""
+    results = data.everything
     ascending = results.mode == "min"
     rows = results.trials.sort_values(results.metric, ascending=ascending, na_position="last", kind="stable")
     return Section("trials", "All trials", long_table("trials", list(_long_columns(results, rows))))
@@ -50,9 +50,9 @@ def _texts(column: pd.Series) -> list[str]:
     return distinct_texts([hashable(value.tolist() if hasattr(value, "tolist") else value) for value in column])
 
 
-def failures(material: Material) -> Section:
+def failures(data: ReportData) -> Section:
     """List the trials that did not train to their end, by cause."""
-    trials = material.everything.trials.drop_duplicates("trial")
+    trials = data.everything.trials.drop_duplicates("trial")
     bad = trials[trials["ended"].isin(["failed", "diverged", "interrupted"])]
     stopped = int((trials["ended"] == "stopped").sum())
     text = (
@@ -69,26 +69,26 @@ def failures(material: Material) -> Section:
     return Section("failures", "Failures", paragraph(text) * bool(text) + found)
 
 
-def provenance(material: Material, command: Sequence[str]) -> Section:
+def provenance(data: ReportData, command: Sequence[str]) -> Section:
     """Name the code and machines that made the runs, and the commands that make them and this page again."""
     html = ""
-    for run, about in zip(material.everything.runs, material.everything.metadata, strict=True):
-        html += f"<h3>{escape(f'{run.sweep}/{run.run_id}')}</h3>{definitions(_provenance(about))}"
-        html += f"<pre>{escape(sweep_command(about))}</pre>"
+    for run, metadata in zip(data.everything.runs, data.everything.metadata, strict=True):
+        html += f"<h3>{escape(f'{run.sweep}/{run.run_id}')}</h3>{definitions(_provenance(metadata))}"
+        html += f"<pre>{escape(sweep_command(metadata))}</pre>"
     html += f"<h3>This page</h3><pre>{escape(shlex.join(command))}</pre>"
     return Section("provenance", "Provenance and commands", html)
 
 
-def _provenance(about: Mapping[str, Any]) -> dict[str, str]:
-    made = about.get("provenance", {})
+def _provenance(metadata: Mapping[str, Any]) -> dict[str, str]:
+    made = metadata.get("provenance", {})
     git = made.get("git", {})
     dirty = " with changes that were not committed" if git.get("dirty") else ""
-    roles: Mapping[str, Mapping[str, Any]] = about["roles"]
+    roles: Mapping[str, Mapping[str, Any]] = metadata["roles"]
     found = {role: "; ".join(f"{name} = {_domain(d)}" for name, d in part.items()) for role, part in roles.items()}
-    found["seeds"] = ", ".join(map(str, about.get("seeds", [])))
-    found["scheduler"] = str(about.get("scheduler", "-"))
-    found["datasets"] = ", ".join(f"{name} (digest {digest})" for name, digest in about.get("datasets", {}).items())
-    found["notes"] = "; ".join(about.get("notes", []))
+    found["seeds"] = ", ".join(map(str, metadata.get("seeds", [])))
+    found["scheduler"] = str(metadata.get("scheduler", "-"))
+    found["datasets"] = ", ".join(f"{name} (digest {digest})" for name, digest in metadata.get("datasets", {}).items())
+    found["notes"] = "; ".join(metadata.get("notes", []))
     found["git"] = f"{git['commit']} on {git.get('branch', '-')}{dirty}" if git.get("commit") else ""
     found["training code"] = str(made.get("code_digest", ""))
     found["versions"] = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
@@ -100,9 +100,9 @@ def _domain(domain: Any) -> str:
     return ", ".join(map(show_value, domain)) if isinstance(domain, list) else show_value(domain)
 
 
-def sweep_command(about: Mapping[str, Any]) -> str:
-    """The command that made a run, as one types it."""
-    words = list(about.get("provenance", {}).get("command", []))
+def sweep_command(metadata: Mapping[str, Any]) -> str:
+    """Return the command that made a run, in the words that one types."""
+    words = list(metadata.get("provenance", {}).get("command", []))
     if words and Path(words[0]).name == "run.py":
         words[:1] = ["python", "-m", "sweeps.run"]
     return shlex.join(words)

@@ -1,4 +1,4 @@
-"""The sections of the report, each made from the results and nothing else."""
+"""The sections of the report. Each is made from the results and nothing else."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from analysis.figures import trial as plots
 from analysis.page.html import Section, figure, paragraph, table
 from analysis.runs.run_folder import RunFolder
 
-HEAT_MAPS = 3  # nuisance fields with a heat map of their own
+# Nuisance fields with a heat map of their own.
+HEAT_MAPS = 3
 
 
 @dataclass(frozen=True)
 class Drawer:
-    """Puts figures into the page, and as SVG and PNG into a folder where there is one."""
+    """Puts figures into the page, and as SVG and PNG into a folder where there is one.
+
+    png: half of the time that drawing takes.
+    """
 
     folder: Path | None
-    png: bool = True  # half of the time that drawing takes
+    png: bool = True
 
     def put(self, name: str, drawn: Any, caption: str) -> str:
-        """The HTML of a figure."""
+        """Return the HTML of a figure."""
         text = figure_style.svg(drawn)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -43,10 +47,10 @@ class Drawer:
 
 
 @dataclass(frozen=True)
-class Material:
-    """Everything that the sections are made of."""
+class ReportData:
+    """The results and comparisons that the sections are made of. results: with stopped trials treated as asked."""
 
-    results: Results  # with stopped trials treated as asked
+    results: Results
     everything: Results
     comparison: Comparison
     importances: Sequence[Importance]
@@ -54,16 +58,16 @@ class Material:
     parts: Sequence[Association]
 
 
-def head(material: Material, title: str) -> str:
-    """Title, question, answer, and the run in figures."""
-    results = material.everything
+def head(data: ReportData, title: str) -> str:
+    """Return title, question, answer, and the run in figures."""
+    results = data.everything
     questions = dict.fromkeys(str(about.get("question", "")) for about in results.metadata)
     trials = results.trials
     size = (
         f"{trials['trial'].nunique()} trials, {len(trials)} replicates, {len(results.runs)} run"
         f"{'s' * (len(results.runs) > 1)}; selected by {results.metric}, test only reported"
     )
-    said = "".join(paragraph(text) for text in answers(material.results, material.comparison))
+    said = "".join(paragraph(text) for text in answers(data.results, data.comparison))
     return (
         f"{paragraph(title, 'note')}<h1>{escape(next(iter(questions)) or title)}</h1>"
         + "".join(paragraph(question, "question") for question in list(questions)[1:])
@@ -71,9 +75,9 @@ def head(material: Material, title: str) -> str:
     )
 
 
-def values(material: Material, draw: Drawer) -> Section:
-    """The scientific values side by side."""
-    results, comparison = material.results, material.comparison
+def values(data: ReportData, draw: Drawer) -> Section:
+    """Show the scientific values side by side."""
+    results, comparison = data.results, data.comparison
     html = ""
     if any(standing.trial for standing in comparison.standings):
         caption = (
@@ -89,9 +93,9 @@ def values(material: Material, draw: Drawer) -> Section:
     return Section("values", "Values side by side", html + paragraph(explanation(results), "note"))
 
 
-def curves(material: Material, draw: Drawer) -> Section:
-    """Learning curves, stopped trials faded."""
-    results = material.everything
+def curves(data: ReportData, draw: Drawer) -> Section:
+    """Draw learning curves, stopped trials faded."""
+    results = data.everything
     caption = (
         f"{sentence(name_of(results.metric))} by epoch, mean over the seeds of each trial. The thick line is the best "
         "trial of a value, its setting above it, the range of its seeds shaded; trials that were stopped, failed or "
@@ -102,19 +106,19 @@ def curves(material: Material, draw: Drawer) -> Section:
     return Section("curves", "Learning curves", draw.put("learning_curves", figures.learning_curves(results), caption))
 
 
-def hyperparameters(material: Material, draw: Drawer) -> Section:
-    """Importance, heat maps and parallel coordinates."""
-    results = material.results
-    html = "".join(paragraph(importance_words(one)) for one in material.importances)
-    if any(one.shares for one in material.importances):
+def hyperparameters(data: ReportData, draw: Drawer) -> Section:
+    """Draw importance, heat maps and parallel coordinates."""
+    results = data.results
+    html = "".join(paragraph(importance_words(one)) for one in data.importances)
+    if any(one.shares for one in data.importances):
         caption = "Importance by PED-ANOVA: how much each field says about whether a trial is among the best."
-        html += draw.put("importance", figures.importance(material.importances), caption)
+        html += draw.put("importance", figures.importance(data.importances), caption)
     for name in results.nuisance[:HEAT_MAPS]:
         caption = (
             f"Mean {name_of(results.metric)} for each value and {name.replace('_', ' ')}, the best framed. In brackets "
             "what trials had reached that were not trained to their end. The colours span 0.01 at least."
         )
-        html += draw.put(f"heat_map_{name}", figures.heat_map(material.everything, name), caption)
+        html += draw.put(f"heat_map_{name}", figures.heat_map(data.everything, name), caption)
     if results.trials["finished"].any():
         caption = (
             "Each line is a trial: its settings, its scores and the complexity of its weights. The lightest are the "
@@ -124,16 +128,16 @@ def hyperparameters(material: Material, draw: Drawer) -> Section:
     return Section("hyperparameters", "Hyperparameters", html)
 
 
-def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
-    """Histograms of the best trial of each block, before and after training, where its weights are at hand."""
+def weight_distributions(data: ReportData, draw: Drawer) -> Iterator[str]:
+    """Draw histograms of the best trial of each block, before and after training, where its weights are at hand."""
     from analysis.weights.rows import read_weights
 
-    folders = {key: folder for run in material.results.runs for key, folder in run.trials_by_key().items()}
-    for number, block in enumerate(material.results.blocks[:4]):
-        best = next((standing for standing in material.comparison.block(block) if standing.trial), None)
+    folders = {key: folder for run in data.results.runs for key, folder in run.trials_by_key().items()}
+    for number, block in enumerate(data.results.blocks[:4]):
+        best = next((standing for standing in data.comparison.block(block) if standing.trial), None)
         if best is None:
             continue
-        row = material.results.trials[material.results.trials["trial"] == best.trial].iloc[0]
+        row = data.results.trials[data.results.trials["trial"] == best.trial].iloc[0]
         if row["trial_key"] not in folders:
             continue
         folder, seed = folders[row["trial_key"]], int(row["seed"])
@@ -147,10 +151,10 @@ def weight_distributions(material: Material, draw: Drawer) -> Iterator[str]:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter at its start; abbreviations stay."""
+    """Return a text with a capital letter at its start; abbreviations stay."""
     return text[:1].upper() + text[1:]
 
 
 def run_names(runs: Sequence[RunFolder]) -> str:
-    """The title of the page."""
+    """Return the title of the page."""
     return ", ".join(f"{run.sweep}/{run.run_id}" for run in runs)

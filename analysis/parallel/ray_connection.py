@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from trainables.errors import InputError
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-CONNECT_TIMEOUT = 10.0  # seconds
+# Seconds.
+CONNECT_TIMEOUT = 10.0
 
 
 @contextmanager
 def connected(address: str) -> Iterator[None]:
-    """Joined to a cluster as a driver. Raises `InputError` where it does not answer or refuses the token."""
+    """Join a cluster as a driver. Raises `InputError` where it does not answer or refuses the token."""
     import ray
 
     join(address)
@@ -36,15 +37,17 @@ def join(address: str) -> None:
     with _stderr_kept() as kept:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-        except Exception as error:  # Ray raises many kinds here; the text says which
+        # Ray raises many kinds here; the text says which.
+        except Exception as error:
             raise InputError(f"no Ray cluster answers at {address}: {_advice(error, kept())}") from None
 
 
 def _refuse_dead_address(address: str) -> None:
-    """Raises `InputError` where nothing listens at a HOST:PORT; Ray itself was seen to try for 13 minutes."""
+    """Raise `InputError` where nothing listens at a HOST:PORT; Ray itself was seen to try for 13 minutes."""
     host, separator, port = address.removeprefix("ray://").rpartition(":")
     if not separator or not port.isdigit():
-        return  # `auto` and the like: Ray looks them up
+        # Ray looks up `auto` and the like.
+        return
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT).close()
     except OSError as error:
@@ -54,7 +57,7 @@ def _refuse_dead_address(address: str) -> None:
 
 @contextmanager
 def _stderr_kept() -> Iterator[Callable[[], str]]:
-    """What Ray's C++ side writes to stderr, once a second while it retries, goes to a file in place of the screen."""
+    """Send what Ray's C++ side writes to stderr, once a second while it retries, to a file in place of the screen."""
     sys.stderr.flush()
     before = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -67,7 +70,7 @@ def _stderr_kept() -> Iterator[Callable[[], str]]:
 
 
 def _advice(error: Exception, log: str) -> str:
-    """One line of why a connection failed, and what to do. log: what Ray wrote meanwhile."""
+    """Say in one line why a connection failed, and what to do. log: Ray's output meanwhile."""
     text = " ".join(str(error).split())
     if "AuthToken" in log or "nauthenticated" in text + log or "token" in text.lower():
         fix = "copy the head's ~/.ray/auth_token here (mode 0600) and set RAY_AUTH_MODE=token"

@@ -1,4 +1,4 @@
-"""Work spread over the processors of this machine, or over the nodes of a Ray cluster, which need not share files."""
+"""Jobs run by the processors of this machine, or by the nodes of a Ray cluster, which need not share files."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from trainables.errors import InputError
 
 J = TypeVar("J")
 R = TypeVar("R")
-AHEAD = 2  # jobs for each processor of a cluster whose files have been sent
+# Jobs for each processor of a cluster whose files have been sent.
+AHEAD = 2
 
 
 @runtime_checkable
-class Travels(Protocol):
-    """A job that can be done where its files are not."""
+class PortableJob(Protocol):
+    """A job that can be done on a machine without its files."""
 
     def files(self) -> Mapping[str, Path]:
         """Return the files that it reads, by names without folders."""
 
-    def moved(self, folder: Path) -> Travels:
+    def moved(self, folder: Path) -> PortableJob:
         """Return a copy of the job with its files in another folder, under these names."""
 
 
@@ -37,10 +38,10 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def spread(
+def run_jobs(
     work: Callable[[J], R], jobs: Sequence[J], workers: int, address: str | None = None
 ) -> Iterator[tuple[J, R | InputError]]:
-    """Each job with its result, in the order in which they come in; bad input of one job stands for its result.
+    """Yield each job with its result, in the order in which they come in; bad input of one job stands for its result.
 
     work: a function of a module, since processes start afresh and import it. Raises `InputError` where a worker dies.
     """
@@ -53,7 +54,7 @@ def spread(
 
 
 def attempt(work: Callable[[J], R], job: J) -> R | InputError:
-    """The result, or the complaint: a damaged file must not cost the others their results."""
+    """Return the result, or the `InputError`: a damaged file must not cost the others their results."""
     try:
         return work(job)
     except InputError as error:
@@ -62,8 +63,10 @@ def attempt(work: Callable[[J], R], job: J) -> R | InputError:
 
 def _over_processes(work: Callable[[J], R], jobs: Sequence[J], workers: int) -> Iterator[tuple[J, R | InputError]]:
     threads = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by the libraries of a process when it starts
-    context = multiprocessing.get_context("spawn")  # forking a process that has threads can hang it
+    # The libraries of a process read it when it starts.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    # Forking a process that has threads can hang it.
+    context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
     try:
         futures: dict[Future[R | InputError], J] = {pool.submit(attempt, work, job): job for job in jobs}
@@ -80,7 +83,7 @@ def _over_processes(work: Callable[[J], R], jobs: Sequence[J], workers: int) -> 
 
 
 def _over_ray(work: Callable[[J], R], jobs: Sequence[J], address: str) -> Iterator[tuple[J, R | InputError]]:
-    """The files of a job travel with it through the object store, those of a few jobs at a time."""
+    """Send the files of a job with it through the object store, those of a few jobs at a time."""
     import ray
 
     with connected(address):
@@ -96,18 +99,19 @@ def _over_ray(work: Callable[[J], R], jobs: Sequence[J], address: str) -> Iterat
             job = waiting.pop(ready)
             try:
                 yield job, ray.get(ready)
-            except ray.exceptions.RayError as error:  # a node that lacks our code, or that went away too often
+            # A node lacks our code, or went away too often.
+            except ray.exceptions.RayError as error:
                 reason = " ".join(str(error).split())[-300:]
                 yield job, InputError(f"could not be measured on the cluster ({reason})")
 
 
 def _contents(job: Any) -> dict[str, bytes]:
-    """The files that a job names, by the names that they will have on the other machine. Small beside the models."""
-    return {name: path.read_bytes() for name, path in job.files().items()} if isinstance(job, Travels) else {}
+    """Read the files that a job names, by their names on the other machine. Small beside the models."""
+    return {name: path.read_bytes() for name, path in job.files().items()} if isinstance(job, PortableJob) else {}
 
 
 def attempt_elsewhere(work: Callable[[Any], R], job: Any, contents: Mapping[str, bytes]) -> R | InputError:
-    """`attempt` on another machine: the job's files are laid down in a folder that goes when the work is done."""
+    """Run `attempt` on another machine, with the job's files in a folder that is removed when the work is done."""
     if not contents:
         return attempt(work, job)
     with TemporaryDirectory(prefix="sweeps-files-") as folder:

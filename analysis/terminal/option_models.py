@@ -28,7 +28,9 @@ class OptionModel(BaseModel):
 def option(
     default: Any, text: str, panel: str, *flags: str, metavar: str = "", bare: bool = False, **limits: Any
 ) -> Any:
-    """A field of an `OptionModel`. text: its help. panel: the box of `--help`. flags: where `--its-name` is not it.
+    """Declare a field of an `OptionModel`.
+
+    text: its help. panel: the box of `--help`. flags: where `--its-name` is not it.
 
     bare: it may stand without a value, and is then "".
     """
@@ -37,18 +39,18 @@ def option(
 
 
 def flags_of(name: str, field: FieldInfo) -> list[str]:
-    """How an option is written; of a pair such as `--measure/--no-measure` both."""
+    """Return an option's flags; for a pair such as `--measure/--no-measure` both."""
     given: Any = field.json_schema_extra
     return list(given["flags"]) or [f"--{name.replace('_', '-')}"]
 
 
 def parameters_of(model: type[OptionModel]) -> list[inspect.Parameter]:
-    """The parameters that Typer makes a model's options from; what is not given is None, and empty for a list."""
+    """Return the parameters that Typer makes a model's options from; their default is None, for a list empty."""
     return [_parameter(name, field) for name, field in _options(model)]
 
 
 def _options(model: type[OptionModel]) -> list[tuple[str, FieldInfo]]:
-    """The fields that are options; others are arguments."""
+    """Return the fields that are options; others are arguments."""
     return [(name, field) for name, field in model.model_fields.items() if field.json_schema_extra]
 
 
@@ -68,7 +70,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _metavar(annotation: Any) -> str:
-    """`N` for whole numbers, `X` for others, the choices of a literal, else TEXT."""
+    """Return `N` for whole numbers, `X` for others, the choices of a literal, else TEXT."""
     members = [member for member in (annotation, *get_args(annotation)) if member is not type(None)]
     for member in members:
         if get_origin(member) is Literal:
@@ -77,12 +79,12 @@ def _metavar(annotation: Any) -> str:
 
 
 def given(model: type[OptionModel], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a command's parameters those that are a model's options and were given."""
+    """Select from a command's parameters those that are a model's options and were given."""
     return {name: parameters[name] for name, _ in _options(model) if parameters[name] not in (None, [])}
 
 
 def words_of(options: OptionModel) -> list[str]:
-    """The words of a command line that say what the options say."""
+    """Return the words of a command line that mean the same as the options."""
     words: list[str] = []
     for name, field in _options(type(options)):
         value, flags = getattr(options, name), flags_of(name, field)

@@ -7,11 +7,12 @@ import unicodedata
 from rich.console import Console
 from rich.markup import escape
 
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, what turns the direction of text, halves of characters, line ends
+# Controls, marks that turn the direction of text, halves of characters, line ends.
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def visible(text: object) -> str:
-    """The text in one line, with characters that steer a terminal written out: `\\x1b[31m`, `\\n`."""
+    """Return the text in one line, with characters that steer a terminal written out: `\\x1b[31m`, `\\n`."""
     return "".join(_written(c) if unicodedata.category(c) in HIDDEN else c for c in str(text))
 
 
@@ -20,7 +21,7 @@ def _written(character: str) -> str:
 
 
 def plain(text: object) -> str:
-    """`visible`, for Rich: brackets are brackets, and no markup."""
+    """Return the `visible` text for Rich: brackets are brackets, and no markup."""
     return escape(visible(text))
 
 

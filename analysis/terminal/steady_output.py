@@ -15,12 +15,14 @@ class SteadyStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Write, or do nothing once a write has failed."""
         with self._failing():
             if self._stream is not None:
                 self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
+        """Flush, or do nothing once a write has failed."""
         with self._failing():
             if self._stream is not None:
                 self._stream.flush()
@@ -29,10 +31,12 @@ class SteadyStream:
     def _failing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError):  # ValueError: it was closed
+        # ValueError: it was closed.
+        except (OSError, ValueError):
             self._stream = None
 
     def isatty(self) -> bool:
+        """Tell whether the stream is a terminal that still works."""
         return self._stream is not None and self._stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
@@ -40,5 +44,5 @@ class SteadyStream:
 
 
 def go_on_without_output() -> None:
-    """From here on, output that fails does not end the command: its work is worth more than its words."""
+    """Let output fail from here on without ending the command: its work is worth more than its words."""
     sys.stdout, sys.stderr = (SteadyStream(stream) for stream in (sys.stdout, sys.stderr))

@@ -1,1 +1,1 @@
-"""Trials of a run, evaluated: which ones, their files, tables, and how they compare."""
+"""Trials of a run, evaluated: their choice, files, tables and comparison."""

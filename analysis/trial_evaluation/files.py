@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from analysis import table
 from analysis.evaluation.bootstrap import as_plain
 from analysis.evaluation.gate import NOTICE, Thresholds, gate_document
@@ -23,7 +25,7 @@ REPORT_WIDTH = 100
 
 
 def metrics_document(found: TrialEvaluation) -> dict[str, Any]:
-    """The content of `metrics.json`; what is undefined is null."""
+    """Return the content of `metrics.json`; what is undefined is null."""
     first = found.predictions[0]
     return {
         "notice": NOTICE,
@@ -60,7 +62,7 @@ def _inside(found: TrialEvaluation, path: Path) -> str:
 
 
 def write_evaluation(found: TrialEvaluation, folder: EvaluationFolder, thresholds: Thresholds | None = None) -> None:
-    """Writes report.txt, metrics.json, predictions.parquet, MedMNIST's CSVs and the gate; not the pictures.
+    """Write report.txt, metrics.json, predictions.parquet, MedMNIST's CSVs and the gate; not the pictures.
 
     What an earlier evaluation left there, of another split or with a gate, is removed. Raises `InputError`.
     """
@@ -89,27 +91,25 @@ def _remove_old(folder: EvaluationFolder) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON whole or not at all; numbers that are not finite become null."""
+    """Write JSON whole or not at all; numbers that are not finite become null."""
     write_atomically(path, (json.dumps(as_json_value(content), indent=1, allow_nan=False) + "\n").encode())
 
 
 def write_predictions(found: TrialEvaluation, path: Path) -> None:
-    """Writes `predictions.parquet`: val and the evaluated split, of each network."""
+    """Write `predictions.parquet`: val and the evaluated split, of each network."""
     parts = [*found.predictions, *(found.val_predictions if found.split != "val" else ())]
     rows = ({"trial_id": found.chosen.trial_id, **row} for part in parts for row in prediction_rows(part))
-    about = {
+    metadata = {
         "task": found.predictions[0].task,
         "class_names": list(found.predictions[0].class_names),
         "dataset": found.dataset,
         "dataset_digest": found.digest,
     }
-    table.write(path, "predictions", rows, about)
+    table.write(path, "predictions", rows, metadata)
 
 
 def report_text(found: TrialEvaluation) -> str:
-    """The text of `report.txt`: what the terminal shows."""
-    from rich.console import Console
-
+    """Return the text of `report.txt`: the same as on the terminal."""
     text = io.StringIO()
     print_evaluation(Console(file=text, width=REPORT_WIDTH, no_color=True), found)
     return text.getvalue()

@@ -19,12 +19,14 @@ from analysis.evaluation.bootstrap import DRAWS, Figure, Real, auc_of_draws, per
 from analysis.evaluation.paired import PairedTest, bootstrap_p, delong, mcnemar
 from analysis.evaluation.predictions import Predictions
 from analysis.trial_evaluation.trial import TrialEvaluation
+from trainables.metrics.quality import auc
 
 PUBLISHED = Path(__file__).with_name("medmnist_published.csv")
 SOURCE = "Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023), tables 3 and 4"
 LEVEL = 0.05
-FASTER = 0.75  # of the best trial's latency, from which on another is faster in earnest
-# what trials are ranked by, and whether more is better; the first three and the calibration are those of val
+# Another trial is faster in earnest below this share of the best trial's latency.
+FASTER = 0.75
+# Criteria that rank trials, and whether more is better; the first three and the calibration are those of val.
 CRITERIA = {"val_acc": True, "val_auc": True, "val_f1_macro": True, "val_ece": False, "latency_p50": False,
             "disk_mb": False, "gate": True}  # fmt: skip
 GATE_ORDER = {"pass": 2.0, "not decided": 1.0, "fail": 0.0}
@@ -32,8 +34,11 @@ GATE_ORDER = {"pass": 2.0, "not decided": 1.0, "fail": 0.0}
 
 @dataclass(frozen=True)
 class RankedTrial:
-    """A trial: its values and ranks by criterion (1 is best; equals share a rank), figures of the evaluated split, and
-    whether no other trial is at least as good by val AUC, latency and size and better by one."""
+    """A trial's ranks.
+
+    values and ranks: by criterion (1 is best; equals share a rank). figures: of the evaluated split. on_front: no other
+    trial is at least as good by val AUC, latency and size and better by one.
+    """
 
     name: str
     values: Mapping[str, float]
@@ -81,7 +86,7 @@ class Ranking:
 
 
 def compare_evaluations(found: Sequence[TrialEvaluation], draws: int = DRAWS) -> list[Ranking]:
-    """Ranks trials within each dataset and split, and tests the best by val against each other one."""
+    """Rank trials within each dataset and split, and test the best by val against each other one."""
     groups: dict[tuple[str, str], list[TrialEvaluation]] = {}
     for one in found:
         groups.setdefault((one.digest, one.split), []).append(one)
@@ -89,7 +94,7 @@ def compare_evaluations(found: Sequence[TrialEvaluation], draws: int = DRAWS) ->
 
 
 def trial_name(one: TrialEvaluation) -> str:
-    """`run/0003 (gelu)`: unique over runs."""
+    """Return `run/0003 (gelu)`: unique over runs."""
     inside = ", ".join(one.chosen.settings.values())
     return f"{one.chosen.run.run_id}/{one.chosen.trial_id}" + (f" ({inside})" if inside else "")
 
@@ -128,7 +133,7 @@ def _values(one: TrialEvaluation) -> dict[str, float]:
 
 
 def _ranks(values: Sequence[float], *, higher: bool) -> list[float]:
-    """1 is best, equals share the best of their ranks; NaN stays NaN."""
+    """Rank values: 1 is best, equals share the best of their ranks; NaN stays NaN."""
     from scipy.stats import rankdata
 
     known = np.array([-value if higher else value for value in values])
@@ -136,7 +141,7 @@ def _ranks(values: Sequence[float], *, higher: bool) -> list[float]:
 
 
 def pareto_front(costs: Real) -> np.ndarray:
-    """Says which rows no other row dominates: (n,) of (n, criteria), less is better. NaN counts as no criterion.
+    """Tell which rows no other row dominates: (n,) of (n, criteria), less is better. NaN counts as no criterion.
 
     >>> pareto_front(np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])).tolist()
     [True, True, False]
@@ -148,7 +153,7 @@ def pareto_front(costs: Real) -> np.ndarray:
 
 
 def _pairs(found: Sequence[TrialEvaluation], draws: int) -> list[Pair]:
-    """The first against each other one, corrected over all of them."""
+    """Compare the first with each other one, corrected over all of them."""
     best, others = found[0], found[1:]
     areas = _auc_draws([one.whole for one in found], draws)
     tests = [
@@ -163,7 +168,7 @@ def _pairs(found: Sequence[TrialEvaluation], draws: int) -> list[Pair]:
 
 
 def _auc_draws(predictions: Sequence[Predictions], draws: int) -> list[Real]:
-    """AUC of each network in the same draws of images."""
+    """Return the AUC of each network in the same draws of images."""
     labels, task = predictions[0].labels, predictions[0].task
     pieces = [[auc_of_draws(labels, p.scores, task, weights) for p in predictions]
               for weights in resample_weights(len(labels), draws)]  # fmt: skip
@@ -171,9 +176,7 @@ def _auc_draws(predictions: Sequence[Predictions], draws: int) -> list[Real]:
 
 
 def _auc_test(first: Predictions, second: Predictions, of_first: Real, of_second: Real) -> PairedTest:
-    """DeLong's test for two classes, else the paired bootstrap."""
-    from trainables.metrics.quality import auc
-
+    """Apply DeLong's test for two classes, else the paired bootstrap."""
     if first.task == "binary-class":
         return delong(first.labels == 1, first.scores[:, -1], second.scores[:, -1])
     one, two = (auc(p.labels, p.scores, p.task) for p in (first, second))
@@ -184,7 +187,7 @@ def _auc_test(first: Predictions, second: Predictions, of_first: Real, of_second
 def _recommend(
     found: Sequence[TrialEvaluation], trials: Sequence[RankedTrial], best: int, draws: int
 ) -> tuple[str, str]:
-    """Takes the fastest trial that val does not tell from the best, those that pass the gate first."""
+    """Take the fastest trial that val does not tell from the best, those that pass the gate first."""
     gates = [trial.gate for trial in trials]
     areas = _auc_draws([one.val_predictions[-1] for one in found], draws)
     alike = [bootstrap_p(areas[best] - areas[i]) > LEVEL or i == best for i in range(len(found))]
@@ -211,7 +214,7 @@ def _recommend(
 
 @cache
 def published_figures() -> tuple[dict[str, str], ...]:
-    """Rows of the published MedMNIST figures: dataset, method, auc, acc."""
+    """Read the published MedMNIST figures: dataset, method, auc, acc."""
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         return tuple(csv.DictReader(file))
 

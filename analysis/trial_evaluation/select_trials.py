@@ -1,4 +1,4 @@
-"""Which trials of a run are evaluated, and where their weights are."""
+"""The choice of the trials of a run to evaluate, with their weights."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ChosenTrial:
-    """A trial with the best weights of its seeds. settings: what varies in the run; recorded: its figures there, mean
-    over seeds."""
+    """A trial with the best weights of its seeds.
+
+    settings: its values of fields that vary in the run. lost: seeds without weights. recorded: its figures in the run's
+    table, mean over seeds.
+    """
 
     run: RunFolder
     trial_id: str
     status: str
     settings: Mapping[str, str]
     weights: Mapping[int, Path]
-    lost: tuple[int, ...]  # seeds without weights
+    lost: tuple[int, ...]
     recorded: Mapping[str, float]
 
     @property
     def label(self) -> str:
-        """`0003 (activation gelu, lr 0.01)`."""
+        """Return `0003 (activation gelu, lr 0.01)`."""
         inside = ", ".join(f"{name} {value}" for name, value in self.settings.items())
         return f"{self.trial_id} ({inside})" if inside else self.trial_id
 
@@ -54,7 +57,7 @@ class ChosenTrial:
 
 
 def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:
-    """Finds `best` (by the run's validation metric), `all`, or one trial by its id. Raises `InputError`.
+    """Find `best` (by the run's validation metric), `all`, or one trial by its id. Raises `InputError`.
 
     A trial that kept no weights is an error if it was asked for by its id, and is left out of `all`.
     """
@@ -88,8 +91,8 @@ def _best(results: Results) -> str:
 
 def _all_trials(results: Results) -> list[ChosenTrial]:
     run = results.runs[0]
-    places = [path for path in sorted(run.trials.glob("*")) if path.is_dir()]
-    folders = {path.name.rpartition("_")[2]: TrialFolder(path) for path in places}
+    paths = [path for path in sorted(run.trials.glob("*")) if path.is_dir()]
+    folders = {path.name.rpartition("_")[2]: TrialFolder(path) for path in paths}
     varies = dict.fromkeys((*results.context, *results.scientific, *results.nuisance))
     texts = {name: distinct_texts([hashable(v) for v in results.table[name].to_pylist()]) for name in varies}
     texts = {name: values for name, values in texts.items() if len(set(values)) > 1}
@@ -111,14 +114,14 @@ def _chosen(
     folders: Mapping[str, TrialFolder],
     settings: Mapping[str, str],
 ) -> ChosenTrial:
-    places: dict[int, Path] = {}
+    weights: dict[int, Path] = {}
     for row in rows:
         folder = folders.get(str(row["trial_key"]))
         if folder and folder.best_model(row["seed"]).is_file():
-            places[row["seed"]] = folder.best_model(row["seed"])
+            weights[row["seed"]] = folder.best_model(row["seed"])
     recorded = {name: _mean([row[name] for row in rows]) for name in RECORDED}
-    lost = tuple(row["seed"] for row in rows if row["seed"] not in places)
-    return ChosenTrial(run, trial_id, str(rows[0]["ended"]), settings, places, lost, recorded)
+    lost = tuple(row["seed"] for row in rows if row["seed"] not in weights)
+    return ChosenTrial(run, trial_id, str(rows[0]["ended"]), settings, weights, lost, recorded)
 
 
 def _mean(values: Sequence[float | None]) -> float:

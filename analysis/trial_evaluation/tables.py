@@ -15,8 +15,10 @@ from analysis.grids import Cell, Column, Grid, number_cell
 from analysis.trial_evaluation.ranking import Pair, Published, RankedTrial, Ranking
 from analysis.trial_evaluation.trial import TrialEvaluation
 
-MOST_CLASSES = 30  # of a table; metrics.json has all
-LONG_NAME = 18  # letters of a name in a table
+# Classes of a table; metrics.json has all.
+MOST_CLASSES = 30
+# Letters of a name in a table.
+LONG_NAME = 18
 NAMES = {
     "acc": "accuracy", "auc": "AUC", "balanced_acc": "balanced accuracy", "f1_macro": "macro F1", "mcc": "MCC",
     "kappa": "Cohen's kappa", "kappa_quadratic": "quadratic kappa", "ece": "calibration error", "brier": "Brier score",
@@ -25,33 +27,33 @@ STYLES = {"pass": "green", "fail": "red", "not decided": "yellow"}
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number, or `-` where it is undefined."""
+    """Write a number, or `-` where it is undefined."""
     return number_cell(value, digits).text if math.isfinite(value) else "-"
 
 
 def span(interval: Interval, digits: int = 3) -> str:
-    """`0.812 to 0.903`, or `-`."""
+    """Write an interval as `0.812 to 0.903`, or `-`."""
     return f"{number(interval.low, digits)} to {number(interval.high, digits)}" if math.isfinite(interval.low) else "-"
 
 
 def short(name: str, most: int = LONG_NAME) -> str:
-    """A name cut to a length, `…` at its end."""
+    """Cut a name to a length, `…` at its end."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def real(value: float, digits: int = 3) -> Cell:
-    """A number as a cell; what is not finite is `-`."""
+    """Build the cell of a number; what is not finite is `-`."""
     return number_cell(value if math.isfinite(value) else math.nan, digits)
 
 
 def range_cell(interval: Interval, digits: int = 3) -> Cell:
-    """An interval as a cell: `0.812–0.903`, sorted by its lower end."""
+    """Build the cell of an interval: `0.812–0.903`, sorted by its lower end."""
     text = span(interval, digits)
     return Cell(text if "−" in text else text.replace(" to ", "–"), sort=interval.low)
 
 
 def figures_grid(found: TrialEvaluation) -> Grid:
-    """Headline figures with both intervals, and those of the ensemble."""
+    """Tabulate the headline figures with both intervals, and those of the ensemble."""
     several, ensemble = len(found.seeds) > 1, found.ensemble_figures or {}
     heads = [Column("figure", True), Column("mean over seeds" if several else "value"), Column("95 % images")]
     heads += [Column("95 % seeds")] if several else []
@@ -69,7 +71,7 @@ def _figure_cells(name: str, figure: Figure, ensemble: Figure | None, several: b
 
 
 def classes_grid(rows: Sequence[ClassRow], averages: Mapping[str, Mapping[str, float]]) -> Grid:
-    """One row a class, then macro and weighted means."""
+    """Tabulate one row a class, then macro and weighted means."""
     heads = (
         Column("class", True), Column("images"), Column("precision"), Column("recall"), Column("95 %"),
         Column("specificity"), Column("NPV", drop=2), Column("F1"), Column("AUC", drop=1), Column("AP", drop=3),
@@ -94,7 +96,7 @@ def _class_cells(row: ClassRow) -> tuple[Cell, ...]:
 
 
 def confusion_grid(found: TrialEvaluation) -> Grid:
-    """Counts and per cent of each true class, mean over seeds."""
+    """Tabulate counts and per cent of each true class, mean over seeds."""
     names = [short(name) for name in found.whole.class_names]
     heads = (Column("true", True), *(Column(name) for name in names))
     rows = []
@@ -107,7 +109,7 @@ def confusion_grid(found: TrialEvaluation) -> Grid:
 
 
 def operating_grid(points: Sequence[OperatingPoint], model: str) -> Grid:
-    """Thresholds chosen on val, and what they give."""
+    """Tabulate the thresholds chosen on val, and their figures."""
     heads = (
         Column("class", True), Column("threshold"), Column("val sens."), Column("val spec.", drop=2), Column("sens."),
         Column("95 %"), Column("spec."), Column("precision", drop=1), Column("NPV", drop=1),
@@ -125,7 +127,7 @@ def _operating_cells(point: OperatingPoint) -> tuple[Cell, ...]:
 
 
 def calibration_grid(calibration: Mapping[str, Calibration]) -> Grid:
-    """Calibration of each network, before and after its temperature."""
+    """Tabulate the calibration of each network, before and after its temperature."""
     errors = ("ece", "ece_equal_mass", "classwise", "brier", "log_loss")
     heads = (Column("network", True), *map(Column, ("temp.", "ECE", "equal mass", "classwise", "Brier", "log loss")))
     rows = [
@@ -137,7 +139,7 @@ def calibration_grid(calibration: Mapping[str, Calibration]) -> Grid:
 
 
 def groups_grid(rows: Sequence[GroupRow]) -> Grid:
-    """Accuracy, AUC and F1 of each group."""
+    """Tabulate accuracy, AUC and F1 of each group."""
     heads = (
         Column("by", True), Column("group", True), Column("images"), Column("accuracy"), Column("95 %"), Column("AUC"),
         Column("F1"), Column("enough", True),
@@ -152,7 +154,7 @@ def groups_grid(rows: Sequence[GroupRow]) -> Grid:
 
 
 def gate_grid(gate: Gate) -> Grid:
-    """Each criterion with its verdict."""
+    """Tabulate each criterion with its verdict."""
     heads = (Column("criterion", True), Column("found"), Column("95 %"), Column("wanted"), Column("verdict", True))
     rows = [
         (Cell(one.name), real(one.value), range_cell(one.interval), Cell(f"{one.relation} {one.threshold:g}"),
@@ -163,7 +165,7 @@ def gate_grid(gate: Gate) -> Grid:
 
 
 def ranks_grid(trials: Sequence[RankedTrial]) -> Grid:
-    """Val figures, speed and size with their ranks below."""
+    """Tabulate val figures, speed and size with their ranks below."""
     digits = {"val_auc": 4, "val_acc": 3, "val_f1_macro": 3, "val_ece": 3, "latency_p50": 1, "disk_mb": 2}
     heads = (
         Column("trial", True), Column("front", True), Column("val AUC"), Column("val accuracy"), Column("val F1"),
@@ -172,20 +174,20 @@ def ranks_grid(trials: Sequence[RankedTrial]) -> Grid:
     rows = []
     for trial in trials:
         cells = [
-            number_cell(trial.values[name] * (1e3 if name == "latency_p50" else 1), places, _place(trial.ranks[name]))
-            for name, places in digits.items()
+            number_cell(trial.values[name] * (1e3 if name == "latency_p50" else 1), decimals, _rank(trial.ranks[name]))
+            for name, decimals in digits.items()
         ]
         front = Cell("*" if trial.on_front else "")
         rows.append((Cell(trial.name), front, *cells, Cell(trial.gate, style=STYLES.get(trial.gate, ""))))
     return Grid("ranks in brackets; * Pareto front of val AUC, speed and size", heads, tuple(rows))
 
 
-def _place(rank: float) -> str:
+def _rank(rank: float) -> str:
     return f"({rank:.0f})" if math.isfinite(rank) else ""
 
 
 def reported_grid(ranking: Ranking) -> Grid:
-    """Figures of the evaluated split with their intervals over images."""
+    """Tabulate figures of the evaluated split with their intervals over images."""
     split = ranking.split
     heads = (
         Column("trial", True), Column(f"{split} AUC"), Column("95 %"), Column(f"{split} accuracy"), Column("95 %"),
@@ -200,7 +202,7 @@ def reported_grid(ranking: Ranking) -> Grid:
 
 
 def pairs_grid(pairs: Sequence[Pair]) -> Grid:
-    """Differences of the best by val and each other trial."""
+    """Tabulate the differences of the best by val and each other trial."""
     first = pairs[0]
     heads = (
         Column("trial", True), Column("AUC"), Column("95 %", drop=1), Column("p, AUC"), Column("accuracy"),
@@ -217,7 +219,7 @@ def pairs_grid(pairs: Sequence[Pair]) -> Grid:
 
 
 def published_grid(rows: Sequence[Published], best: str) -> Grid:
-    """Published figures, and whether they lie in the interval of our best trial."""
+    """Tabulate published figures, and whether they lie in the interval of our best trial."""
     heads = (
         Column("method", True),
         Column("AUC"),

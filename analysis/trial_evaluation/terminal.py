@@ -36,12 +36,12 @@ from analysis.trial_evaluation.trial import TrialEvaluation
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Prints plain text, wrapped at words; control characters are made visible."""
+    """Print plain text, wrapped at words; control characters are made visible."""
     console.print(Text(visible(text), style=style), highlight=False)
 
 
 def print_evaluation(console: Console, found: TrialEvaluation) -> None:
-    """Prints everything that is known of a trial, the gate last."""
+    """Print everything that is known of a trial, the gate last."""
     for line in headings(found):
         say(console, line)
     print_grid(console, figures_grid(found))
@@ -63,7 +63,7 @@ def print_evaluation(console: Console, found: TrialEvaluation) -> None:
 
 
 def headings(found: TrialEvaluation) -> list[str]:
-    """What was evaluated on what, and the notes."""
+    """Return the run, trial and split in lines, and the notes."""
     seeds = len(found.chosen.weights)
     return [
         f"{found.chosen.run.sweep}/{found.chosen.run.run_id}, trial {found.chosen.label}",
@@ -74,7 +74,7 @@ def headings(found: TrialEvaluation) -> list[str]:
 
 
 def calibration_lines(found: Calibration, model: str) -> list[str]:
-    """Prediction sets and selective prediction, in sentences."""
+    """Write prediction sets and selective prediction in sentences."""
     lines = []
     if found.conformal:
         sets = found.conformal
@@ -87,16 +87,16 @@ def calibration_lines(found: Calibration, model: str) -> list[str]:
 
 
 def gap_line(gap: Gap) -> str:
-    """The gap of a column in a sentence."""
-    told = "" if gap.interval.low > 0 else "; not told apart from 0"
+    """Write the gap of a column in a sentence."""
+    unclear = "" if gap.interval.low > 0 else "; not unclear apart from 0"
     return (
         f"gap by {gap.column}: {gap.best} {gap.difference:.3f} more accurate than {gap.worst} "
-        f"(95 % {span(gap.interval)}{told})"
+        f"(95 % {span(gap.interval)}{unclear})"
     )
 
 
 def cost_line(cost: Cost) -> str:
-    """What a prediction costs, in a line."""
+    """Write the cost of a prediction in a line."""
     batches = ", ".join(f"{rate:.0f} images/s in batches of {n}" for n, rate in cost.throughput.items())
     p50, p95, low, high = (
         f"{1e3 * seconds:.1f}"
@@ -110,7 +110,7 @@ def cost_line(cost: Cost) -> str:
 
 
 def print_gate(console: Console, gate: Gate) -> None:
-    """Prints each criterion with its verdict, the warnings, and the verdict of all."""
+    """Print each criterion with its verdict, the warnings, and the verdict of all."""
     print_grid(console, gate_grid(gate))
     for warning in gate.warnings:
         say(console, f"warning: {warning}")
@@ -119,12 +119,12 @@ def print_gate(console: Console, gate: Gate) -> None:
 
 
 def figure_text(figure: Figure, digits: int = 4) -> str:
-    """A figure with its interval over images: `0.8526 (0.795 to 0.904)`."""
+    """Write a figure with its interval over images: `0.8526 (0.795 to 0.904)`."""
     return f"{number(figure.value, digits)} ({span(figure.images)})"
 
 
 def figures_line(found: TrialEvaluation) -> str:
-    """A trial in one line."""
+    """Write a trial in one line."""
     verdict = f", gate: {found.gate.verdict}" if found.gate else ""
     return (
         f"trial {found.chosen.label}: {found.split} accuracy {figure_text(found.figures['acc'])}, "
@@ -133,7 +133,7 @@ def figures_line(found: TrialEvaluation) -> str:
 
 
 def print_rankings(console: Console, rankings: Sequence[Ranking]) -> None:
-    """Prints ranks, tests in pairs, the published figures and the recommendation, which comes last."""
+    """Print ranks, tests in pairs, the published figures and the recommendation, which comes last."""
     for ranking in rankings:
         count = f"{ranking.dataset}, {len(ranking.trials)} trials"
         say(console, f"{count}; val ranks, {ranking.split} ({ranking.images} images) is only reported")

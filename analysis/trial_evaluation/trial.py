@@ -1,4 +1,4 @@
-"""The whole evaluation of one trial: its networks run over val and one more split, and everything said of them."""
+"""The whole evaluation of one trial: its networks run over val and one more split, and every figure of them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,18 @@ from trainables.data.arrays import Data
 from trainables.errors import InputError
 from trainables.network.trained import TrainedModel, check_same_data, load_data_of, load_trained
 
-SAME = 1e-6  # largest difference from what training recorded that is no news
+# The largest difference from what training recorded that is no news.
+SAME = 1e-6
 DataSets = dict[tuple[str, int | None, int | None], Data]
 
 
 @dataclass(frozen=True)
 class TrialEvaluation:
-    """Everything that is said of a trial on a split. figures: mean over seeds; val_figures: the same on val, by which
-    trials may be chosen. models: the networks by name, `ensemble` last where there are several seeds."""
+    """The evaluation of a trial on a split.
+
+    figures: mean over seeds; val_figures: the same on val, by which trials may be chosen. predictions: of the networks,
+    `ensemble` last where there are several seeds.
+    """
 
     chosen: ChosenTrial
     split: str
@@ -63,18 +67,18 @@ class TrialEvaluation:
 
     @property
     def seeds(self) -> tuple[Predictions, ...]:
-        """Predictions of single networks."""
+        """Return the predictions of single networks."""
         return self.predictions[: len(self.chosen.weights)]
 
     @property
     def whole(self) -> Predictions:
-        """Predictions of the ensemble, or of the only network."""
+        """Return the predictions of the ensemble, or of the only network."""
         return self.predictions[-1]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What an evaluation shall hold. draws 0: no intervals over images."""
+class EvaluationOptions:
+    """The options of an evaluation. draws 0: no intervals over images."""
 
     split: str = "test"
     data_root: Path | None = None
@@ -84,27 +88,29 @@ class Asked:
     draws: int = DRAWS
 
 
-def evaluate_trial(chosen: ChosenTrial, asked: Asked, datasets: DataSets | None = None) -> TrialEvaluation:
-    """Evaluates a trial. datasets: those that are loaded already; new ones are added. Raises `InputError`."""
+def evaluate_trial(
+    chosen: ChosenTrial, options: EvaluationOptions, datasets: DataSets | None = None
+) -> TrialEvaluation:
+    """Evaluate a trial. datasets: those that are loaded already; new ones are added. Raises `InputError`."""
     loaded = [load_trained(path) for path in chosen.weights.values()]
-    data = _data_for(loaded, asked.data_root, {} if datasets is None else datasets)
-    here = [predict_split(trained, data, asked.split) for trained in loaded]
-    val = here if asked.split == "val" else [predict_split(trained, data, "val") for trained in loaded]
+    data = _data_for(loaded, options.data_root, {} if datasets is None else datasets)
+    here = [predict_split(trained, data, options.split) for trained in loaded]
+    val = here if options.split == "val" else [predict_split(trained, data, "val") for trained in loaded]
     everyone, everyone_val = ([*p, *([ensemble(p)] if len(p) > 1 else [])] for p in (here, val))
     labels, task = here[0].labels, here[0].task
-    figures = estimate_figures(labels, [p.scores for p in here], task, asked.draws)
+    figures = estimate_figures(labels, [p.scores for p in here], task, options.draws)
     rows, confusion = class_rows(here), mean_confusion(here)
-    cost = measure_cost(loaded[0]) if asked.cost else None
-    grouped = _grouped(here, data, asked)
+    cost = measure_cost(loaded[0]) if options.cost else None
+    grouped = _grouped(here, data, options)
     gate = None
-    if asked.thresholds is not None:
+    if options.thresholds is not None:
         train_accuracy = chosen.recorded.get("train_acc", math.nan)
         gate = check_gate(
-            asked.thresholds, figures, rows, len(labels), cost, train_counts(data), confusion, train_accuracy
+            options.thresholds, figures, rows, len(labels), cost, train_counts(data), confusion, train_accuracy
         )
     return TrialEvaluation(
         chosen=chosen,
-        split=asked.split,
+        split=options.split,
         dataset=loaded[0].config.dataset,
         digest=data.digest,
         image_size=loaded[0].config.image_size,
@@ -114,7 +120,9 @@ def evaluate_trial(chosen: ChosenTrial, asked: Asked, datasets: DataSets | None 
         val_predictions=tuple(everyone_val),
         figures=figures,
         val_figures=estimate_figures(val[0].labels, [p.scores for p in val], task, draws=0),
-        ensemble_figures=estimate_figures(labels, [everyone[-1].scores], task, asked.draws) if len(here) > 1 else None,
+        ensemble_figures=estimate_figures(labels, [everyone[-1].scores], task, options.draws)
+        if len(here) > 1
+        else None,
         classes=tuple(rows),
         averages=averages(here),
         confusion=confusion,
@@ -124,12 +132,12 @@ def evaluate_trial(chosen: ChosenTrial, asked: Asked, datasets: DataSets | None 
         groups=tuple(grouped),
         gaps=tuple(gaps(grouped)),
         gate=gate,
-        notes=tuple(_notes(chosen, asked, loaded, here, val, figures)),
+        notes=tuple(_notes(chosen, options, loaded, here, val, figures)),
     )
 
 
 def data_key(found: TrialEvaluation) -> tuple[str, int | None, int | None]:
-    """The key of an evaluation's data in `DataSets`."""
+    """Return the key of an evaluation's data in `DataSets`."""
     return found.dataset, found.image_size, found.channels
 
 
@@ -143,18 +151,19 @@ def _data_for(loaded: Sequence[TrainedModel], data_root: Path | None, datasets: 
     return datasets[key]
 
 
-def _grouped(predictions: Sequence[Predictions], data: Data, asked: Asked) -> list[GroupRow]:
-    if len(data.splits[asked.split]) != len(predictions[0]):  # data_fraction: a part of the training split was used
-        if asked.groups:
+def _grouped(predictions: Sequence[Predictions], data: Data, options: EvaluationOptions) -> list[GroupRow]:
+    # With data_fraction a part of the training split was used.
+    if len(data.splits[options.split]) != len(predictions[0]):
+        if options.groups:
             raise InputError("--groups with --split train: the trial was trained on a part of it; choose val or test")
         return []
-    groups = image_groups(predictions[0], data.splits[asked.split].images)
-    groups |= read_groups(asked.groups, predictions[0]) if asked.groups else {}
+    groups = image_groups(predictions[0], data.splits[options.split].images)
+    groups |= read_groups(options.groups, predictions[0]) if options.groups else {}
     return group_rows(predictions, groups)
 
 
 def train_counts(data: Data) -> list[int]:
-    """Training images of each class, or with each label."""
+    """Count the training images of each class, or with each label."""
     labels = data.splits["train"].labels
     if labels.ndim == 2:
         return [int(n) for n in labels.sum(axis=0)]
@@ -163,7 +172,7 @@ def train_counts(data: Data) -> list[int]:
 
 def _notes(
     chosen: ChosenTrial,
-    asked: Asked,
+    options: EvaluationOptions,
     loaded: Sequence[TrainedModel],
     here: Sequence[Predictions],
     val: Sequence[Predictions],
@@ -176,13 +185,13 @@ def _notes(
     ]
     if chosen.lost:
         notes.append(f"no weights of seed {', '.join(map(str, chosen.lost))}: left out")
-    if asked.split == "val":
+    if options.split == "val":
         notes.append(
             "val chose the epoch, fitted the temperature and the thresholds: on val they look better than they are"
         )
-    if asked.split == "train":
+    if options.split == "train":
         notes.append("train taught the network: its figures say nothing of other images")
-    recorded = chosen.recorded.get(f"{asked.split}_acc", math.nan)
+    recorded = chosen.recorded.get(f"{options.split}_acc", math.nan)
     if not chosen.lost and math.isfinite(recorded) and abs(recorded - figures["acc"].value) > SAME:
         why = (
             "random layers are sampled" if loaded[0].config.evaluation_samples else "another device or version computes"

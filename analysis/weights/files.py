@@ -21,7 +21,7 @@ read_tensors = read_arrays
 
 
 def read_epoch(path: Path) -> int:
-    """The epoch that a weights file of ours is from; its tensors are not read."""
+    """Read the epoch that a weights file of ours is from, without its tensors."""
     return _epoch(path, read_metadata(path))
 
 
@@ -33,7 +33,10 @@ def _epoch(path: Path, metadata: Mapping[str, str]) -> int:
 
 
 def _module_types(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
-    """The types that training wrote; empty for a file of other programs. Raises `InputError` where they are damaged."""
+    """Return the types that training wrote; empty for a file of other programs.
+
+    Raises `InputError` for damaged ones.
+    """
     try:
         types = json.loads(metadata.get("module_types", "{}"))
     except (ValueError, RecursionError):
@@ -44,7 +47,7 @@ def _module_types(path: Path, metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_learned(path: Path, read: Reader = read_tensors) -> tuple[Tensors, dict[str, str], int | None]:
-    """The learned tensors of any weights file, the types of the modules that own them, and the epoch where it is said.
+    """Read the learned tensors of any weights file, the types of the modules that own them, and the epoch if known.
 
     The types stand in the files that training wrote; for others they are guessed from names and shapes. Buffers
     (running statistics, counters) are no weights and are left out. read: one that keeps what it has read, for a file
@@ -63,7 +66,7 @@ def read_learned(path: Path, read: Reader = read_tensors) -> tuple[Tensors, dict
 
 
 def guess_types(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """The likely type of the module that owns each tensor: by its axes, its siblings and, for embeddings, its name."""
+    """Guess the type of the module that owns each tensor: by its axes, its siblings and, for embeddings, its name."""
     owners: dict[str, list[str]] = {}
     for name in tensors:
         owners.setdefault(name.rpartition(".")[0], []).append(name)

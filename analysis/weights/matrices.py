@@ -1,4 +1,4 @@
-"""The matrices that a model multiplies by: which tensors are such, and those that are made of other values."""
+"""The matrices that a model multiplies by, among its tensors, and those that are made of other values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STOCHASTIC = ("StochasticLinear", "StochasticConv")
 
 
 def is_matrix(tensor: str, shape: Sequence[int], module_type: str = "") -> bool:
-    """Return whether a tensor is a weight matrix: two axes or more, and its layer multiplies by it.
+    """Tell whether a tensor is a weight matrix: two axes or more, and its layer multiplies by it.
 
     >>> is_matrix("0.weight", [8, 1, 3, 3]), is_matrix("0.weight_rho", [8, 4]), is_matrix("pos_embedding", [1, 9, 4])
     (True, False, False)
@@ -30,7 +30,7 @@ def is_matrix(tensor: str, shape: Sequence[int], module_type: str = "") -> bool:
 def with_multiplied(
     path: Path, tensors: Mapping[str, np.ndarray], types: Mapping[str, str]
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The tensors and types of a weights file, the weight of each stochastic matrix in place of its free values.
+    """Replace the free values of each stochastic matrix by its weight, in the tensors and types of a weights file.
 
     Such a layer multiplies by softmax(V / T) or sparsemax(V / T); the file holds V. Raises `InputError`.
     """
@@ -43,11 +43,11 @@ def with_multiplied(
     columns, temperature = _columns_of(path)
     if columns not in ("softmax", "sparsemax"):
         raise InputError(f"{path} does not say what its stochastic matrices are made of: stochastic is {columns!r}")
-    found = {
+    multiplied = {
         names.get(name, name): array if names.get(name, name) == name else _columns(array, columns, temperature)
         for name, array in tensors.items()
     }
-    return found, {names[name]: kind for name, kind in types.items()}
+    return multiplied, {names[name]: kind for name, kind in types.items()}
 
 
 def _columns_of(path: Path) -> tuple[str, float]:

@@ -1,4 +1,4 @@
-"""Measuring the weights of whole runs: what is missing is found, spread over processes, and saved as it comes in."""
+"""Measures of the weights of whole runs: missing ones are taken by several processes, and saved as they come in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from analysis import table
 from analysis.measures import MEASURES
-from analysis.parallel.workers import spread
+from analysis.parallel.workers import run_jobs
 from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
@@ -19,16 +19,19 @@ from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
 from analysis.weights.weights_table import write_complexity
 from trainables.errors import InputError, at_end, unknown_name
 
-SAVE_SECONDS = 30.0  # between two savings of what has been measured
+# Seconds between two savings of what has been measured.
+SAVE_SECONDS = 30.0
 IDENTITY = tuple(table.IDENTITY)
-Key = tuple[str, int, str, str]  # trial, seed, stage, tensor
+# Trial, seed, stage, tensor.
+Key = tuple[str, int, str, str]
 
 
 class Job(Protocol):
     """Work on one replicate."""
 
     @property
-    def identity(self) -> Mapping[str, Any]: ...
+    def identity(self) -> Mapping[str, Any]:
+        """Return the replicate's columns of `IDENTITY`."""
 
 
 J = TypeVar("J", bound=Job)
@@ -36,11 +39,14 @@ J = TypeVar("J", bound=Job)
 
 @dataclass(frozen=True)
 class Replicate:
-    """The measures to take of one replicate: files of the same measures together."""
+    """The measures to take of one replicate: files of the same measures together.
+
+    parts: measures, and the files by stage.
+    """
 
     identity: Mapping[str, Any]
     folder: Path
-    parts: tuple[tuple[tuple[str, ...], Mapping[str, Path]], ...]  # measures, and the files by stage
+    parts: tuple[tuple[tuple[str, ...], Mapping[str, Path]], ...]
 
     def files(self) -> dict[str, Path]:
         """Return the files that it reads; the initial weights always, which the others are compared with."""
@@ -49,6 +55,7 @@ class Replicate:
         return {path.name: path for path in sorted(wanted)}
 
     def moved(self, folder: Path) -> Replicate:
+        """Return the job with its files in another folder."""
         parts = tuple((names, {s: folder / path.name for s, path in files.items()}) for names, files in self.parts)
         return replace(self, folder=folder, parts=parts)
 
@@ -63,7 +70,10 @@ class Measured:
 
 
 def choose(measures: str | None, definition: str = "exact") -> list[str]:
-    """The names of `default`, `all` or `a,b,c`; with definition="reference" that study's two. Raises `InputError`."""
+    """Return the names of `default`, `all` or `a,b,c`; with definition="reference" that study's two.
+
+    Raises `InputError`.
+    """
     if definition == "reference":
         if measures not in (None, "default"):
             raise InputError("--measures has no effect with --definition reference, two measures: leave it out")
@@ -124,7 +134,7 @@ def measure_jobs(
     problems: list[str] = []
     saved, unsaved = time.monotonic(), False
     with at_end(lambda: save() if unsaved else None):
-        for done, (job, found) in enumerate(spread(work, jobs, workers, address), start=1):
+        for done, (job, found) in enumerate(run_jobs(work, jobs, workers, address), start=1):
             if isinstance(found, InputError):
                 problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
             else:
@@ -138,12 +148,13 @@ def measure_jobs(
 
 
 def known_rows(run: RunFolder) -> dict[Key, Row]:
-    """The rows of `weights.parquet` by what they are about."""
+    """Return the rows of `weights.parquet` by `key_of`."""
     found = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
     return {key_of(row): row for row in found}
 
 
 def key_of(row: Row) -> Key:
+    """Return a row's trial, seed, stage and tensor."""
     return row["trial_id"], row["seed"], row["stage"], row["tensor"]
 
 
@@ -176,7 +187,7 @@ def missing(
 
 
 def due(known: Sequence[Row], path: Path, measures: Sequence[str]) -> tuple[str, ...]:
-    """The measures that a file's rows lack; all of them where the rows are of an earlier epoch than the file."""
+    """Return the measures that a file's rows lack; all of them where the rows are of an earlier epoch than the file."""
     if not known or known[0]["epoch"] != read_epoch(path):
         had = [name for name in MEASURES if known and known[0].get(name) is not None]
         return tuple(dict.fromkeys([*measures, *had]))
@@ -184,7 +195,7 @@ def due(known: Sequence[Row], path: Path, measures: Sequence[str]) -> tuple[str,
 
 
 def measure(job: Replicate) -> list[Row]:
-    """The rows of one replicate; runs in a worker process."""
+    """Return the rows of one replicate; runs in a worker process."""
     return [row for measures, files in job.parts for row in measure_replicate(job.folder, measures, files)]
 
 
@@ -199,10 +210,10 @@ def merge(rows: dict[Key, Row], job: Replicate, found: Sequence[Row]) -> None:
 
 def save(run: RunFolder, rows: Mapping[Key, Row]) -> None:
     """Write both tables, in the order of trials, seeds, stages and tensors."""
-    places = {stage: number for number, stage in enumerate(STAGES)}
+    order = {stage: number for number, stage in enumerate(STAGES)}
 
-    def place(row: Row) -> tuple[Any, ...]:
-        return row["trial_id"], row["replicate"], places.get(row["stage"], len(STAGES)), row["stage"], row["position"]
+    def position(row: Row) -> tuple[Any, ...]:
+        return row["trial_id"], row["replicate"], order.get(row["stage"], len(STAGES)), row["stage"], row["position"]
 
-    about = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
-    write_complexity(run, sorted(rows.values(), key=place), about)
+    metadata = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
+    write_complexity(run, sorted(rows.values(), key=position), metadata)

@@ -1,4 +1,4 @@
-"""The one writer of `trials.parquet`: puts what was measured of each model after training beside its results."""
+"""The one writer of `trials.parquet`: it puts measures of each model after training beside its results."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.matrices import is_matrix
 
-KEPT = ("best", "final")  # stages that a model's means are of: the final weights where none were best
+# Stages that a model's means are of: the final weights where none were best.
+KEPT = ("best", "final")
 Keys = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class ModelColumns:
-    """Columns that hold one value for each model. rows: the place of each (trial_id, seed) in them."""
+    """Columns that hold one value for each model. rows: the index of each (trial_id, seed) in them."""
 
     rows: dict[tuple[str, int], int]
     columns: dict[str, pa.Array]
@@ -39,46 +40,49 @@ def refill_trials(run: RunFolder) -> None:
 
 
 def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
-    """The trials with the model-level columns that the run's other tables know of."""
+    """Add the model-level columns of the run's other tables to the trials."""
     keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
     schema = table.schema("trials", {})
     for path, names, read in (
         (run.weights_table, tuple(table.model_measures()), _means),
         (run.activations_table, table.OF_MODELS, _behaviour),
     ):
-        found = read(path, _stamp(path)) if path.exists() else ModelColumns({}, {})
-        places = np.array([found.rows.get(key, -1) for key in keys], np.int64)
+        measured = read(path, _stamp(path)) if path.exists() else ModelColumns({}, {})
+        indices = np.array([measured.rows.get(key, -1) for key in keys], np.int64)
         for name in names:
-            trials = _set_column(trials, schema.field(name), _at(found.columns.get(name), places))
+            trials = _set_column(trials, schema.field(name), _at(measured.columns.get(name), indices))
     return trials
 
 
-def _at(column: pa.Array | None, places: np.ndarray) -> pa.Array:
+def _at(column: pa.Array | None, indices: np.ndarray) -> pa.Array:
     if column is None:
-        return pa.nulls(len(places), pa.float64())
-    return column.take(pa.array(places, mask=places < 0))
+        return pa.nulls(len(indices), pa.float64())
+    return column.take(pa.array(indices, mask=indices < 0))
 
 
 def _set_column(trials: pa.Table, field: pa.Field, values: pa.Array) -> pa.Table:
-    """Put a column in its place; a table of an earlier version may lack it. Null is NaN where it may not be null."""
+    """Set a column of a table, which an earlier version may lack. Null is NaN where it may not be null."""
     content = values if field.nullable else values.fill_null(np.nan)
     index = trials.schema.get_field_index(field.name)
     return trials.append_column(field, content) if index < 0 else trials.set_column(index, field, content)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_mtime_ns, about.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=2)
 def _means(path: Path, stamp: tuple[int, int]) -> ModelColumns:
-    """The means of each model in `weights.parquet`. stamp: of the file that was read, so that a newer one is read."""
+    """Return the means of each model in `weights.parquet`.
+
+    stamp: of the file that was read, so that a newer one is read.
+    """
     return model_means_of(_weights(path))
 
 
 def _weights(path: Path) -> pa.Table:
-    """What the means are made of, one row group after another: a table of all tensors may not fit in memory."""
+    """Read the columns of the means, one row group after another: a table of all tensors may not fit in memory."""
     file = pq.ParquetFile(path)
     measures = [name for name in table.model_measures() if name in file.schema_arrow.names]
     names = ["trial_id", "seed", "stage", "tensor", "shape", "module_type", *measures]
@@ -88,7 +92,7 @@ def _weights(path: Path) -> pa.Table:
 
 
 def model_means_of(weights: pa.Table) -> ModelColumns:
-    """`model_means` of every model at once: of the best weights of each replicate, else of the final ones."""
+    """Return `model_means` of every model at once: of the best weights of each replicate, else of the final ones."""
     keys = list(zip(weights["trial_id"].to_pylist(), weights["seed"].to_pylist(), strict=True))
     rows = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     model = np.array([rows[key] for key in keys], np.int64)
@@ -106,7 +110,7 @@ def model_means_of(weights: pa.Table) -> ModelColumns:
 
 @lru_cache(maxsize=65536)
 def _size(name: str, shape: tuple[int, ...], kind: str) -> int:
-    """The weight of a tensor in the means: its size where it is a matrix, else 0."""
+    """Return the weight of a tensor in the means: its size where it is a matrix, else 0."""
     return math.prod(shape) if is_matrix(name, shape, kind) else 0
 
 
@@ -117,14 +121,14 @@ def _mean(column: pa.ChunkedArray, model: np.ndarray, sizes: np.ndarray, chosen:
     total = np.bincount(model[defined], sizes[defined], models)
     with np.errstate(invalid="ignore"):
         means = np.bincount(model[defined], (values * sizes)[defined], models) / total
-    # undefined of all matrices is NaN, as of a model without one; not taken is null
+    # Undefined for all matrices is NaN, as for a model without one; not taken is null.
     missing = (np.bincount(model[taken], minlength=models) == 0) & (np.bincount(model, minlength=models) > 0)
     return pa.array(means, pa.float64(), mask=missing)
 
 
 @lru_cache(maxsize=2)
 def _behaviour(path: Path, stamp: tuple[int, int]) -> ModelColumns:
-    """What `activations.parquet` says of whole models."""
+    """Read the columns of whole models from `activations.parquet`."""
     names = ["trial_id", "seed", "layer", *table.OF_MODELS]
     models = pq.ParquetFile(path).read(names).filter(pc.field("layer") == "").combine_chunks()
     keys: Keys = list(zip(models["trial_id"].to_pylist(), models["seed"].to_pylist(), strict=True))

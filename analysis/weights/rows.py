@@ -19,19 +19,20 @@ from analysis.weights.matrices import is_matrix, with_multiplied
 Row = dict[str, Any]
 STAGES = ("initial", "best", "final")
 EPOCH = re.compile(r"epoch_(\d+)")
-KEPT = 4096  # results that a process remembers: replicates of one seed begin with the same weights in every trial
+# Results that a process remembers: replicates of one seed begin with the same weights in every trial.
+KEPT = 4096
 _known: dict[tuple[Any, ...], dict[str, float]] = {}
 
 
 def stage_files(folder: Path, every: int = 0) -> dict[str, Path]:
-    """The weights of a replicate that were saved: initial, best and final, and with `every` those along training.
+    """Return the saved weights of a replicate: initial, best and final, and with `every` those along training.
 
     every: epochs from one file `epoch_0005_model.safetensors` to the next that is taken.
     """
     files = {stage: folder / f"{stage}_model.safetensors" for stage in STAGES}
     for path in sorted(folder.glob("epoch_*_model.safetensors")) if every else ():
         stage = path.name.removesuffix("_model.safetensors")
-        if (found := EPOCH.fullmatch(stage)) and int(found[1]) % every == 0:
+        if (match := EPOCH.fullmatch(stage)) and int(match[1]) % every == 0:
             files[stage] = path
     return {stage: path for stage, path in files.items() if path.is_file()}
 
@@ -42,7 +43,7 @@ def measure_file(
     initial: Mapping[str, np.ndarray] | None = None,
     read: Reader = read_tensors,
 ) -> Iterator[Row]:
-    """One row per learned tensor of a weights file: where it stands and all its measures. Raises `InputError`."""
+    """Yield one row per learned tensor of a weights file: its name, position and measures. Raises `InputError`."""
     tensors, types, epoch = read_weights(path, read)
     for position, (name, weights) in enumerate(tensors.items()):
         yield {
@@ -56,13 +57,16 @@ def measure_file(
 
 
 def read_weights(path: Path, read: Reader = read_tensors) -> tuple[Tensors, dict[str, str], int | None]:
-    """The learned tensors of a file as the model multiplies by them, their types, the epoch. Raises `InputError`."""
+    """Read the learned tensors of a file as the model multiplies by them, their types, the epoch.
+
+    Raises `InputError`.
+    """
     tensors, types, epoch = read_learned(path, read)
     return *with_multiplied(path, tensors, types), epoch
 
 
 def _measured(weights: np.ndarray, measures: Sequence[str] | None, initial: np.ndarray | None) -> dict[str, float]:
-    """`measure_tensor`, once for equal content."""
+    """Call `measure_tensor`, once for equal content."""
     names = None if measures is None else tuple(measures)
     used = initial if any(MEASURES[name].initial for name in names or MEASURES) else None
     key = (names, *_identity(weights), *(() if used is None else _identity(used)))
@@ -83,20 +87,20 @@ def measure_replicate(
     files: Mapping[str, Path] | None = None,
     read: Reader = read_tensors,
 ) -> list[Row]:
-    """The rows of one replicate's weights at each stage, of the default measures or of those named."""
-    found = stage_files(folder)
-    initial: Tensors = read_weights(found["initial"], read)[0] if "initial" in found else {}
+    """Return the rows of one replicate's weights at each stage, of the default measures or of those named."""
+    saved = stage_files(folder)
+    initial: Tensors = read_weights(saved["initial"], read)[0] if "initial" in saved else {}
     return [
         {"stage": stage, **row}
-        for stage, path in (found if files is None else files).items()
+        for stage, path in (saved if files is None else files).items()
         for row in measure_file(path, measures, initial, read)
     ]
 
 
 def model_means(rows: Sequence[Row]) -> dict[str, float | None]:
-    """Model-level measures: means over the weight matrices that multiply, weighted by size.
+    """Return the model-level measures: means over the weight matrices that multiply, weighted by size.
 
-    Tensors of which a measure is undefined are left out; NaN where it is undefined of all, None where it was not taken.
+    Tensors with an undefined measure are left out; NaN where all are, None where it was not taken.
     """
     matrices = [row for row in rows if is_matrix(row["tensor"], row["shape"], row["module_type"])]
     return {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 from rich import box
 from rich.console import Console
 from rich.progress import Progress
@@ -41,12 +42,13 @@ HEADS = {
     "effective_rank_share": "eff. rank share",
 }
 WHERE = ("file", "tensor", "position", "module_type", "shape", "size")
-CELL = 10  # columns of a number on the screen
+# Columns of a number on the screen.
+CELL = 10
 BASELINE = "sample_entropy_shuffled"
 
 
 def file_rows(files: Sequence[Path], measures: Sequence[str]) -> Iterator[Row]:
-    """One row per learned tensor of each file, with its file and size."""
+    """Yield one row per learned tensor of each file, with its file and size."""
     for path in files:
         for row in measure_file(path, measures):
             del row["epoch"]
@@ -54,21 +56,19 @@ def file_rows(files: Sequence[Path], measures: Sequence[str]) -> Iterator[Row]:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """One JSON document; undefined numbers are null, infinite ones are text."""
+    """Return one JSON document; undefined numbers are null, infinite ones are text."""
     return json.dumps(as_json_value(list(rows), infinite_as_text=True))
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """A Parquet file of the rows, with unit, direction and meaning of every measure. Raises `InputError`."""
-    import pyarrow as pa
-
+    """Write a Parquet file of the rows, with unit, direction and meaning of every measure. Raises `InputError`."""
     if path.suffix != ".parquet":
         raise InputError(f"--output {path}: give a name that ends in .parquet")
     types = {"file": pa.string(), "size": pa.int64(), "shape": pa.list_(pa.int64()), "position": pa.int64()}
-    about = table.tensor_measures()
+    described = table.tensor_measures()
     fields = [
         pa.field(name, pa.float64(), metadata={"unit": c.unit, "direction": c.direction, "meaning": c.meaning})
-        if (c := about.get(name))
+        if (c := described.get(name))
         else pa.field(name, types.get(name, pa.string()))
         for name in rows[0]
     ]
@@ -76,14 +76,14 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def columns_for(measures: Sequence[str], width: int) -> list[str]:
-    """The columns of a table on the screen: the telling ones where many measures were taken, as many as fit."""
+    """Choose the columns of a table on the screen: the telling ones of many measures, as many as fit."""
     have = [column for name in measures for column in MEASURES[name].columns]
     wanted = [name for name in SHOWN if name in have] if len(measures) > len(SHOWN) else list(measures)
     return wanted[: max(1, (width - 42) // CELL)]
 
 
 def print_rows(console: Console, rows: Sequence[Row], measures: Sequence[str]) -> None:
-    """A table for each file, and its model-level means."""
+    """Print a table for each file, and its model-level means."""
     shown = columns_for(measures, console.width)
     for path in dict.fromkeys(row["file"] for row in rows):
         part = [row for row in rows if row["file"] == path]
@@ -98,7 +98,7 @@ def print_rows(console: Console, rows: Sequence[Row], measures: Sequence[str]) -
 
 
 def weights_table(rows: Sequence[Row], shown: Sequence[str], title: str) -> Table:
-    """One line per tensor, and the mean over weight matrices weighted by size."""
+    """Build one line per tensor, and the mean over weight matrices weighted by size."""
     grid = Table(
         title=Text(visible(title)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
@@ -123,7 +123,7 @@ def weights_table(rows: Sequence[Row], shown: Sequence[str], title: str) -> Tabl
 
 
 def number_text(value: float | None, figures: int = 4) -> str:
-    """So many significant figures; `-` where a measure is undefined."""
+    """Write so many significant figures; `-` where a measure is undefined."""
     if value is None or math.isnan(value):
         return "-"
     return f"{value:.{figures}g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2g}"
@@ -131,7 +131,7 @@ def number_text(value: float | None, figures: int = 4) -> str:
 
 @contextmanager
 def progress_bar(console: Console, run: RunFolder) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a bar on a terminal, nothing elsewhere."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"measuring {run.sweep}/{run.run_id}", total=None)
 
@@ -141,12 +141,14 @@ def progress_bar(console: Console, run: RunFolder) -> Iterator[Callable[[int, in
         yield update
 
 
-def print_measured(console: Console, run: RunFolder, found: Measured, measures: Sequence[str], seconds: float) -> None:
+def print_measured(
+    console: Console, run: RunFolder, measured: Measured, measures: Sequence[str], seconds: float
+) -> None:
     """Print the number of tensors measured, and each problem."""
-    for problem in found.problems:
+    for problem in measured.problems:
         console.print(f"[red]problem:[/red] {plain(problem)}", highlight=False, soft_wrap=True)
-    if found.tensors:
-        text = f"{found.tensors:,} tensors of {found.replicates} replicates measured in {seconds:.1f} s"
+    if measured.tensors:
+        text = f"{measured.tensors:,} tensors of {measured.replicates} replicates measured in {seconds:.1f} s"
     else:
         text = f"nothing to do: all {len(measures)} measures are there (--again measures them again)"
     console.print(f"{text}; in {run.weights_table}", highlight=False, soft_wrap=True)
@@ -173,7 +175,7 @@ def print_layers(console: Console, run: RunFolder, measures: Sequence[str], tria
 
 
 def layers_grid(rows: pd.DataFrame, measures: Sequence[str], title: str) -> Grid:
-    """A line for each tensor; beside Sample Entropy that of the best weights shuffled."""
+    """Build a line for each tensor; beside Sample Entropy that of the best weights shuffled."""
     shown = [name for name in measures if rows[name].notna().any()]
     finite = rows.assign(**rows[[*shown, BASELINE]].astype(float).replace([math.inf, -math.inf], math.nan))
     means = finite.groupby(["tensor", "stage"])[[*shown, BASELINE]].mean()

@@ -1,4 +1,4 @@
-"""The one writer of `weights.parquet`: rows are put in a row group at a time, so that no run is too large for it."""
+"""The one writer of `weights.parquet`: rows are merged a row group at a time, so that no run is too large for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from analysis.weights.model_columns import refill_trials
 from analysis.weights.rows import STAGES, Row
 from trainables.errors import InputError
 
-GROUP = 16_384  # rows of a row group, at least
+# Rows of a row group, at least.
+GROUP = 16_384
 ORDER = ("trial_id", "replicate", "stage", "position", "tensor")
 Key = tuple[Any, ...]
 
@@ -33,13 +34,13 @@ def write_complexity(run: RunFolder, rows: Sequence[Row], metadata: Mapping[str,
 
 
 def add_weights(run: RunFolder, rows: pa.Table) -> None:
-    """`write_complexity` of rows that are a table already."""
+    """Write rows that are a table already, as `write_complexity` does."""
     _rewrite(run, rows.schema, _merged(_groups(run, rows.schema), rows))
     refill_trials(run)
 
 
 def forget(run: RunFolder, keys: Collection[str]) -> None:
-    """Take the rows of trials that will be trained on out of `weights.parquet`, so that they are measured again."""
+    """Remove the rows of trials that will be trained on from `weights.parquet`, so that they are measured again."""
     if not set(keys) & known_trials(run):
         return
     schema = pq.read_schema(run.weights_table)
@@ -48,14 +49,14 @@ def forget(run: RunFolder, keys: Collection[str]) -> None:
 
 
 def known_trials(run: RunFolder) -> set[str]:
-    """The keys of the trials that have rows in `weights.parquet`."""
+    """Return the keys of the trials that have rows in `weights.parquet`."""
     if not run.weights_table.exists():
         return set()
     return set(pc.unique(pq.ParquetFile(run.weights_table).read(["trial_key"])["trial_key"]).to_pylist())
 
 
 def _groups(run: RunFolder, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The row groups that are there, with all columns of the schema."""
+    """Yield the row groups that are there, with all columns of the schema."""
     if not run.weights_table.exists():
         return
     with pq.ParquetFile(run.weights_table) as file:
@@ -85,7 +86,7 @@ def _rewrite(run: RunFolder, schema: pa.Schema, parts: Iterable[pa.Table]) -> No
 
 
 def _of_size(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The parts, small ones put together."""
+    """Yield the parts, small ones put together."""
     held: list[pa.Table] = []
     for part in parts:
         held.append(part)
@@ -97,10 +98,10 @@ def _of_size(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _merged(groups: Iterable[pa.Table], new: pa.Table) -> Iterator[pa.Table]:
-    """Groups of rows in order with the new rows in their places. Groups that no new row belongs to stay as they are."""
+    """Merge new rows into groups of rows in order. Groups that no new row belongs to stay unchanged."""
     keys = _keys(new)
-    places = sorted(range(len(keys)), key=keys.__getitem__)
-    new, keys = new.take(pa.array(places, pa.int64())), [keys[place] for place in places]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    new, keys = new.take(pa.array(order, pa.int64())), [keys[number] for number in order]
     done = 0
     for group in groups:
         last = _keys(group.slice(len(group) - 1))[0] if len(group) else ()
@@ -111,7 +112,7 @@ def _merged(groups: Iterable[pa.Table], new: pa.Table) -> Iterator[pa.Table]:
 
 
 def _keys(rows: pa.Table) -> list[Key]:
-    """What names a row, in the order of the table: trial, replicate, stage (initial, best, final, others), position."""
+    """Return the sort keys of rows: trial, replicate, stage (initial, best, final, others), position."""
     stages = {stage: number for number, stage in enumerate(STAGES)}
     columns = [rows[name].to_pylist() for name in ORDER]
     return [
@@ -122,9 +123,9 @@ def _keys(rows: pa.Table) -> list[Key]:
 
 def _upsert(group: pa.Table, new: pa.Table, keys: Sequence[Key]) -> pa.Table:
     known = {key: number for number, key in enumerate(_keys(group))}
-    places = {known[key]: number for number, key in enumerate(keys) if key in known}
-    if places:
-        taken = pa.array([places.get(number) for number in range(len(group))], pa.int64())
+    changes = {known[key]: number for number, key in enumerate(keys) if key in known}
+    if changes:
+        taken = pa.array([changes.get(number) for number in range(len(group))], pa.int64())
         beside = new.take(taken)
         columns = [pc.coalesce(beside[name], group[name]) for name in group.column_names if name != "shape"]
         columns.insert(group.column_names.index("shape"), group["shape"])

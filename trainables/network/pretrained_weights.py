@@ -17,7 +17,8 @@ from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.errors import InputError, pip_install
-from trainables.models import MODELS
+from trainables.models import MODELS, _timm
+from trainables.models.efficientnet_lite0 import TIMM_NAME
 from trainables.network.state_dicts import read_state_dict
 
 BEST = "best_model.safetensors"
@@ -142,9 +143,6 @@ def _renamed(name: str) -> str:
 
 def _by_position(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return EfficientNet-Lite0's tensors under timm's names: both list the same layers in the same order."""
-    from trainables.models import _timm
-    from trainables.models.efficientnet_lite0 import TIMM_NAME
-
     with torch.device("meta"):
         own = {n: t for n, t in _timm.create(TIMM_NAME).state_dict().items() if not n.endswith("num_batches_tracked")}
     given = [tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")]

@@ -5,6 +5,7 @@ A file is known by its first bytes and not by its suffix. Whatever is wrong with
 
 from __future__ import annotations
 
+import pickle
 import re
 import warnings
 import zipfile
@@ -135,8 +136,6 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _load_torch(path: Path) -> Any:
-    import pickle
-
     import torch
 
     with _one_line(path), warnings.catch_warnings():

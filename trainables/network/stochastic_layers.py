@@ -26,6 +26,7 @@ from trainables.layers.random_layers import (
 )
 from trainables.layers.random_weights import BayesianLayer, ConcreteDropout, DropConnect, WeightLayer
 from trainables.layers.stochastic_matrices import replace_module, use_stochastic_matrices
+from trainables.models._resnet import Block
 from trainables.network.transfer import frozen_paths, is_inside
 
 STRENGTH, TEMPERATURE, KL = "stochastic_strength", "stochastic_temperature", "kl_weight"
@@ -121,8 +122,6 @@ def _stochastic_depth(model: nn.Module, config: TrialConfig) -> nn.Module:
 def _branches(model: nn.Module) -> Iterator[tuple[str, nn.Module | None]]:
     """Yield the path at which each residual branch ends, and the module there; None for a placeholder of libraries."""
     from torchvision.ops import StochasticDepth
-
-    from trainables.models._resnet import Block
 
     for path, module in model.named_modules():
         # torchvision's placeholder and timm's.

