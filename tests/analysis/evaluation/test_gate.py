@@ -85,7 +85,8 @@ def test_warnings_name_weak_classes_confusions_and_the_gap() -> None:
     confusion = np.array([[80.0, 20.0], [5.0, 95.0]])
     found = check_gate(read_thresholds("clinical"), figures, rows, 200, None, [500, 100], confusion, 0.95)
     assert [text.split(":")[0] for text in found.warnings] == [
-        "weak class a", "20 % of a are taken for b", "accuracy is 0.150 higher on train than on the split that is judged",
+        "weak class a", "20 % of a are taken for b",
+        "accuracy is 0.150 higher on train than on the split that is judged",
     ]  # fmt: skip
     verdicts = {one.name: one.verdict for one in found.criteria}
     assert verdicts["class imbalance in train"] == "fail"
