@@ -14,7 +14,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
 from sweeps.planning.command import Command
 from sweeps.record.outcome import Halt, Outcome
-from sweeps.record.state import RunState
+from sweeps.record.state import RunState, TrialState
 from sweeps.summary import print_outcome
 from tests.support.trained_run import train_run
 from trainables.data.datasets import load
@@ -27,7 +27,8 @@ CONFIG = {"model": "mlp", "hidden_dims": (8,), "epochs": 2, "seeds": (0, 3)}
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     configs = [{**CONFIG, "lr": lr} for lr in (1e-6, 0.01)]
     run = train_run(tmp_path_factory.mktemp("outcome") / "s" / "r", load("digits"), configs)
-    return Outcome(run, RunState(), None, 3.0)
+    ended = TrialState("0001", "key0001", "f", {}, 1, 1, status="completed")
+    return Outcome(run, RunState({"0001": ended}), None, 3.0)
 
 
 def printed(outcome: Outcome, command: Command | None, seconds: float | None = None) -> str:
