@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from analysis.explanation.layers import SpatialLayer, covered, outputs_of, target_layer
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 
 # Steps of integrated gradients.
 STEPS = 32
@@ -149,7 +149,7 @@ def _captum() -> Any:
         from captum import attr
     except ImportError:
         raise InputError(
-            "this method needs the package captum: pip install captum, or choose --method gradcam"
+            f"this method needs the package captum: {pip_install('explain')}, or choose --method gradcam"
         ) from None
     return attr
 

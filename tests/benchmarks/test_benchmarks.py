@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 DEADLINE = 900
 SMALLEST = {
+    "bootstrap": ["--images", "200", "--draws", "10", "--beside", "1"],
     "data": ["--repeats", "1", "--workers", "2", "--images", "2600"],
     "epoch": ["--epochs", "1"],
     "file_transfer": ["--sizes", "0.1", "--repeats", "1"],
@@ -22,7 +23,7 @@ SMALLEST = {
     "sample_entropy": ["--sizes", "50", "--beside-up-to", "0"],
 }
 READS_DATA = ("data", "epoch")
-QUICK = ("growth", "sample_entropy")
+QUICK = ("bootstrap", "growth", "sample_entropy")
 HELPERS = ("__init__", "__main__", "orchestration_rivals", "played_runs")
 
 
