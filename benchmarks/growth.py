@@ -132,7 +132,7 @@ def _resume(run: RunFolder, epochs: int) -> RunState:
     from sweeps.running.recorder import Recorder
 
     state = fold(read_ledger(run.ledger))
-    recorder = Recorder(run, played_sweep(1, epochs), state, run.read_description(), epochs)
+    recorder = Recorder(run, played_sweep(1, epochs), state, run.metadata(), epochs)
     recorder.step()
     recorder.close()
     return state

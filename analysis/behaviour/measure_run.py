@@ -57,8 +57,7 @@ def measure_run_on_data(
 def save(run: RunFolder, rows: list[Row]) -> None:
     """Write `activations.parquet`, in the order of trials and layers, and its columns of `trials.parquet`."""
     rows.sort(key=lambda row: (row["trial_id"], row["replicate"], row["position"]))
-    metadata = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
-    table.write(run.activations_table, "activations", rows, metadata)
+    table.write(run.activations_table, "activations", rows, run.metadata())
     refill_trials(run)
 
 

@@ -215,5 +215,4 @@ def save(run: RunFolder, rows: Mapping[Key, Row]) -> None:
     def position(row: Row) -> tuple[Any, ...]:
         return row["trial_id"], row["replicate"], order.get(row["stage"], len(STAGES)), row["stage"], row["position"]
 
-    metadata = {**run.read_description(), "sweep": run.sweep, "run_id": run.run_id}
-    write_complexity(run, sorted(rows.values(), key=position), metadata)
+    write_complexity(run, sorted(rows.values(), key=position), run.metadata())

@@ -103,7 +103,7 @@ def measure_trials(
     epochs = EpochEvents(run.ledger, [trial.trial_id for trial in todo])
     task = ray.remote(num_cpus=1)(measure_trial)
     data = context.datasets_in_store() if todo else {}
-    shared = ray.put((run, {**metadata, "sweep": run.sweep, "run_id": run.run_id})) if todo else None
+    shared = ray.put((run, metadata)) if todo else None
     most, coming = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))), iter(todo)
     waiting: dict[Any, TrialState] = {}
     problems: list[str] = []

@@ -132,12 +132,12 @@ class _Execution:
             if client and not quiet:
                 text = f"nodes that do not see {self.folder.path.absolute()} send their files to the driver"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-            about = self.folder.read_description()
+            metadata = self.folder.metadata()
             resources = self._resources(state, cluster, brake)
             with RayWatch(self.interrupt.go_on) as watch, losses_raised():
-                self._train(state, about, resources, brake, client, watch)
+                self._train(state, metadata, resources, brake, client, watch)
                 if self.interrupt.signal is None and self.settings.measure:
-                    return self._measure(state, about, client, watch)
+                    return self._measure(state, metadata, client, watch)
         return []
 
     def _resources(self, state: RunState, cluster: Cluster, brake: Brake) -> Resources:
@@ -156,7 +156,7 @@ class _Execution:
         return resources
 
     def _train(
-        self, state: RunState, about: Mapping[str, Any], resources: Resources, brake: Brake,
+        self, state: RunState, metadata: Mapping[str, Any], resources: Resources, brake: Brake,
         client: ServedFolder | None, watch: RayWatch,
     ) -> None:  # fmt: skip
         """Run the trials that the ledger lacks, and leave whole tables."""
@@ -164,7 +164,7 @@ class _Execution:
         from sweeps.running.tuner import run_trials
 
         sweep, folder, settings = self.sweep, self.folder, self.settings
-        recorder = Recorder(folder, sweep, state, about, self.plan.epochs)
+        recorder = Recorder(folder, sweep, state, metadata, self.plan.epochs)
         # a population's trials are proposed, part by part
         todo = [] if isinstance(sweep.scheduler, Pbt) else self.plan.trials
         jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
@@ -179,7 +179,7 @@ class _Execution:
                 run_trials(recorder, jobs, propose, self.plan.datasets, resources, settings, brake, on_steps, client)
 
     def _measure(
-        self, state: RunState, about: Mapping[str, Any], client: ServedFolder | None, watch: RayWatch
+        self, state: RunState, metadata: Mapping[str, Any], client: ServedFolder | None, watch: RayWatch
     ) -> list[str]:
         from sweeps.running.after_training import WorkerContext, measure_trials
 
@@ -190,7 +190,7 @@ class _Execution:
                 measuring.update(done, total)
 
             context = WorkerContext(self.settings.data_root, client, self.plan.datasets)
-            return measure_trials(self.folder, state, about, progress, context, self.interrupt.requested)
+            return measure_trials(self.folder, state, metadata, progress, context, self.interrupt.requested)
 
 
 def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:
@@ -209,8 +209,8 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
             if recorder.state.expected > len(recorder.state.trials):  # a small space has no more settings
                 recorder.record("expected", trials=len(recorder.state.trials))
             return None
-        about = {"row": proposal.row, "params": dict(proposal.params), "attributes": dict(proposal.attributes)}
-        recorder.record("planned", **planned_fields(proposal.trial), proposal=about)
+        fields = {"row": proposal.row, "params": dict(proposal.params), "attributes": dict(proposal.attributes)}
+        recorder.record("planned", **planned_fields(proposal.trial), proposal=fields)
         return _job(folder, recorder.state, proposal.trial)
 
     return propose

@@ -53,8 +53,8 @@ def _writes(method: Callable[Concatenate[Recorder, P], T]) -> Callable[Concatena
 class Recorder:
     """Takes the run's events in, in order, and answers whether a trial goes on."""
 
-    def __init__(self, run: RunFolder, sweep: Sweep, state: RunState, about: Mapping[str, Any], epochs: int) -> None:
-        self.run, self.sweep, self.state, self.about = run, sweep, state, about
+    def __init__(self, run: RunFolder, sweep: Sweep, state: RunState, metadata: Mapping[str, Any], epochs: int) -> None:
+        self.run, self.sweep, self.state, self.metadata = run, sweep, state, metadata
         self.ledger = Ledger(run.ledger)
         self.tables_due = 0.0
         self.judge = make_judge(sweep, epochs)
@@ -140,10 +140,12 @@ class Recorder:
         """Population based training: once all of a population waits, its worst are replaced."""
         rule = self.sweep.scheduler
         if isinstance(rule, Pbt) and (found := compare(self.sweep, rule, self.state, stratum)):
-            replaced = [change for change in found.replaced if self._hand_over(change["donor"], change["trial_id"])]
+            replaced = [
+                change for change in found.replaced if self._copy_checkpoint(change["donor"], change["trial_id"])
+            ]
             self.record("generation", **{**vars(found), "replaced": replaced})
 
-    def _hand_over(self, donor_id: str, trial_id: str) -> bool:
+    def _copy_checkpoint(self, donor_id: str, trial_id: str) -> bool:
         """Put the donor's checkpoint into a trial's folder; False where it is lost: the trial then goes on as it is."""
         donor, trial = (self.state.trials[name] for name in (donor_id, trial_id))
         source = self.run.trial(donor.folder).attempt(donor.attempt) / CHECKPOINT
@@ -200,10 +202,9 @@ class Recorder:
             raise
 
     def write_tables(self) -> None:
-        about = {**self.about, "sweep": self.run.sweep, "run_id": self.run.run_id}
         trials = self.state.trials.values()
-        write_trials(self.run, trials_table(self.run, trials, about))
-        table.write_arrow(self.run.epochs_table, epochs_table(self.run, trials, about))
+        write_trials(self.run, trials_table(self.run, trials, self.metadata))
+        table.write_arrow(self.run.epochs_table, epochs_table(self.run, trials, self.metadata))
 
     def __enter__(self) -> Recorder:
         return self

@@ -1,4 +1,4 @@
-"""While a run with its storage at a URI goes on: what the driver writes is uploaded beside it, the ledger last."""
+"""Uploads of a run that is kept at a URI, while it goes on: the files that the driver writes, and the ledger last."""
 
 from __future__ import annotations
 
@@ -27,26 +27,35 @@ from analysis.runs.sync import (
 from trainables.attempt_folder import ATTEMPT
 from trainables.errors import InputError
 
-SHARE = 0.05  # of the time at most goes into uploading during a run
-PAUSE = 5.0  # seconds between two rounds at least
-TRIES, FIRST_WAIT = 5, 1.0  # at the end: how often, and seconds before the second try; each wait is twice the last
-TELL_AFTER = 3  # rounds in which the ledger could not be sent
-LOOKS = 3  # at files that move while they are sent
+# the largest share of the time that goes into uploads during a run
+SHARE = 0.05
+# the least seconds between two rounds
+PAUSE = 5.0
+# at the end: how often, and seconds before the second try; each wait is twice the last
+TRIES, FIRST_WAIT = 5, 1.0
+# how many rounds without the ledger are said
+TELL_AFTER = 3
+# how often files that move while they are sent are looked at again
+LOOKS = 3
 
 
 class Upload:
-    """Rounds of uploading one run. The ledger there never speaks of a file that is not there."""
+    """The uploads of one run, in rounds. The remote ledger never mentions a missing file.
+
+    ledger: the stamp of the remote ledger, as we last saw it; lines: its bytes. rounds_without: rounds since the ledger
+    was sent, or had nothing new. missing: files of attempts that had been removed here by the last round.
+    """
 
     def __init__(self, run: RunFolder, remote: Remote) -> None:
         self.run, self.remote = run, remote
         self.known: Known = read_known(run)
-        self.ledger: Stamp | None = None  # as we last saw it there
-        self.lines = 0  # bytes of it
-        self.rounds_without = 0  # rounds since the ledger was sent, or had nothing new
-        self.missing: set[str] = set()  # files of attempts that were no longer here a round ago
+        self.ledger: Stamp | None = None
+        self.lines = 0
+        self.rounds_without = 0
+        self.missing: set[str] = set()
 
     def begin(self) -> None:
-        """Raises `InputError` where the run there has gone another way, and what `storage_errors` raises."""
+        """Read the remote ledger. Raises `InputError` where it cannot be read or is no beginning of ours."""
         with storage_errors(self.remote):
             stamp = self._ledger_there()
             there = self.remote.read(LEDGER) or b""
@@ -61,7 +70,8 @@ class Upload:
         A file of an attempt that is gone afterwards is of a trial which that part of the ledger does not end yet, and
         whose files are sent from their final place in a later round.
         """
-        if self._ledger_there() != self.ledger:  # another driver, or an answer to our own upload that was lost
+        if self._ledger_there() != self.ledger:
+            # another driver, or an answer to our own upload that was lost
             self.begin()
         self.rounds_without += 1
         with self._moment() as (lines, checkpoints):
@@ -79,7 +89,7 @@ class Upload:
 
     @contextmanager
     def _moment(self) -> Iterator[tuple[bytes, dict[str, Path]]]:
-        """The ledger and the changed checkpoints of one moment.
+        """Yield the ledger and the changed checkpoints of one moment.
 
         A checkpoint that is further than the ledger cannot be gone on from. Links keep what is replaced meanwhile.
         """
@@ -91,7 +101,8 @@ class Upload:
             due = [name for name, stamp in before.items() if name not in self.known or self.known[name][0] != stamp]
             links = {name: place / str(number) for number, name in enumerate(due)}
             for name, link in links.items():
-                with suppress(FileNotFoundError):  # moved: the stamps differ below
+                with suppress(FileNotFoundError):
+                    # moved: the stamps differ below
                     _link(self.run.path / name, link)
             lines = whole_lines(self.run.ledger)
             if self._checkpoints() == before:
@@ -107,7 +118,7 @@ class Upload:
         return {name: stamp_or_none(self.run.path / name) for name in names}
 
     def _delete_attempts(self, missing: set[str]) -> None:
-        """Files of a trial that has ended have moved up; only a round later is the ledger sure to say so there too."""
+        """Delete remote files of attempts a round after they were removed here: then the remote ledger says so, too."""
         for name in missing & self.missing:
             self.remote.delete(name)
             del self.known[name]
@@ -128,14 +139,15 @@ def _link(path: Path, link: Path) -> None:
         os.link(path, link)
     except FileNotFoundError:
         raise
-    except OSError:  # a file system without links
+    except OSError:
+        # a file system without links
         shutil.copy2(path, link)
 
 
 class Mirror:
-    """Uploads in a thread of its own between `with` and its end, and everything at the end.
+    """Uploads a run in a thread of its own between `with` and its end, and everything at the end.
 
-    problems: what could not be uploaded; say: told once when an upload fails during the run.
+    problems: why something could not be uploaded. say: called once when an upload fails during the run.
     """
 
     def __init__(self, run: RunFolder, say: Callable[[str], None] = lambda text: None) -> None:
@@ -147,7 +159,7 @@ class Mirror:
         self._thread = threading.Thread(target=self._rounds, name="mirror", daemon=True)
 
     def __enter__(self) -> Mirror:
-        """The plan is uploaded before the first trial. Raises `InputError`."""
+        """Upload the plan before the first trial. Raises `InputError`."""
         if self.upload:
             self.upload.begin()
             with storage_errors(self.upload.remote):
@@ -169,7 +181,7 @@ class Mirror:
             pause = max(PAUSE, (time.monotonic() - began) / SHARE)
 
     def _round(self) -> str:
-        """One round; returns what went wrong."""
+        """Do one round; return what went wrong, "" if nothing did."""
         assert self.upload
         try:
             with storage_errors(self.upload.remote):
@@ -186,7 +198,8 @@ class Mirror:
         self._ending.set()
         self._thread.join()
         for number in range(TRIES):
-            problem = self._round() or self._round()  # the second one deletes what the first saw to be gone
+            # the second one deletes what the first saw to be gone
+            problem = self._round() or self._round()
             if not problem:
                 return
             if number < TRIES - 1:
@@ -195,5 +208,6 @@ class Mirror:
             f"not everything could be uploaded ({problem}). Nothing is lost: it is in {self.run.path}; "
             "the same command with --resume uploads it"
         )
-        if kind is not None:  # nobody will ask for the problems
+        if kind is not None:
+            # nobody will ask for the problems
             self.say(self.problems[-1])

@@ -25,7 +25,7 @@ def storage(tmp_path: Path) -> Path:
 
 def said(*words: str, code: int = 0) -> str:
     """Standard output of a command."""
-    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
@@ -61,13 +61,13 @@ def test_an_old_run_is_reported(storage: Path) -> None:
 @pytest.mark.slow
 def test_an_old_run_is_resumed_and_its_ended_trials_are_kept(storage: Path) -> None:
     run = storage / "smoke" / "interrupted"
-    before = read_ledger(RunFolder(run).ledger)
+    before = list(read_ledger(RunFolder(run).ledger))
     said(
         "sweeps.run", "smoke", "--set", "model=mlp", "--set", "hidden_dims=8", "--set", "activation=relu,tanh,gelu",
         "--set", "lr=0.01,0.001", "--epochs", "8", "--seeds", "2", "--scheduler", "asha", "--max-concurrent", "2",
         "--no-report", "--storage", str(storage), "--resume", str(run),
     )  # fmt: skip
-    events = read_ledger(RunFolder(run).ledger)
+    events = list(read_ledger(RunFolder(run).ledger))
     assert events[: len(before)] == before
     ended = [e["trial_id"] for e in events if e["event"] in ("completed", "stopped", "diverged", "failed")]
     assert sorted(ended) == ["0001", "0002", "0003", "0004", "0005", "0006"]

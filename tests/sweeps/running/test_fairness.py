@@ -46,7 +46,7 @@ KINDS: dict[str, dict[str, Any]] = {
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No event files, no configs on the disk, and no checkpoints to hand over: what is played has none."""
     monkeypatch.setattr("sweeps.running.recorder.write_scalars", lambda *_: None)
-    monkeypatch.setattr("sweeps.running.recorder.Recorder._hand_over", lambda *_: True)
+    monkeypatch.setattr("sweeps.running.recorder.Recorder._copy_checkpoint", lambda *_: True)
 
 
 def reached(state: RunState) -> dict[str, tuple[str, int]]:
