@@ -52,10 +52,10 @@ def losses_are_deaths() -> Iterator[None]:
     manager: Any = import_module("ray.air.execution._internal.actor_manager").RayActorManager
     plain = manager._actor_task_failed
 
-    def failed(self: Any, task: Any, error: Exception) -> None:
-        if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):
-            error = RayActorError(error_msg=f"{type(error).__name__}: {error}")
-        plain(self, task, error)
+    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        plain(self, tracked_actor_task, exception)
 
     manager._actor_task_failed = failed
     try:

@@ -140,17 +140,22 @@ def losses_raised() -> Iterator[None]:
         yield
     except Exception as error:
         if loss := loss_in(error):
+            logging.getLogger("ray").error("Ray was lost", exc_info=error)
             raise RayLost(loss) from error
         raise
 
 
 def loss_in(error: BaseException | None) -> str:
-    """One line on how Ray failed, where an error is Ray's or was caused by one of Ray's; else ""."""
+    """Return one line on how Ray failed, where an error is Ray's or was raised from one of Ray's; else "".
+
+    An error of ours, or of Tune's code, that comes up while one of Ray's is handled is none of Ray's.
+    """
     while error is not None:
         if isinstance(error, ray.exceptions.RayError | ConnectionError) and not isinstance(error, BrokenPipeError):
             lines = str(error).strip().splitlines() or [type(error).__name__]
             return f"{type(error).__name__}: {lines[0]}"
-        error = error.__cause__ or error.__context__
+        context = error.__context__ if type(error).__module__.startswith("ray.") else None
+        error = error.__cause__ or context
     return ""
 
 

@@ -95,6 +95,10 @@ def test_only_what_ray_did_is_a_loss_of_ray() -> None:
         raise caught
     with pytest.raises(KeyError), losses_raised():
         raise KeyError("ours")
+    while_handling = TypeError("ours, while the death of a worker is handled")
+    while_handling.__context__ = ray.exceptions.ActorDiedError()
+    with pytest.raises(TypeError), losses_raised():
+        raise while_handling
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,8 @@ def test_tune_takes_every_loss_of_a_worker_for_its_death(error: Exception) -> No
     manager = RayActorManager.__new__(RayActorManager)
     manager.__dict__.update(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
     with losses_are_deaths():
-        manager._actor_task_failed(task, error)
+        # by name, as Ray calls it
+        manager._actor_task_failed(tracked_actor_task=task, exception=error)
     assert len(seen) == 1
     assert isinstance(seen[0], ray.exceptions.RayActorError)
 
