@@ -42,8 +42,8 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
 
 def check_own_package() -> None:
     """Raise `InputError` where the package `sweeps` that Python finds is another project's of that name."""
-    found, here = find_spec("sweeps"), Path(__file__).parents[1]
-    folder = Path(found.origin).parent if found and found.origin else None
+    spec, here = find_spec("sweeps"), Path(__file__).parents[1]
+    folder = Path(spec.origin).parent if spec and spec.origin else None
     if folder is None or folder.resolve() != (here / "sweeps").resolve():
         raise InputError(
             f"the package `sweeps` that Python finds is another project's ({folder}), ours is in {here}: "

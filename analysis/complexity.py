@@ -146,15 +146,15 @@ def _measure_runs(
         began = time.monotonic()
         try:
             with progress_bar(console, run) as update:
-                found = measure_run(run, chosen, every, again, workers or processors(), address, update)
+                measured = measure_run(run, chosen, every, again, workers or processors(), address, update)
         except KeyboardInterrupt:
             console.print("interrupted; what was measured is saved, and the same command goes on with the rest")
             sys.exit(130)
         push_back(run)
         if not json_:
             print_layers(console, run, chosen, _best_trials(run))
-        print_measured(console, run, found, chosen, time.monotonic() - began)
-        problems += len(found.problems)
+        print_measured(console, run, measured, chosen, time.monotonic() - began)
+        problems += len(measured.problems)
         documents += _run_rows(run) if json_ else []
     if json_:
         print(as_json(documents))
@@ -191,12 +191,12 @@ def _measure_on_data(
     problems = 0
     for run in find_runs(targets, storage):
         with progress_bar(console, run) as update:
-            found = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
+            measured = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
         push_back(run)
-        for problem in found.problems:
+        for problem in measured.problems:
             console.print(f"[red]problem:[/red] {plain(problem)}", highlight=False, soft_wrap=True)
-        console.print(f"{found.replicates} models on their data; in {run.activations_table}", soft_wrap=True)
-        problems += len(found.problems)
+        console.print(f"{measured.replicates} models on their data; in {run.activations_table}", soft_wrap=True)
+        problems += len(measured.problems)
     if problems:
         sys.exit(1)
 

@@ -117,16 +117,16 @@ def report(
     from analysis.runs.remote import as_path, is_uri
     from analysis.runs.sync import push_back
 
-    found = find_runs(runs, storage)
-    home = found[0].path if len(found) == 1 else Path() if is_uri(storage) else as_path(storage)
+    selected = find_runs(runs, storage)
+    home = selected[0].path if len(selected) == 1 else Path() if is_uri(storage) else as_path(storage)
     page = output or home / "report.html"
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
-    inside = output is None and home == found[0].path
-    with lease(found[0], instead="write elsewhere with --output FILE") if inside else nullcontext():
+    inside = output is None and home == selected[0].path
+    with lease(selected[0], instead="write elsewhere with --output FILE") if inside else nullcontext():
         held = [] if hold == ["none"] else hold
-        write_report(found, page, page.parent / "figures", metric, against, stopped, held, command)
+        write_report(selected, page, page.parent / "figures", metric, against, stopped, held, command)
         if inside:
-            push_back(found[0])
+            push_back(selected[0])
     count = len(list((page.parent / "figures").glob("*.svg")))
     print(visible(f"{page} and {count} figures in {page.parent / 'figures'}"))
 

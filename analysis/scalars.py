@@ -158,16 +158,16 @@ def scalars(
     from trainables.json_values import as_json_value
 
     folder, own = folders_of(target, storage)
-    found = read_files(folder)
-    files = write_scalars(found.table, output or own)
-    for text in (*found.cut_off, *found.damaged):
-        print(f"{'problem' if text in found.damaged else 'note'}: {visible(text)}", file=sys.stderr)
+    content = read_files(folder)
+    files = write_scalars(content.table, output or own)
+    for text in (*content.cut_off, *content.damaged):
+        print(f"{'problem' if text in content.damaged else 'note'}: {visible(text)}", file=sys.stderr)
     if json_:
-        print(json.dumps(as_json_value(found.table.to_pylist(), infinite_as_text=True)))
+        print(json.dumps(as_json_value(content.table.to_pylist(), infinite_as_text=True)))
     else:
-        runs, tags = (len(found.table[name].unique()) for name in ("run", "tag"))
-        print(f"{len(found.table)} values of {tags} scalars in {runs} runs, in {files[0]} and {files[1].name}")
-    if found.damaged:
+        runs, tags = (len(content.table[name].unique()) for name in ("run", "tag"))
+        print(f"{len(content.table)} values of {tags} scalars in {runs} runs, in {files[0]} and {files[1].name}")
+    if content.damaged:
         sys.exit(1)
 
 

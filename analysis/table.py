@@ -318,19 +318,19 @@ def _complete(content: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
     """Return the metadata of a run's table, its JSON read. Raises `InputError` where roles or metric are not said."""
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in (content.schema.metadata or {}).items():
         text = value.decode(errors="replace")
         try:
-            found[key.decode(errors="replace")] = json.loads(text)
+            result[key.decode(errors="replace")] = json.loads(text)
         except (ValueError, RecursionError):
-            found[key.decode(errors="replace")] = text
-    roles = found.get("roles")
+            result[key.decode(errors="replace")] = text
+    roles = result.get("roles")
     if not (isinstance(roles, dict) and all(isinstance(part, dict) for part in roles.values())):
         raise InputError(f"{file} does not say what was compared (no roles in its metadata): restore it from the run")
-    if not isinstance(found.get("metric"), str):
+    if not isinstance(result.get("metric"), str):
         raise InputError(f"{file} does not say which metric selects: restore it from the run")
-    return found
+    return result
 
 
 def read(path: Path | str, kind: Kind = "trials") -> pd.DataFrame:

@@ -45,11 +45,11 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 
 def make_durable(folder: Path) -> None:
     """Wait until every file below a folder is on the disk, and every name of them."""
-    found = [(Path(place), names) for place, _, names in os.walk(folder)]
+    folders = [(Path(below), names) for below, _, names in os.walk(folder)]
     # The disk commits files that are synced together at once: a third of the time of one by one.
     with ThreadPoolExecutor(SYNCS) as pool:
-        list(pool.map(sync_file, [place / name for place, names in found for name in names]))
-        list(pool.map(sync_folder, [*(place for place, _ in found), folder.parent]))
+        list(pool.map(sync_file, [below / name for below, names in folders for name in names]))
+        list(pool.map(sync_folder, [*(below for below, _ in folders), folder.parent]))
 
 
 def sync_file(path: Path) -> None:
@@ -74,8 +74,8 @@ def end_of_last_line(path: Path) -> int:
         while end > 0:
             start = max(0, end - BLOCK)
             file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
+            index = file.read(end - start).rfind(b"\n")
+            if index >= 0:
+                return start + index + 1
             end = start
     return 0

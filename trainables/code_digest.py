@@ -42,14 +42,14 @@ def changed_files(before: Mapping[str, str]) -> list[str]:
 
 def imported_from(files: Iterable[str]) -> set[str]:
     """Return the files in `trainables/` that these import, directly or not, with their packages."""
-    found: set[str] = set()
+    files_seen: set[str] = set()
     waiting = list(files)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in files_seen:
+            files_seen.add(name)
             waiting += _imports(name)
-    return found
+    return files_seen
 
 
 @cache

@@ -65,8 +65,8 @@ def show(
     from trainables.data.normalization import NORMALIZATIONS, find_saved, normalization_of
 
     data = load(dataset, image_size, data_root, channels)
-    found = {name: normalization_of(name, data) for name in NORMALIZATIONS}
-    _show(data, found, find_saved(data), "saved in", as_json)
+    normalizations = {name: normalization_of(name, data) for name in NORMALIZATIONS}
+    _show(data, normalizations, find_saved(data), "saved in", as_json)
 
 
 @_command
@@ -82,14 +82,14 @@ def verify(
     from trainables.data.normalization import verify as verify_statistics
 
     data = load(dataset, image_size, data_root, channels)
-    path, found = verify_statistics(data)
-    _show(data, {"dataset": found}, path, "verified:", as_json)
+    path, normalizations = verify_statistics(data)
+    _show(data, {"dataset": normalizations}, path, "verified:", as_json)
 
 
-def _show(data: Any, found: dict[str, Any], path: Path | None, word: str, as_json: bool) -> None:
+def _show(data: Any, normalizations: dict[str, Any], path: Path | None, word: str, as_json: bool) -> None:
     from trainables.data.normalization import true_ranges
 
-    ranges = true_ranges(data, found)
+    ranges = true_ranges(data, normalizations)
     rows = [
         {
             "normalization": name,
@@ -97,7 +97,7 @@ def _show(data: Any, found: dict[str, Any], path: Path | None, word: str, as_jso
             "std": [round(value, 6) for value in values.std],
             "range": {split: [round(v, 4) for v in ends] for split, ends in ranges[name].items()},
         }
-        for name, values in found.items()
+        for name, values in normalizations.items()
     ]
     if as_json:
         print(json.dumps({"dataset": data.info.name, "digest": data.digest, "file": str(path or ""), "rows": rows}))

@@ -110,9 +110,9 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
     An activation that a model calls at several places counts them together.
     """
     batch = evaluation_batch(model, split)
-    found: dict[str, dict[str, _Moments]] = {}
+    moments: dict[str, dict[str, _Moments]] = {}
     hooks = [
-        module.register_forward_hook(_recorder(found.setdefault(path, {"before": _Moments(), "after": _Moments()})))
+        module.register_forward_hook(_recorder(moments.setdefault(path, {"before": _Moments(), "after": _Moments()})))
         for path, module in hidden_activations(model)
     ]
     try:
@@ -124,8 +124,8 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
         for hook in hooks:
             hook.remove()
     return {
-        path: {side: moments.result() for side, moments in sides.items()}
-        for path, sides in found.items()
+        path: {side: sums.result() for side, sums in sides.items()}
+        for path, sides in moments.items()
         if sides["after"].images
     }
 

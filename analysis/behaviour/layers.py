@@ -84,7 +84,7 @@ def activations(model: nn.Module, split: DeviceSplit) -> list[Row]:
     seen: dict[str, _Seen] = {}
     _pass(model, split, lambda name, module, out: _first_look(seen, name, module, out))
     _pass(model, split, lambda name, module, out: _count(seen[name], out))
-    return [_row(position, name, found) for position, (name, found) in enumerate(seen.items())]
+    return [_row(position, name, sums) for position, (name, sums) in enumerate(seen.items())]
 
 
 def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, Tensor], None]) -> None:
@@ -109,38 +109,38 @@ def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, 
 
 
 def _first_look(seen: dict[str, _Seen], name: str, module: nn.Module, out: Tensor) -> None:
-    found = seen.setdefault(name, _Seen(type(module).__name__))
+    sums = seen.setdefault(name, _Seen(type(module).__name__))
     # The shapes are (B, units), (B, channels, ...) or (B, tokens, units).
     units = 1 if out.ndim in (2, 4, 5) else -1
     channels = out.movedim(units, 0).flatten(1)
     alive = (channels != 0).any(dim=1)
-    found.active = alive if found.active is None or len(found.active) != len(alive) else found.active | alive
-    found.units = len(alive)
-    found.values += out.numel()
-    found.zeros += int((out == 0).sum())
-    found.total += float(out.abs().double().sum())
-    found.squares += float(out.double().square().sum())
-    found.low, found.high = min(found.low, float(out.min())), max(found.high, float(out.max()))
+    sums.active = alive if sums.active is None or len(sums.active) != len(alive) else sums.active | alive
+    sums.units = len(alive)
+    sums.values += out.numel()
+    sums.zeros += int((out == 0).sum())
+    sums.total += float(out.abs().double().sum())
+    sums.squares += float(out.double().square().sum())
+    sums.low, sums.high = min(sums.low, float(out.min())), max(sums.high, float(out.max()))
 
 
-def _count(found: _Seen, out: Tensor) -> None:
-    if math.isfinite(found.low) and found.low < found.high < math.inf:
-        found.counts += np.histogram(out.numpy(), BINS, (found.low, found.high))[0]
+def _count(sums: _Seen, out: Tensor) -> None:
+    if math.isfinite(sums.low) and sums.low < sums.high < math.inf:
+        sums.counts += np.histogram(out.numpy(), BINS, (sums.low, sums.high))[0]
 
 
-def _row(position: int, name: str, found: _Seen) -> Row:
-    total = int(found.counts.sum())
-    root = math.sqrt(found.values)
-    peak = math.sqrt(found.squares)
+def _row(position: int, name: str, sums: _Seen) -> Row:
+    total = int(sums.counts.sum())
+    root = math.sqrt(sums.values)
+    peak = math.sqrt(sums.squares)
     return {
         "layer": name,
         "position": position,
-        "module_type": found.kind,
-        "units": found.units,
-        "activation_entropy": shannon(found.counts / total) / math.log(BINS) if total else math.nan,
-        "activation_sparsity": found.zeros / found.values if found.values else math.nan,
-        "activation_hoyer": (root - found.total / peak) / (root - 1) if peak > 0 and root > 1 else math.nan,
-        "activation_dead": 1.0 - float(found.active.double().mean()) if found.active is not None else math.nan,
+        "module_type": sums.kind,
+        "units": sums.units,
+        "activation_entropy": shannon(sums.counts / total) / math.log(BINS) if total else math.nan,
+        "activation_sparsity": sums.zeros / sums.values if sums.values else math.nan,
+        "activation_hoyer": (root - sums.total / peak) / (root - 1) if peak > 0 and root > 1 else math.nan,
+        "activation_dead": 1.0 - float(sums.active.double().mean()) if sums.active is not None else math.nan,
     }
 
 

@@ -49,7 +49,13 @@ def measure_run_on_data(
     rows: list[Row] = table.read_arrow(run.activations_table, "activations").to_pylist() if have else []
     jobs = _missing(run, {(row["trial_id"], row["seed"]) for row in rows}, data_root)
     problems = measure_jobs(
-        measure_model, jobs, lambda job, found: rows.extend(found), lambda: save(run, rows), workers, address, progress
+        measure_model,
+        jobs,
+        lambda job, result: rows.extend(result),
+        lambda: save(run, rows),
+        workers,
+        address,
+        progress,
     )
     return Measured(len(rows), len(jobs) - len(problems), problems)
 
@@ -63,14 +69,14 @@ def save(run: RunFolder, rows: list[Row]) -> None:
 
 def _missing(run: RunFolder, known: set[tuple[str, int]], data_root: Path | None) -> list[Model]:
     folders = run.trials_by_key()
-    found = []
+    models = []
     for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
         if identity["trial_key"] not in folders:
             continue
         path = stage_files(folders[identity["trial_key"]].replicate(identity["seed"])).get("best")
         if path and (identity["trial_id"], identity["seed"]) not in known:
-            found.append(Model(identity, path, data_root))
-    return found
+            models.append(Model(identity, path, data_root))
+    return models
 
 
 def measure_model(job: Model) -> list[Row]:

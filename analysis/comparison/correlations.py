@@ -102,11 +102,11 @@ def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[st
     measures = [name for name in model_measures() if weights[name].notna().any()]
     settings = _settings(results, hold)
     rest = trial_means(trials, list(outcomes))
-    found: list[Association] = []
+    associations: list[Association] = []
     for part, rows in parts(weights):
         means = part_means(rows, measures).merge(rest, on="trial")
-        found += _associate(means, part, measures, outcomes, settings)
-    return _corrected(found)
+        associations += _associate(means, part, measures, outcomes, settings)
+    return _corrected(associations)
 
 
 def parts(weights: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
@@ -144,7 +144,7 @@ def _associate(
 ) -> list[Association]:
     blocks = means["block"].to_numpy()
     held = hold_fields(blocks, settings.loc[means["trial"]])
-    found = []
+    associations = []
     for measure in measures:
         for outcome in outcomes:
             x, y = means[measure].to_numpy(), means[outcome].to_numpy()
@@ -152,8 +152,8 @@ def _associate(
             nothing_held = not (held.blocked or held.adjusted)
             partial = plain if nothing_held else spearman(x, y, held.labels, held.controls)
             names = (held.blocked, held.adjusted, held.unheld)
-            found.append(Association(part, measure, outcome, plain, math.nan, partial, math.nan, *names))
-    return found
+            associations.append(Association(part, measure, outcome, plain, math.nan, partial, math.nan, *names))
+    return associations
 
 
 def hold_fields(blocks: np.ndarray, settings: pd.DataFrame) -> Held:
@@ -182,11 +182,11 @@ def hold_fields(blocks: np.ndarray, settings: pd.DataFrame) -> Held:
     return Held(numbers, tuple(controls), tuple(blocked), tuple(adjusted), tuple(unheld))
 
 
-def _corrected(found: Sequence[Association]) -> list[Association]:
+def _corrected(associations: Sequence[Association]) -> list[Association]:
     """Correct by Benjamini-Hochberg over all associations that were looked at together."""
-    plain = benjamini_hochberg([association.plain.p for association in found])
-    partial = benjamini_hochberg([association.partial.p for association in found])
+    plain = benjamini_hochberg([association.plain.p for association in associations])
+    partial = benjamini_hochberg([association.partial.p for association in associations])
     return [
         replace(association, plain_corrected=p, partial_corrected=q)
-        for association, p, q in zip(found, plain, partial, strict=True)
+        for association, p, q in zip(associations, plain, partial, strict=True)
     ]

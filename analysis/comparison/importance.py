@@ -47,12 +47,12 @@ def importances(everything: Results) -> list[Importance]:
     except InputError:
         # A run without epochs.parquet, of which only the survivors are known.
         equal = everything
-    found = []
+    result = []
     for block in everything.blocks:
         trials = everything.trials[everything.trials["block"] == block]
         stopped = bool(((trials["ended"] == "stopped") & ~trials["finished"]).any())
-        found.append(_importance(equal if stopped else everything, block, trials["trial"].nunique()))
-    return found
+        result.append(_importance(equal if stopped else everything, block, trials["trial"].nunique()))
+    return result
 
 
 def _importance(results: Results, block: str, total: int) -> Importance:
@@ -94,9 +94,9 @@ def _ped_anova(rows: pd.DataFrame, scores: pd.Series, mode: str, quantile: float
             ]
         )
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    total = sum(found.values())
-    return {name: share / total if total else 1.0 / len(found) for name, share in found.items()}
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    total = sum(shares.values())
+    return {name: share / total if total else 1.0 / len(shares) for name, share in shares.items()}
 
 
 def _space(column: pd.Series) -> tuple[Any, dict[Any, Any]]:

@@ -93,10 +93,10 @@ def telling_fields(columns: Mapping[str, Column], fields: Sequence[str]) -> list
     kept: list[str] = []
     groups = 1
     for name in sorted(fields, key=lambda name: name != "dataset"):
-        found = len(set(zip(*(columns[field] for field in (*kept, name)), strict=True)))
-        if found > groups:
+        combinations = len(set(zip(*(columns[field] for field in (*kept, name)), strict=True)))
+        if combinations > groups:
             kept.append(name)
-            groups = found
+            groups = combinations
     return kept
 
 

@@ -79,13 +79,15 @@ def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
     there = [run for run in runs if run.trials_table.exists()]
     there.sort(key=lambda run: run.trials_table.stat().st_mtime_ns)
     # A run that was copied stands twice: the newest copy is read.
-    found = {_name_of(content): (run, content) for run in there if len(content := table.read_arrow(run.trials_table))}
-    if not found:
+    contents = {
+        _name_of(content): (run, content) for run in there if len(content := table.read_arrow(run.trials_table))
+    }
+    if not contents:
         raise InputError(f"{', '.join(str(run.path) for run in runs)}: no trial has ended yet")
-    metadata = tuple(table.metadata(content, run.trials_table) for run, content in found.values())
+    metadata = tuple(table.metadata(content, run.trials_table) for run, content in contents.values())
     metric, mode = _metric(metadata, metric)
-    planned = dict(zip(found, metadata, strict=True))
-    content = table.complete([content for _, content in found.values()], "trials")
+    planned = dict(zip(contents, metadata, strict=True))
+    content = table.complete([content for _, content in contents.values()], "trials")
     trials = _keep_one_of_each(_with_endings(content, planned))
     columns = {name: list(map(hashable, trials[name].to_pylist())) for name in TrialConfig.model_fields}
     roles = find_roles(columns, trials["run_id"].to_pylist(), metadata)
@@ -95,7 +97,7 @@ def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
         context.insert(0, "dataset")
     trials = trials.append_column("value", [join_texts(columns, roles.scientific, len(trials))])
     trials = trials.append_column("block", [join_texts(columns, context, len(trials), named=True)])
-    kept = tuple(run for run, _ in found.values())
+    kept = tuple(run for run, _ in contents.values())
     return Results(kept, metadata, _with_gaps(trials), roles.scientific, roles.nuisance, roles.context, metric, mode)
 
 

@@ -47,8 +47,8 @@ def format_estimate(estimate: Estimate) -> str:
 
 def answers(results: Results, comparison: Comparison) -> list[str]:
     """Answer the question: a paragraph for each block, then one over all of them."""
-    found = [" ".join(_block(results, comparison, block)) for block in results.blocks]
-    return [*found, *_ranks(results, comparison)]
+    paragraphs = [" ".join(_block(results, comparison, block)) for block in results.blocks]
+    return [*paragraphs, *_ranks(results, comparison)]
 
 
 def verdict(results: Results, comparison: Comparison, block: str) -> str:
@@ -74,7 +74,7 @@ def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
     """
     rows = results.table.select(["trial", "block", "value", *results.nuisance]).to_pylist()
     grids = [name for name in results.nuisance if all(_lists(metadata, name) for metadata in results.metadata)]
-    found: dict[tuple[str, str], list[str]] = {}
+    ends: dict[tuple[str, str], list[str]] = {}
     for standing in comparison.block(block) if grids else ():
         same = [row for row in rows if (row["block"], row["value"]) == (block, standing.value)]
         best: Mapping[str, Any] = next((row for row in same if row["trial"] == standing.trial), {})
@@ -82,10 +82,10 @@ def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
             tried, chosen = {row[name] for row in same if isinstance(row[name], int | float)}, best.get(name)
             if len(tried) >= SMALLEST_GRID and chosen in (min(tried), max(tried)):
                 end = "least" if chosen == min(tried) else "largest"
-                found.setdefault((name, f"{end} of its grid, {chosen:g}"), []).append(standing.value)
+                ends.setdefault((name, f"{end} of its grid, {chosen:g}"), []).append(standing.value)
     return [
         f"The best {name} is the {end}{_of(values)}: a wider grid may be better."
-        for (name, end), values in found.items()
+        for (name, end), values in ends.items()
     ]
 
 
@@ -259,9 +259,9 @@ def importance_words(importance: Importance) -> str:
     ).replace("%", " %")
 
 
-def association_words(found: Sequence[Association]) -> str:
+def association_words(associations: Sequence[Association]) -> str:
     """Say how many associations survive, without and with fields held, and name the strongest."""
-    known = [association for association in found if not math.isnan(association.plain.rho)]
+    known = [association for association in associations if not math.isnan(association.plain.rho)]
     if not known:
         return "There are too few finished trials (6 or more) for a correlation of complexity with performance."
     one = known[0]

@@ -145,11 +145,11 @@ def group_trials(results: Results, metrics: Iterable[str]) -> list[Trial]:
     groups: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         groups.setdefault(row["trial"], []).append(number)
-    found = []
+    trials = []
     for name, numbers in groups.items():
         part = sorted((rows[number] for number in numbers), key=lambda row: row["seed"])
         first = part[0]
-        found.append(
+        trials.append(
             Trial(
                 name, first["block"], first["value"], first["ended"], first["finished"],
                 {field: texts[numbers[0]] for field, texts in settings.items()},
@@ -157,7 +157,7 @@ def group_trials(results: Results, metrics: Iterable[str]) -> list[Trial]:
                 {metric: {row["seed"]: _number(row[metric]) for row in part} for metric in metrics},
             )
         )  # fmt: skip
-    return found
+    return trials
 
 
 def _number(value: float | None) -> float:
@@ -176,8 +176,8 @@ def stand(results: Results, trials: Iterable[Trial]) -> list[Standing]:
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials:
         groups.setdefault((trial.block, trial.value), []).append(trial)
-    found = [_standing(results, part) for part in groups.values()]
-    return [standing for block in results.blocks for standing in _ranked(results, found, block)]
+    standings = [_standing(results, part) for part in groups.values()]
+    return [standing for block in results.blocks for standing in _ranked(results, standings, block)]
 
 
 def _standing(results: Results, trials: Sequence[Trial]) -> Standing:

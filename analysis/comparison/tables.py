@@ -79,20 +79,20 @@ def status_cell(statuses: Mapping[str, int]) -> Cell:
 
 def differences_grid(comparison: Comparison, block: str) -> Grid:
     """Build one row for each value: its differences from the one it is compared with, over the same seeds."""
-    found = [difference for difference in comparison.differences if difference.block == block]
-    columns = [Column(f"less {found[0].against}", words=True)]
+    differences = [difference for difference in comparison.differences if difference.block == block]
+    columns = [Column(f"less {differences[0].against}", words=True)]
     for number, metric in enumerate(comparison.metrics):
         drop = len(comparison.metrics) - number if number else 0
         columns += [Column(metric.replace("_", " "), drop=drop and 9 - drop), Column("p", drop=drop and 9 - drop)]
     rows = [
-        (Cell(value), *(cell for metric in comparison.metrics for cell in _difference(found, value, metric)))
-        for value in dict.fromkeys(difference.value for difference in found)
+        (Cell(value), *(cell for metric in comparison.metrics for cell in _difference(differences, value, metric)))
+        for value in dict.fromkeys(difference.value for difference in differences)
     ]
     return Grid("differences, paired by seed", tuple(columns), tuple(rows))
 
 
-def _difference(found: Sequence[Difference], value: str, metric: str) -> tuple[Cell, Cell]:
-    one = next(d for d in found if (d.value, d.metric) == (value, metric))
+def _difference(differences: Sequence[Difference], value: str, metric: str) -> tuple[Cell, Cell]:
+    one = next(d for d in differences if (d.value, d.metric) == (value, metric))
     if one.identical:
         return Cell("identical", sort=0.0), Cell("-", sort=math.nan)
     return estimate_cell(one.estimate, signed=True), p_cell(one.p_corrected)
@@ -104,9 +104,9 @@ def p_cell(p: float) -> Cell:
     return Cell(text, sort=p)
 
 
-def associations_grid(found: Sequence[Association], title: str, most: int) -> Grid | None:
+def associations_grid(associations: Sequence[Association], title: str, most: int) -> Grid | None:
     """List the clearest associations first; None where there is none."""
-    known = [association for association in found if not math.isnan(association.plain.rho)]
+    known = [association for association in associations if not math.isnan(association.plain.rho)]
     if not known:
         return None
     known.sort(key=lambda a: (math.isnan(a.partial.p), a.partial.p, a.plain.p))
@@ -141,9 +141,9 @@ def held_words(one: Association) -> str:
     return ", ".join(text for text in (within, adjusted) if text).replace("_", " ")
 
 
-def rho_cell(found: Correlation) -> Cell:
+def rho_cell(correlation: Correlation) -> Cell:
     """Build the cell of ρ, with its interval beside it."""
-    if math.isnan(found.rho):
+    if math.isnan(correlation.rho):
         return Cell("-", sort=math.nan)
-    limits = "" if math.isnan(found.low) else f"{found.low:.2f} to {found.high:.2f}".replace("-", "−")
-    return Cell(format_number(found.rho, 2), limits, found.rho)
+    limits = "" if math.isnan(correlation.low) else f"{correlation.low:.2f} to {correlation.high:.2f}".replace("-", "−")
+    return Cell(format_number(correlation.rho, 2), limits, correlation.rho)

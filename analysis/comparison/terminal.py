@@ -34,8 +34,8 @@ def print_comparison(
         print_grid(console, standings_grid(results, comparison.block(block), comparison.metrics, block))
         if any(d.block == block for d in comparison.differences):
             print_grid(console, differences_grid(comparison, block))
-    for title, found in (("complexity of the model", models), ("complexity by type and depth", parts)):
-        if grid := associations_grid(found, title, SHOWN):
+    for title, associations in (("complexity of the model", models), ("complexity by type and depth", parts)):
+        if grid := associations_grid(associations, title, SHOWN):
             print_grid(console, grid)
     print_text(console, explanation(results), "dim")
 

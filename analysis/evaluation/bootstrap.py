@@ -153,8 +153,8 @@ def draws_of(labels: Labels, scores: Sequence[Real], task: Task, draws: int = DR
     """Return each headline figure in each draw, mean over networks: the same images are drawn for all of them."""
     pieces = []
     for weights in resample_weights(len(labels), draws):
-        found = [headline(labels, one, task, weights) for one in scores]
-        pieces.append({name: np.mean([figures[name] for figures in found], axis=0) for name in found[0]})
+        headlines = [headline(labels, one, task, weights) for one in scores]
+        pieces.append({name: np.mean([figures[name] for figures in headlines], axis=0) for name in headlines[0]})
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 

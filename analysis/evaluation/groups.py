@@ -79,8 +79,8 @@ def group_rows(predictions: Sequence[Predictions], groups: Groups) -> list[Group
 def _rows_of(predictions: Sequence[Predictions], column: str, names: NDArray[np.str_]) -> Iterator[GroupRow]:
     for group in _in_order(names):
         inside = names == group
-        found = [headline(p.labels[inside], p.scores[inside], p.task) for p in predictions]
-        figures = {name: float(np.mean([one[name][0] for one in found])) for name in found[0]}
+        headlines = [headline(p.labels[inside], p.scores[inside], p.task) for p in predictions]
+        figures = {name: float(np.mean([one[name][0] for one in headlines])) for name in headlines[0]}
         # Figures that compare classes say nothing of one alone.
         if column == CLASS:
             figures |= dict.fromkeys(set(figures) - {"acc", "ece", "brier"}, math.nan)
@@ -90,13 +90,13 @@ def _rows_of(predictions: Sequence[Predictions], column: str, names: NDArray[np.
 
 
 def _in_order(names: NDArray[np.str_]) -> list[str]:
-    found = list(dict.fromkeys(names.tolist()))
-    return sorted(found, key=lambda name: (THIRDS.index(name) if name in THIRDS else -1, name))
+    groups = list(dict.fromkeys(names.tolist()))
+    return sorted(groups, key=lambda name: (THIRDS.index(name) if name in THIRDS else -1, name))
 
 
 def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
     """Return the gap of accuracy of each column with two groups or more."""
-    found = []
+    result = []
     for column in dict.fromkeys(row.column for row in rows):
         inside = [row for row in rows if row.column == column and math.isfinite(row.figures["acc"])]
         if len(inside) > 1:
@@ -104,8 +104,8 @@ def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
             worst = min(inside, key=lambda row: row.figures["acc"])
             high, low = best.figures["acc"], worst.figures["acc"]
             interval = independent_proportions(high, best.n, low, worst.n)
-            found.append(Gap(column, best.group, worst.group, high - low, interval))
-    return found
+            result.append(Gap(column, best.group, worst.group, high - low, interval))
+    return result
 
 
 def read_groups(path: Path, predictions: Predictions) -> dict[str, NDArray[np.str_]]:
@@ -123,8 +123,8 @@ def read_groups(path: Path, predictions: Predictions) -> dict[str, NDArray[np.st
     if by == "file" and not predictions.files:
         raise InputError(f"{path}: this dataset's images have no file names: name them by a column index, from 0")
     wanted = predictions.files if by == "file" else tuple(map(str, range(len(predictions))))
-    found = _matched(path, rows, by, wanted)
-    return {column: _values(path, column, found) for column in columns}
+    matched = _matched(path, rows, by, wanted)
+    return {column: _values(path, column, matched) for column in columns}
 
 
 def _columns(path: Path, rows: Sequence[Mapping[str, str]]) -> list[str]:

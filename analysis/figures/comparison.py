@@ -65,11 +65,11 @@ def _interval_rows(axis: Any, judged: Sequence[Standing], metric: str, number: i
     from matplotlib.ticker import MaxNLocator
 
     rows = np.arange(len(judged))
-    found = [standing.metrics[metric] for standing in judged]
-    means = np.array([estimate.mean for estimate in found])
+    estimates = [standing.metrics[metric] for standing in judged]
+    means = np.array([estimate.mean for estimate in estimates])
     axis.plot(means, rows, MARKERS[number], color=COLOURS[number], markersize=5)
     most = math.inf if metric.endswith("loss") else 1.0
-    for row, estimate in enumerate(found):
+    for row, estimate in enumerate(estimates):
         if not math.isnan(estimate.half_width):
             low, high = max(estimate.low, 0.0), min(estimate.high, most)
             axis.plot([low, high], [row, row], color=COLOURS[number], linewidth=1.6)
@@ -89,9 +89,9 @@ def learning_curves(results: Results, metric: str | None = None) -> Figure:
     epochs = results.frame("epochs")
     means = epochs.groupby(["block", "value", "trial", "epoch"], sort=False)[metric].mean().reset_index()
     blocks = results.trials.groupby("block", sort=False)["value"]
-    values = {str(block): list(dict.fromkeys(found)) for block, found in blocks}
+    values = {str(block): list(dict.fromkeys(names)) for block, names in blocks}
     columns = min(COLUMNS, max(map(len, values.values())))
-    rows = [(block, found[i : i + columns]) for block, found in values.items() for i in range(0, len(found), columns)]
+    rows = [(block, names[i : i + columns]) for block, names in values.items() for i in range(0, len(names), columns)]
     rows = rows[:PANEL_ROWS]
     best = {(s.block, s.value): s for s in stand(results, group_trials(results, [results.metric]))}
     figure, axes = new_figure(len(rows), columns, 2.7, 2.1)
@@ -155,9 +155,9 @@ def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, 
 
 
 @styled
-def importance(found: Sequence[Importance]) -> Figure:
+def importance(importances: Sequence[Importance]) -> Figure:
     """Draw the share of each hyperparameter, a panel for each block."""
-    known = [one for one in found if one.shares][:4]
+    known = [one for one in importances if one.shares][:4]
     rows = max((len(one.shares) for one in known), default=1)
     figure, axes = new_figure(1, max(len(known), 1), 3.6, 0.9 + 0.35 * rows)
     for axis, one in zip(axes[0], known, strict=False):

@@ -110,11 +110,11 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
 
 def _by_stage(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """Return one row for each block, value and stage."""
-    found = []
+    means_by_stage = []
     for (block, value, stage), part in rows.groupby(["block", "value", "stage"], sort=False):
         means = part_means(part, measures)[list(measures)].mean()
-        found.append({"block": block, "value": value, "stage": stage, "epoch": part["epoch"].mean(), **means})
-    table = pd.DataFrame(found, columns=["block", "value", "stage", "epoch", *measures])
+        means_by_stage.append({"block": block, "value": value, "stage": stage, "epoch": part["epoch"].mean(), **means})
+    table = pd.DataFrame(means_by_stage, columns=["block", "value", "stage", "epoch", *measures])
     order = {stage: number for number, stage in enumerate(STAGES)}
     return table.sort_values("stage", key=lambda s: s.map(lambda stage: order.get(stage, 0))).sort_values(
         "epoch", kind="stable", key=lambda s: s if table["stage"].str.startswith("epoch_").any() else s * 0
@@ -173,9 +173,9 @@ def correlation_forest(associations: Sequence[Association], outcomes: Sequence[s
     measures = list(dict.fromkeys(a.measure for a in associations if not math.isnan(a.plain.rho)))
     figure, axes = new_figure(1, len(outcomes), 3.6, 0.9 + 0.2 * max(len(measures), 1), sharey=True)
     for axis, outcome in zip(axes[0], outcomes, strict=True):
-        found = {a.measure: a for a in associations if a.outcome == outcome}
+        by_measure = {a.measure: a for a in associations if a.outcome == outcome}
         for row, measure in enumerate(measures):
-            if (one := found.get(measure)) is None or math.isnan(one.partial.rho):
+            if (one := by_measure.get(measure)) is None or math.isnan(one.partial.rho):
                 continue
             clear = one.partial_corrected < 0.05
             colour = COLOURS[4] if clear else COLOURS[0]

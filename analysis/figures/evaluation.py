@@ -31,15 +31,15 @@ MOST_CELLS = 25
 SHOWN = 8
 
 
-def evaluation_figures(found: TrialEvaluation, data: Data | None = None) -> Iterator[tuple[str, Figure]]:
+def evaluation_figures(evaluation: TrialEvaluation, data: Data | None = None) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of an evaluation with its name. data: whose images are shown by how sure the answer is."""
-    yield "confusion_matrix", confusion(found.confusion, found.whole.class_names)
-    yield "per_class", per_class(found.classes)
-    yield "roc", roc(found.seeds)
-    yield "pr", precision_recall(found.seeds)
-    yield "calibration", calibration(found.whole, found.calibration[found.whole.model])
-    if data is not None and len(data.splits[found.split]) == len(found.whole):
-        yield "correct_incorrect", correct_incorrect(found.whole, data.splits[found.split].images)
+    yield "confusion_matrix", confusion(evaluation.confusion, evaluation.whole.class_names)
+    yield "per_class", per_class(evaluation.classes)
+    yield "roc", roc(evaluation.seeds)
+    yield "pr", precision_recall(evaluation.seeds)
+    yield "calibration", calibration(evaluation.whole, evaluation.calibration[evaluation.whole.model])
+    if data is not None and len(data.splits[evaluation.split]) == len(evaluation.whole):
+        yield "correct_incorrect", correct_incorrect(evaluation.whole, data.splits[evaluation.split].images)
 
 
 @styled
@@ -173,15 +173,15 @@ def _curves(predictions: Sequence[Predictions], curve: Any, what: str) -> tuple[
 
 
 @styled
-def calibration(predictions: Predictions, found: Calibration) -> Figure:
+def calibration(predictions: Predictions, fitted: Calibration) -> Figure:
     """Draw reliability before and after the temperature, confidence of the answers, and accuracy against coverage."""
     figure, axes = new_figure(1, 2, 3.6, 3.3)
     left, right = axes[0]
     left.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
-    after = with_temperature(predictions.scores, found.temperature, predictions.task)
+    after = with_temperature(predictions.scores, fitted.temperature, predictions.task)
     for number, (name, scores, error) in enumerate((
-        ("as trained", predictions.scores, found.errors["ece"]),
-        (f"temperature {found.temperature:.2f}", after, found.tempered["ece"]),
+        ("as trained", predictions.scores, fitted.errors["ece"]),
+        (f"temperature {fitted.temperature:.2f}", after, fitted.tempered["ece"]),
     )):  # fmt: skip
         confidence = confidences(scores, predictions.task)
         curve = reliability(confidence, is_correct(predictions.labels, predictions.scores, predictions.task))

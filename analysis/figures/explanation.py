@@ -103,14 +103,14 @@ def _volume(line: Any, row: Explained) -> Any:
 
 
 @styled
-def faithfulness_curves(found: Faithfulness, title: str) -> Figure:
+def faithfulness_curves(tests: Faithfulness, title: str) -> Figure:
     """Draw the class's probability as parts are removed or put back, beside random maps."""
     figure, axes = new_figure(1, 2, 3.3, 2.9, sharey=True)
-    shares = np.linspace(0, 1, len(found.deletion_curve))
+    shares = np.linspace(0, 1, len(tests.deletion_curve))
     for axis, name, curve, random, p in (
-        (axes[0, 0], "deletion: lower is better", found.deletion_curve, found.random_deletion_curve, found.deletion_p),
-        (axes[0, 1], "insertion: higher is better", found.insertion_curve, found.random_insertion_curve,
-         found.insertion_p),
+        (axes[0, 0], "deletion: lower is better", tests.deletion_curve, tests.random_deletion_curve, tests.deletion_p),
+        (axes[0, 1], "insertion: higher is better", tests.insertion_curve, tests.random_insertion_curve,
+         tests.insertion_p),
     ):  # fmt: skip
         axis.plot(shares, random, color=FAINT, linestyle="--", label="random maps, mean")
         axis.plot(shares, curve, color=colour_of(0), label=title)
@@ -149,12 +149,12 @@ def neighbours(
 ) -> Figure:  # fmt: skip
     """Draw lines of an image and the training images with the most similar features."""
     figure, axes = new_figure(len(images), nearest.shape[1] + 1, 1.15, 1.45)
-    for line, image, title, found, words in zip(axes, images, titles, nearest, captions, strict=True):
+    for line, image, title, numbers, words in zip(axes, images, titles, nearest, captions, strict=True):
         for axis in line:
             _bare(axis)
         line[0].imshow(flat_image(image), cmap="gray", vmin=0, vmax=255)
         line[0].set_title(title, fontsize=6.5, pad=2)
-        for axis, number, word in zip(line[1:], found, words, strict=True):
+        for axis, number, word in zip(line[1:], numbers, words, strict=True):
             axis.imshow(flat_image(training[number]), cmap="gray", vmin=0, vmax=255)
             axis.set_title(word, fontsize=6.5, pad=2)
     return figure

@@ -109,4 +109,4 @@ def _themed(text: str) -> str:
     """Replace colours by variables that the page's light and dark scheme set."""
     names: dict[str, str] = {INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)", PAPER: "var(--paper)"}
     names |= {colour: f"var(--c{number})" for number, colour in enumerate(COLOURS)}
-    return re.sub("|".join(names), lambda found: names[found[0].lower()], text, flags=re.IGNORECASE)
+    return re.sub("|".join(names), lambda match: names[match[0].lower()], text, flags=re.IGNORECASE)

@@ -85,9 +85,9 @@ def performance(data: ReportData, draw: Drawer) -> Section:
     return Section("performance", "Complexity and performance", html)
 
 
-def associations_table(found: Sequence[Association]) -> str:
+def associations_table(associations: Sequence[Association]) -> str:
     """Tabulate the clearest associations; all of them are in `python -m analysis.compare --json`."""
-    grid = associations_grid(found, "correlations", SHOWN)
+    grid = associations_grid(associations, "correlations", SHOWN)
     if grid is None:
         return paragraph("Too few trials.", "note")
     return table(grid) + paragraph(f"{grid.title}; p corrected over all of them (Benjamini-Hochberg).", "note")

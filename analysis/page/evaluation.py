@@ -26,11 +26,11 @@ HEADLINE = ("acc", "auc", "f1_macro", "ece")
 
 def evaluation(data: ReportData, draw: Drawer) -> Section | None:
     """Show tables of all evaluated trials, and figures of the best by val; None where none was evaluated."""
-    found = [pair for run in data.everything.runs for pair in _documents(run)]
-    if not found:
+    documents = [pair for run in data.everything.runs for pair in _documents(run)]
+    if not documents:
         return None
-    html = paragraph(NOTICE, "note") + table(_trials_grid([document for _, document in found]))
-    folder, best = max(found, key=lambda pair: _value(pair[1], "val", "auc"))
+    html = paragraph(NOTICE, "note") + table(_trials_grid([document for _, document in documents]))
+    folder, best = max(documents, key=lambda pair: _value(pair[1], "val", "auc"))
     try:
         html += "".join(_best(folder, best, draw))
     except InputError as error:

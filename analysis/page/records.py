@@ -65,8 +65,8 @@ def failures(data: ReportData) -> Section:
         for (status, reason), part in bad.groupby(["ended", "stop_reason"], sort=False, dropna=False)
     )
     heads = ["status", "cause", "trials", "for example"]
-    found = table(Grid("", columns_of(heads, words=["status", "cause", "for example"]), rows))
-    return Section("failures", "Failures", paragraph(text) * bool(text) + found)
+    rows_by_cause = table(Grid("", columns_of(heads, words=["status", "cause", "for example"]), rows))
+    return Section("failures", "Failures", paragraph(text) * bool(text) + rows_by_cause)
 
 
 def provenance(data: ReportData, command: Sequence[str]) -> Section:
@@ -84,16 +84,16 @@ def _provenance(metadata: Mapping[str, Any]) -> dict[str, str]:
     git = made.get("git", {})
     dirty = " with changes that were not committed" if git.get("dirty") else ""
     roles: Mapping[str, Mapping[str, Any]] = metadata["roles"]
-    found = {role: "; ".join(f"{name} = {_domain(d)}" for name, d in part.items()) for role, part in roles.items()}
-    found["seeds"] = ", ".join(map(str, metadata.get("seeds", [])))
-    found["scheduler"] = str(metadata.get("scheduler", "-"))
-    found["datasets"] = ", ".join(f"{name} (digest {digest})" for name, digest in metadata.get("datasets", {}).items())
-    found["notes"] = "; ".join(metadata.get("notes", []))
-    found["git"] = f"{git['commit']} on {git.get('branch', '-')}{dirty}" if git.get("commit") else ""
-    found["training code"] = str(made.get("code_digest", ""))
-    found["versions"] = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
-    found["hardware"] = ", ".join(f"{name} {value}" for name, value in made.get("hardware", {}).items() if value)
-    return {name: text for name, text in found.items() if text}
+    texts = {role: "; ".join(f"{name} = {_domain(d)}" for name, d in part.items()) for role, part in roles.items()}
+    texts["seeds"] = ", ".join(map(str, metadata.get("seeds", [])))
+    texts["scheduler"] = str(metadata.get("scheduler", "-"))
+    texts["datasets"] = ", ".join(f"{name} (digest {digest})" for name, digest in metadata.get("datasets", {}).items())
+    texts["notes"] = "; ".join(metadata.get("notes", []))
+    texts["git"] = f"{git['commit']} on {git.get('branch', '-')}{dirty}" if git.get("commit") else ""
+    texts["training code"] = str(made.get("code_digest", ""))
+    texts["versions"] = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
+    texts["hardware"] = ", ".join(f"{name} {value}" for name, value in made.get("hardware", {}).items() if value)
+    return {name: text for name, text in texts.items() if text}
 
 
 def _domain(domain: Any) -> str:

@@ -24,44 +24,46 @@ from trainables.json_values import as_json_value
 REPORT_WIDTH = 100
 
 
-def metrics_document(found: TrialEvaluation) -> dict[str, Any]:
+def metrics_document(evaluation: TrialEvaluation) -> dict[str, Any]:
     """Return the content of `metrics.json`; what is undefined is null."""
-    first = found.predictions[0]
+    first = evaluation.predictions[0]
     return {
         "notice": NOTICE,
-        "run": f"{found.chosen.run.sweep}/{found.chosen.run.run_id}",
-        "trial": found.chosen.trial_id,
-        "status": found.chosen.status,
-        "settings": dict(found.chosen.settings),
-        "dataset": found.dataset,
-        "dataset_digest": found.digest,
+        "run": f"{evaluation.chosen.run.sweep}/{evaluation.chosen.run.run_id}",
+        "trial": evaluation.chosen.trial_id,
+        "status": evaluation.chosen.status,
+        "settings": dict(evaluation.chosen.settings),
+        "dataset": evaluation.dataset,
+        "dataset_digest": evaluation.digest,
         "task": first.task,
         "class_names": list(first.class_names),
-        "split": found.split,
+        "split": evaluation.split,
         "images": len(first),
-        "weights": [{"seed": seed, "epoch": found.epochs[seed], "file": _inside(found, path)}
-                    for seed, path in found.chosen.weights.items()],
-        "figures": as_plain(found.figures),
-        "ensemble": as_plain(found.ensemble_figures) if found.ensemble_figures else None,
-        "val": as_plain(found.val_figures),
-        "classes": class_document(found.classes),
-        "averages": found.averages,
-        "confusion": found.confusion.tolist(),
-        "operating_points": {name: list(points) for name, points in found.operating.items()},
-        "calibration": found.calibration,
-        "cost": found.cost,
-        "groups": list(found.groups),
-        "gaps": list(found.gaps),
-        "gate": found.gate.verdict if found.gate else None,
-        "notes": list(found.notes),
+        "weights": [{"seed": seed, "epoch": evaluation.epochs[seed], "file": _inside(evaluation, path)}
+                    for seed, path in evaluation.chosen.weights.items()],
+        "figures": as_plain(evaluation.figures),
+        "ensemble": as_plain(evaluation.ensemble_figures) if evaluation.ensemble_figures else None,
+        "val": as_plain(evaluation.val_figures),
+        "classes": class_document(evaluation.classes),
+        "averages": evaluation.averages,
+        "confusion": evaluation.confusion.tolist(),
+        "operating_points": {name: list(points) for name, points in evaluation.operating.items()},
+        "calibration": evaluation.calibration,
+        "cost": evaluation.cost,
+        "groups": list(evaluation.groups),
+        "gaps": list(evaluation.gaps),
+        "gate": evaluation.gate.verdict if evaluation.gate else None,
+        "notes": list(evaluation.notes),
     }  # fmt: skip
 
 
-def _inside(found: TrialEvaluation, path: Path) -> str:
-    return path.relative_to(found.chosen.run.path).as_posix()
+def _inside(evaluation: TrialEvaluation, path: Path) -> str:
+    return path.relative_to(evaluation.chosen.run.path).as_posix()
 
 
-def write_evaluation(found: TrialEvaluation, folder: EvaluationFolder, thresholds: Thresholds | None = None) -> None:
+def write_evaluation(
+    evaluation: TrialEvaluation, folder: EvaluationFolder, thresholds: Thresholds | None = None
+) -> None:
     """Write report.txt, metrics.json, predictions.parquet, MedMNIST's CSVs and the gate; not the pictures.
 
     What an earlier evaluation left there, of another split or with a gate, is removed. Raises `InputError`.
@@ -69,14 +71,14 @@ def write_evaluation(found: TrialEvaluation, folder: EvaluationFolder, threshold
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         _remove_old(folder)
-        write_predictions(found, folder.predictions)
-        for predictions in found.predictions:
-            run = f"{found.chosen.run.run_id}-{found.chosen.trial_id}-{predictions.model}"
-            write_medmnist_csv(folder.path, predictions, found.dataset, found.image_size, run)
-        if found.gate and thresholds:
-            write_json(folder.gate, gate_document(found.gate, thresholds))
-        write_atomically(folder.report, report_text(found).encode())
-        write_json(folder.metrics, metrics_document(found))
+        write_predictions(evaluation, folder.predictions)
+        for predictions in evaluation.predictions:
+            run = f"{evaluation.chosen.run.run_id}-{evaluation.chosen.trial_id}-{predictions.model}"
+            write_medmnist_csv(folder.path, predictions, evaluation.dataset, evaluation.image_size, run)
+        if evaluation.gate and thresholds:
+            write_json(folder.gate, gate_document(evaluation.gate, thresholds))
+        write_atomically(folder.report, report_text(evaluation).encode())
+        write_json(folder.metrics, metrics_document(evaluation))
     except OSError as error:
         raise InputError(
             f"{folder.path} cannot be written ({error.strerror}): free space, or mend its rights"
@@ -95,21 +97,21 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(as_json_value(content), indent=1, allow_nan=False) + "\n").encode())
 
 
-def write_predictions(found: TrialEvaluation, path: Path) -> None:
+def write_predictions(evaluation: TrialEvaluation, path: Path) -> None:
     """Write `predictions.parquet`: val and the evaluated split, of each network."""
-    parts = [*found.predictions, *(found.val_predictions if found.split != "val" else ())]
-    rows = ({"trial_id": found.chosen.trial_id, **row} for part in parts for row in prediction_rows(part))
+    parts = [*evaluation.predictions, *(evaluation.val_predictions if evaluation.split != "val" else ())]
+    rows = ({"trial_id": evaluation.chosen.trial_id, **row} for part in parts for row in prediction_rows(part))
     metadata = {
-        "task": found.predictions[0].task,
-        "class_names": list(found.predictions[0].class_names),
-        "dataset": found.dataset,
-        "dataset_digest": found.digest,
+        "task": evaluation.predictions[0].task,
+        "class_names": list(evaluation.predictions[0].class_names),
+        "dataset": evaluation.dataset,
+        "dataset_digest": evaluation.digest,
     }
     table.write(path, "predictions", rows, metadata)
 
 
-def report_text(found: TrialEvaluation) -> str:
+def report_text(evaluation: TrialEvaluation) -> str:
     """Return the text of `report.txt`: the same as on the terminal."""
     text = io.StringIO()
-    print_evaluation(Console(file=text, width=REPORT_WIDTH, no_color=True), found)
+    print_evaluation(Console(file=text, width=REPORT_WIDTH, no_color=True), evaluation)
     return text.getvalue()

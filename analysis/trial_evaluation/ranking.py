@@ -85,10 +85,10 @@ class Ranking:
     published: tuple[Published, ...]
 
 
-def compare_evaluations(found: Sequence[TrialEvaluation], draws: int = DRAWS) -> list[Ranking]:
+def compare_evaluations(evaluations: Sequence[TrialEvaluation], draws: int = DRAWS) -> list[Ranking]:
     """Rank trials within each dataset and split, and test the best by val against each other one."""
     groups: dict[tuple[str, str], list[TrialEvaluation]] = {}
-    for one in found:
+    for one in evaluations:
         groups.setdefault((one.digest, one.split), []).append(one)
     return [_rank(part, draws) for part in groups.values()]
 
@@ -99,8 +99,8 @@ def trial_name(one: TrialEvaluation) -> str:
     return f"{one.chosen.run.run_id}/{one.chosen.trial_id}" + (f" ({inside})" if inside else "")
 
 
-def _rank(found: Sequence[TrialEvaluation], draws: int) -> Ranking:
-    values = [_values(one) for one in found]
+def _rank(evaluations: Sequence[TrialEvaluation], draws: int) -> Ranking:
+    values = [_values(one) for one in evaluations]
     ranks = {name: _ranks([v[name] for v in values], higher=higher) for name, higher in CRITERIA.items()}
     front = pareto_front(np.array([[-v["val_auc"], v["latency_p50"], v["disk_mb"]] for v in values]))
     trials = [
@@ -108,15 +108,15 @@ def _rank(found: Sequence[TrialEvaluation], draws: int) -> Ranking:
             trial_name(one), values[i], {name: ranks[name][i] for name in CRITERIA}, one.figures,
             one.gate.verdict if one.gate else "", bool(front[i]),
         )
-        for i, one in enumerate(found)
+        for i, one in enumerate(evaluations)
     ]  # fmt: skip
-    order = sorted(range(len(found)), key=lambda i: (-np.nan_to_num(values[i]["val_auc"], nan=-1), i))
+    order = sorted(range(len(evaluations)), key=lambda i: (-np.nan_to_num(values[i]["val_auc"], nan=-1), i))
     best = order[0]
-    pairs = _pairs([found[i] for i in order], draws)
-    recommended, reason = _recommend(found, trials, best, draws)
+    pairs = _pairs([evaluations[i] for i in order], draws)
+    recommended, reason = _recommend(evaluations, trials, best, draws)
     return Ranking(
-        found[0].dataset, found[0].split, len(found[0].whole), tuple(trials[i] for i in order), tuple(pairs),
-        recommended, reason, tuple(_published(found[best])),
+        evaluations[0].dataset, evaluations[0].split, len(evaluations[0].whole), tuple(trials[i] for i in order),
+        tuple(pairs), recommended, reason, tuple(_published(evaluations[best])),
     )  # fmt: skip
 
 
@@ -152,10 +152,10 @@ def pareto_front(costs: Real) -> np.ndarray:
     return np.asarray(~(no_worse & better).any(axis=0))
 
 
-def _pairs(found: Sequence[TrialEvaluation], draws: int) -> list[Pair]:
+def _pairs(evaluations: Sequence[TrialEvaluation], draws: int) -> list[Pair]:
     """Compare the first with each other one, corrected over all of them."""
-    best, others = found[0], found[1:]
-    areas = _auc_draws([one.whole for one in found], draws)
+    best, others = evaluations[0], evaluations[1:]
+    areas = _auc_draws([one.whole for one in evaluations], draws)
     tests = [
         (_auc_test(best.whole, one.whole, areas[0], areas[i]), mcnemar(best.whole.correct, one.whole.correct))
         for i, one in enumerate(others, start=1)
@@ -185,14 +185,14 @@ def _auc_test(first: Predictions, second: Predictions, of_first: Real, of_second
 
 
 def _recommend(
-    found: Sequence[TrialEvaluation], trials: Sequence[RankedTrial], best: int, draws: int
+    evaluations: Sequence[TrialEvaluation], trials: Sequence[RankedTrial], best: int, draws: int
 ) -> tuple[str, str]:
     """Take the fastest trial that val does not tell from the best, those that pass the gate first."""
     gates = [trial.gate for trial in trials]
-    areas = _auc_draws([one.val_predictions[-1] for one in found], draws)
-    alike = [bootstrap_p(areas[best] - areas[i]) > LEVEL or i == best for i in range(len(found))]
+    areas = _auc_draws([one.val_predictions[-1] for one in evaluations], draws)
+    alike = [bootstrap_p(areas[best] - areas[i]) > LEVEL or i == best for i in range(len(evaluations))]
     speed = np.array([trial.values["latency_p50"] for trial in trials])
-    candidates = [best, *(i for i in range(len(found)) if alike[i] and speed[i] < FASTER * speed[best])]
+    candidates = [best, *(i for i in range(len(evaluations)) if alike[i] and speed[i] < FASTER * speed[best])]
     passing = [i for i in candidates if gates[i] == "pass"]
     chosen = min(
         passing or candidates, key=lambda i: (np.nan_to_num(trials[i].values["latency_p50"], nan=0.0), i != best)

@@ -62,23 +62,23 @@ def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:
     A trial that kept no weights is an error if it was asked for by its id, and is left out of `all`.
     """
     results = load([run])
-    found = {trial.trial_id: trial for trial in _all_trials(results)}
-    if not any(trial.weights for trial in found.values()):
+    trials = {trial.trial_id: trial for trial in _all_trials(results)}
+    if not any(trial.weights for trial in trials.values()):
         raise InputError(f"{run.path} keeps no trained weights under trials/, so that nothing can be evaluated: fetch "
                          "the whole run, or use a run of the image classifier")  # fmt: skip
     if which == ALL:
-        return [trial for trial in found.values() if trial.weights]
+        return [trial for trial in trials.values() if trial.weights]
     trial_id = (
-        _best(results) if which == BEST else next((name for name in found if name in (which, which.zfill(4))), which)
+        _best(results) if which == BEST else next((name for name in trials if name in (which, which.zfill(4))), which)
     )
-    if trial_id not in found:
-        raise InputError(unknown_name("trial", which, [BEST, ALL, *found]))
-    if not found[trial_id].weights:
-        kept = [trial.trial_id for trial in found.values() if trial.weights]
+    if trial_id not in trials:
+        raise InputError(unknown_name("trial", which, [BEST, ALL, *trials]))
+    if not trials[trial_id].weights:
+        kept = [trial.trial_id for trial in trials.values() if trial.weights]
         raise InputError(
-            f"trial {trial_id} ({found[trial_id].status}) kept no weights: choose one of {', '.join(kept[:8])}"
+            f"trial {trial_id} ({trials[trial_id].status}) kept no weights: choose one of {', '.join(kept[:8])}"
         )
-    return [found[trial_id]]
+    return [trials[trial_id]]
 
 
 def _best(results: Results) -> str:

@@ -52,13 +52,13 @@ def range_cell(interval: Interval, digits: int = 3) -> Cell:
     return Cell(text if "−" in text else text.replace(" to ", "–"), sort=interval.low)
 
 
-def figures_grid(found: TrialEvaluation) -> Grid:
+def figures_grid(evaluation: TrialEvaluation) -> Grid:
     """Tabulate the headline figures with both intervals, and those of the ensemble."""
-    several, ensemble = len(found.seeds) > 1, found.ensemble_figures or {}
+    several, ensemble = len(evaluation.seeds) > 1, evaluation.ensemble_figures or {}
     heads = [Column("figure", True), Column("mean over seeds" if several else "value"), Column("95 % images")]
     heads += [Column("95 % seeds")] if several else []
     heads += [Column("ensemble", drop=1), Column("95 % its images", drop=2)] if ensemble else []
-    rows = [_figure_cells(name, figure, ensemble.get(name), several) for name, figure in found.figures.items()]
+    rows = [_figure_cells(name, figure, ensemble.get(name), several) for name, figure in evaluation.figures.items()]
     title = "headline figures: 95 % intervals over other images, and over other seeds"
     return Grid(title if several else "headline figures: 95 % intervals over other images", tuple(heads), tuple(rows))
 
@@ -95,12 +95,12 @@ def _class_cells(row: ClassRow) -> tuple[Cell, ...]:
     return (name, support, real(f["precision"]), real(f["recall"]), range_cell(row.recall_95, 2), *last)
 
 
-def confusion_grid(found: TrialEvaluation) -> Grid:
+def confusion_grid(evaluation: TrialEvaluation) -> Grid:
     """Tabulate counts and per cent of each true class, mean over seeds."""
-    names = [short(name) for name in found.whole.class_names]
+    names = [short(name) for name in evaluation.whole.class_names]
     heads = (Column("true", True), *(Column(name) for name in names))
     rows = []
-    for name, row in zip(names, found.confusion, strict=True):
+    for name, row in zip(names, evaluation.confusion, strict=True):
         total = max(float(row.sum()), 1.0)
         rows.append(
             (Cell(name), *(Cell(f"{count:.1f}", f"{100 * count / total:.0f} %", float(count)) for count in row))
@@ -132,8 +132,8 @@ def calibration_grid(calibration: Mapping[str, Calibration]) -> Grid:
     heads = (Column("network", True), *map(Column, ("temp.", "ECE", "equal mass", "classwise", "Brier", "log loss")))
     rows = [
         (Cell(name), real(temperature, 2), *(real(values[error], 4) for error in errors))
-        for name, found in calibration.items()
-        for temperature, values in ((1.0, found.errors), (found.temperature, found.tempered))
+        for name, fitted in calibration.items()
+        for temperature, values in ((1.0, fitted.errors), (fitted.temperature, fitted.tempered))
     ]
     return Grid("calibration, as trained and at the temperature that fits val", heads, tuple(rows))
 

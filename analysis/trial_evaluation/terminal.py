@@ -40,49 +40,52 @@ def say(console: Console, text: str, style: str = "") -> None:
     console.print(Text(visible(text), style=style), highlight=False)
 
 
-def print_evaluation(console: Console, found: TrialEvaluation) -> None:
+def print_evaluation(console: Console, evaluation: TrialEvaluation) -> None:
     """Print everything that is known of a trial, the gate last."""
-    for line in headings(found):
+    for line in headings(evaluation):
         say(console, line)
-    print_grid(console, figures_grid(found))
-    print_grid(console, classes_grid(found.classes, found.averages))
-    if found.confusion.ndim == 2 and len(found.whole.class_names) <= MOST_CLASSES:
-        print_grid(console, confusion_grid(found))
-    print_grid(console, operating_grid(found.operating[found.whole.model], found.whole.model))
-    print_grid(console, calibration_grid(found.calibration))
-    for line in calibration_lines(found.calibration[found.whole.model], found.whole.model):
+    print_grid(console, figures_grid(evaluation))
+    print_grid(console, classes_grid(evaluation.classes, evaluation.averages))
+    if evaluation.confusion.ndim == 2 and len(evaluation.whole.class_names) <= MOST_CLASSES:
+        print_grid(console, confusion_grid(evaluation))
+    print_grid(console, operating_grid(evaluation.operating[evaluation.whole.model], evaluation.whole.model))
+    print_grid(console, calibration_grid(evaluation.calibration))
+    for line in calibration_lines(evaluation.calibration[evaluation.whole.model], evaluation.whole.model):
         say(console, line)
-    if found.groups:
-        print_grid(console, groups_grid(found.groups))
-        for gap in found.gaps:
+    if evaluation.groups:
+        print_grid(console, groups_grid(evaluation.groups))
+        for gap in evaluation.gaps:
             say(console, gap_line(gap))
-    if found.cost:
-        say(console, cost_line(found.cost))
-    if found.gate:
-        print_gate(console, found.gate)
+    if evaluation.cost:
+        say(console, cost_line(evaluation.cost))
+    if evaluation.gate:
+        print_gate(console, evaluation.gate)
 
 
-def headings(found: TrialEvaluation) -> list[str]:
+def headings(evaluation: TrialEvaluation) -> list[str]:
     """Return the run, trial and split in lines, and the notes."""
-    seeds = len(found.chosen.weights)
+    seeds = len(evaluation.chosen.weights)
     return [
-        f"{found.chosen.run.sweep}/{found.chosen.run.run_id}, trial {found.chosen.label}",
-        f"{found.dataset}, {found.split}: {len(found.whole)} images, {len(found.whole.class_names)} classes; "
+        f"{evaluation.chosen.run.sweep}/{evaluation.chosen.run.run_id}, trial {evaluation.chosen.label}",
+        f"{evaluation.dataset}, {evaluation.split}: {len(evaluation.whole)} images, "
+        f"{len(evaluation.whole.class_names)} classes; "
         f"{seeds} seed{'s' * (seeds > 1)}, the best weights of each",
-        *(f"note: {note}" for note in found.notes),
+        *(f"note: {note}" for note in evaluation.notes),
     ]
 
 
-def calibration_lines(found: Calibration, model: str) -> list[str]:
+def calibration_lines(calibration: Calibration, model: str) -> list[str]:
     """Write prediction sets and selective prediction in sentences."""
     lines = []
-    if found.conformal:
-        sets = found.conformal
+    if calibration.conformal:
+        sets = calibration.conformal
         lines.append(
             f"prediction sets ({model}) made on val to hold the true class in {100 * COVERAGE:.0f} %: they do in "
             f"{100 * sets.coverage:.1f} %, with {sets.mean_size:.2f} classes on average"
         )
-    shares = (f"{number(accuracy)} of the surest {100 * share:.0f} %" for share, accuracy in found.selective.items())
+    shares = (
+        f"{number(accuracy)} of the surest {100 * share:.0f} %" for share, accuracy in calibration.selective.items()
+    )
     return [*lines, f"accuracy ({model}): {', '.join(shares)}"]
 
 
@@ -123,12 +126,12 @@ def figure_text(figure: Figure, digits: int = 4) -> str:
     return f"{number(figure.value, digits)} ({span(figure.images)})"
 
 
-def figures_line(found: TrialEvaluation) -> str:
+def figures_line(evaluation: TrialEvaluation) -> str:
     """Write a trial in one line."""
-    verdict = f", gate: {found.gate.verdict}" if found.gate else ""
+    verdict = f", gate: {evaluation.gate.verdict}" if evaluation.gate else ""
     return (
-        f"trial {found.chosen.label}: {found.split} accuracy {figure_text(found.figures['acc'])}, "
-        f"AUC {figure_text(found.figures['auc'])}{verdict}"
+        f"trial {evaluation.chosen.label}: {evaluation.split} accuracy {figure_text(evaluation.figures['acc'])}, "
+        f"AUC {figure_text(evaluation.figures['auc'])}{verdict}"
     )
 
 

@@ -136,9 +136,9 @@ def evaluate_trial(
     )
 
 
-def data_key(found: TrialEvaluation) -> tuple[str, int | None, int | None]:
+def data_key(evaluation: TrialEvaluation) -> tuple[str, int | None, int | None]:
     """Return the key of an evaluation's data in `DataSets`."""
-    return found.dataset, found.image_size, found.channels
+    return evaluation.dataset, evaluation.image_size, evaluation.channels
 
 
 def _data_for(loaded: Sequence[TrainedModel], data_root: Path | None, datasets: DataSets) -> Data:

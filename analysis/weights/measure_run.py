@@ -109,10 +109,10 @@ def measure_run(
     jobs = list(missing(run, rows, measures, every, again))
     count = 0
 
-    def add(job: Replicate, found: Sequence[Row]) -> None:
+    def add(job: Replicate, new_rows: Sequence[Row]) -> None:
         nonlocal count
-        merge(rows, job, found)
-        count += len(found)
+        merge(rows, job, new_rows)
+        count += len(new_rows)
 
     problems = measure_jobs(measure, jobs, add, lambda: save(run, rows), workers, address, progress)
     return Measured(count, len(jobs), problems)
@@ -134,11 +134,11 @@ def measure_jobs(
     problems: list[str] = []
     saved, unsaved = time.monotonic(), False
     with at_end(lambda: save() if unsaved else None):
-        for done, (job, found) in enumerate(run_jobs(work, jobs, workers, address), start=1):
-            if isinstance(found, InputError):
-                problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {found}")
+        for done, (job, result) in enumerate(run_jobs(work, jobs, workers, address), start=1):
+            if isinstance(result, InputError):
+                problems.append(f"trial {job.identity['trial_id']}, seed {job.identity['seed']}: {result}")
             else:
-                add(job, found)
+                add(job, result)
                 unsaved = True
             progress(done, len(jobs))
             if unsaved and time.monotonic() - saved > SAVE_SECONDS:
@@ -149,8 +149,8 @@ def measure_jobs(
 
 def known_rows(run: RunFolder) -> dict[Key, Row]:
     """Return the rows of `weights.parquet` by `key_of`."""
-    found = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
-    return {key_of(row): row for row in found}
+    rows = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
+    return {key_of(row): row for row in rows}
 
 
 def key_of(row: Row) -> Key:
@@ -199,9 +199,9 @@ def measure(job: Replicate) -> list[Row]:
     return [row for measures, files in job.parts for row in measure_replicate(job.folder, measures, files)]
 
 
-def merge(rows: dict[Key, Row], job: Replicate, found: Sequence[Row]) -> None:
+def merge(rows: dict[Key, Row], job: Replicate, new_rows: Sequence[Row]) -> None:
     """Put new columns beside those that are known; the free values of a stochastic matrix give way to its weight."""
-    for row in found:
+    for row in new_rows:
         full = {**job.identity, **row}
         if row["module_type"] in STOCHASTIC:
             rows.pop(key_of({**full, "tensor": row["tensor"].removesuffix("weight") + "logits"}), None)

@@ -57,16 +57,16 @@ def strengths_of(augmentation: str) -> dict[str, float]:
 
     Raises `InputError`.
     """
-    found: dict[str, float] = {}
+    strengths: dict[str, float] = {}
     for part in augmentation.split("+"):
         name, colon, strength = part.partition(":")
         if name in AUGMENTATIONS and not colon:
-            found |= strengths_of(AUGMENTATIONS[name]) if AUGMENTATIONS[name] else {}
+            strengths |= strengths_of(AUGMENTATIONS[name]) if AUGMENTATIONS[name] else {}
         elif name in OPERATIONS:
-            found[name] = _strength(name, strength) if colon else float(OPERATIONS[name].default)
+            strengths[name] = _strength(name, strength) if colon else float(OPERATIONS[name].default)
         else:
             raise InputError(unknown_name("augmentation", part, [*AUGMENTATIONS, *OPERATIONS]))
-    return found
+    return strengths
 
 
 def _strength(name: str, text: str) -> float:

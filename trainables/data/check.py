@@ -111,24 +111,24 @@ def class_line(data: Data) -> str:
     return f"{data.info.name}: {', '.join(names[:MOST_CLASSES])}{more} (images in train/val/test)"
 
 
-def lines(found: DataCheck) -> list[tuple[str, str]]:
+def lines(facts: DataCheck) -> list[tuple[str, str]]:
     """Return the facts as pairs of a title and a text, for a table."""
     rows = [
-        ("task", found.task),
-        ("image shape", " x ".join(map(str, found.shape))),
-        ("images", ", ".join(f"{split} {n:,}" for split, n in found.sizes.items())),
-        ("digest", found.digest),
-        ("source", found.source),
-        ("licence", found.licence),
-        ("citation", found.citation),
-        ("imbalance in train", f"{found.imbalance:.2f} : 1"),
+        ("task", facts.task),
+        ("image shape", " x ".join(map(str, facts.shape))),
+        ("images", ", ".join(f"{split} {n:,}" for split, n in facts.sizes.items())),
+        ("digest", facts.digest),
+        ("source", facts.source),
+        ("licence", facts.licence),
+        ("citation", facts.citation),
+        ("imbalance in train", f"{facts.imbalance:.2f} : 1"),
     ]
-    for name in found.class_counts["train"]:
-        counts = (f"{split} {found.class_counts[split][name]:,}" for split in SPLITS)
+    for name in facts.class_counts["train"]:
+        counts = (f"{split} {facts.class_counts[split][name]:,}" for split in SPLITS)
         rows.append((f"class {name}", ", ".join(counts)))
-    rows += [(f"range, {kind}", _ranges(ranges)) for kind, ranges in found.ranges.items()]
-    rows += [("duplicates", _sentence(item)) for item in found.duplicates] or [("duplicates", "none")]
-    return rows + [("note", note) for note in found.notes]
+    rows += [(f"range, {kind}", _ranges(ranges)) for kind, ranges in facts.ranges.items()]
+    rows += [("duplicates", _sentence(item)) for item in facts.duplicates] or [("duplicates", "none")]
+    return rows + [("note", note) for note in facts.notes]
 
 
 def _ranges(ranges: Mapping[str, tuple[float, float]]) -> str:

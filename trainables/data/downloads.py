@@ -66,16 +66,16 @@ def check_md5(path: Path, expected: str) -> str:
     if passed.exists():
         return expected
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found != expected and f"{path.name}={found}" in _policy.get().trusted:
-        return found
-    if found != expected:
+        actual = hashlib.file_digest(file, "md5").hexdigest()
+    if actual != expected and f"{path.name}={actual}" in _policy.get().trusted:
+        return actual
+    if actual != expected:
         raise InputError(
-            f"{path} is damaged or not the published file (MD5 {found}, expected {expected}): delete it and run again "
-            f"to download it, or, if you know it to be right, add --trust {path.name}={found}"
+            f"{path} is damaged or not the published file (MD5 {actual}, expected {expected}): delete it and run again "
+            f"to download it, or, if you know it to be right, add --trust {path.name}={actual}"
         )
-    cache_text(passed, json.dumps({"file": str(path), "md5": found}))
-    return found
+    cache_text(passed, json.dumps({"file": str(path), "md5": actual}))
+    return actual
 
 
 def cache_text(path: Path, text: str) -> None:

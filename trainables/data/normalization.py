@@ -57,10 +57,10 @@ def _of_training_split(data: Data) -> Normalization:
     saved = find_saved(data)
     if saved is not None:
         return read_saved(saved, data)
-    found = statistics(data)
+    computed = statistics(data)
     if data.folder is not None:
-        cache_text(data.folder / _file_name(data), _as_json(found, data))
-    return found
+        cache_text(data.folder / _file_name(data), _as_json(computed, data))
+    return computed
 
 
 NORMALIZATIONS: dict[str, Callable[[Data], Normalization]] = {
@@ -142,22 +142,22 @@ def _file_name(data: Data) -> str:
 
 def save(data: Data) -> Path:
     """Compute the statistics and save them beside the data; in the cache where that folder cannot be written."""
-    found, paths = statistics(data), _candidates(data)
+    computed, paths = statistics(data), _candidates(data)
     for path in paths[:-1]:
         if path.parent.is_dir() and os.access(path.parent, os.W_OK):
-            write_beside(path, _as_json(found, data))
+            write_beside(path, _as_json(computed, data))
             return path
-    write_beside(paths[-1], _as_json(found, data))
+    write_beside(paths[-1], _as_json(computed, data))
     return paths[-1]
 
 
-def _as_json(found: Normalization, data: Data) -> str:
+def _as_json(normalization: Normalization, data: Data) -> str:
     content = {
         "dataset": data.info.name,
         "dataset_digest": data.digest,
         "split": "train",
-        "mean": list(found.mean),
-        "std": list(found.std),
+        "mean": list(normalization.mean),
+        "std": list(normalization.std),
     }
     return json.dumps({**content, "checksum": _checksum(content)}, indent=2) + "\n"
 
@@ -172,15 +172,15 @@ def read_saved(path: Path, data: Data) -> Normalization:
     remedy = f"delete it, or save it again with {COMMAND}"
     try:
         content = json.loads(path.read_text())
-        found = Normalization(tuple(content["mean"]), tuple(content["std"]))
+        normalization = Normalization(tuple(content["mean"]), tuple(content["std"]))
         checksum, digest = content["checksum"], content["dataset_digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}): {remedy}") from None
     if checksum != _checksum(content):
         raise InputError(f"{path} was changed after it was saved: {remedy}")
-    if digest != data.digest or len(found.mean) != data.info.channels:
+    if digest != data.digest or len(normalization.mean) != data.info.channels:
         raise InputError(f"{path} belongs to other data (digest {digest}, here {data.digest}): {remedy}")
-    return found
+    return normalization
 
 
 def verify(data: Data) -> tuple[Path, Normalization]:
@@ -190,7 +190,7 @@ def verify(data: Data) -> tuple[Path, Normalization]:
         raise InputError(
             f"no statistics of {data.info.name} (digest {data.digest}) are saved: save them with {COMMAND}"
         )
-    found, again = read_saved(path, data), statistics(data)
-    if found != again:
-        raise InputError(f"{path} says {found}, the training split {again}: save it again with {COMMAND}")
-    return path, found
+    saved, again = read_saved(path, data), statistics(data)
+    if saved != again:
+        raise InputError(f"{path} says {saved}, the training split {again}: save it again with {COMMAND}")
+    return path, saved

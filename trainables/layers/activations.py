@@ -175,8 +175,8 @@ def learned_values(model: nn.Module) -> dict[str, float]:
 
     A layer with several (a PReLU with one slope a channel) gives their mean. One transfer from the device.
     """
-    found = {path: value for path, module in model.named_modules() if (value := _learned_value(module)) is not None}
-    return dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True)) if found else {}
+    values = {path: value for path, module in model.named_modules() if (value := _learned_value(module)) is not None}
+    return dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True)) if values else {}
 
 
 def _learned_value(module: nn.Module) -> Tensor | None:

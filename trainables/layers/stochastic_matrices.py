@@ -126,9 +126,9 @@ def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
 
 def column_sums(model: nn.Module) -> dict[str, tuple[float, float]]:
     """Return the least and greatest column sum of every stochastic matrix, by layer: both 1 but for rounding."""
-    found = {}
+    sums_by_layer = {}
     for path, module in model.named_modules():
         if isinstance(module, StochasticMatrix):
             sums = module.weight.detach().double().sum(dim=0)
-            found[path] = (float(sums.min()), float(sums.max()))
-    return found
+            sums_by_layer[path] = (float(sums.min()), float(sums.max()))
+    return sums_by_layer

@@ -124,13 +124,13 @@ def fit_temperature(labels: NDArray[np.int64], scores: Real, task: Task) -> floa
     """Find the temperature with the smallest log loss, between 0.01 and 100 (Guo et al. 2017, section 4.2)."""
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(
+    fit = minimize_scalar(
         lambda log_t: log_loss(labels, with_temperature(scores, math.exp(log_t), task)),
         bounds=tuple(map(math.log, TEMPERATURES)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(math.exp(found.x))
+    return float(math.exp(fit.x))
 
 
 def conformal_threshold(labels: NDArray[np.int64], scores: Real, coverage: float = 0.9) -> float:

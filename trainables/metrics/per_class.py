@@ -99,8 +99,8 @@ def ratio(above: NDArray[np.floating], below: NDArray[np.floating]) -> Real:
 
 def class_figures(labels: Whole, predicted: Whole, n_classes: int) -> ClassFigures:
     """Count each class against the rest. labels, predicted: (N,) class numbers, or (N, L) zeros and ones."""
-    true, found = positives(labels, n_classes), positives(predicted, n_classes)
-    pairs = ((true & found), (~true & found), (true & ~found), (~true & ~found))
+    true, named = positives(labels, n_classes), positives(predicted, n_classes)
+    pairs = ((true & named), (~true & named), (true & ~named), (~true & ~named))
     return ClassFigures(*(pair.sum(axis=0).astype(np.float64) for pair in pairs))
 
 
@@ -132,10 +132,10 @@ def _mean_of_known(values: Real) -> Real:
 
 def mcc_of(confusion: Real) -> Real:
     """Matthews' correlation of true and predicted class, of any number of classes (Gorodkin 2004, eq. 8)."""
-    true, found, n = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
+    true, predicted, n = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
     hit = np.trace(confusion, axis1=-2, axis2=-1)
-    variances = (n**2 - (true**2).sum(axis=-1)) * (n**2 - (found**2).sum(axis=-1))
-    return ratio(hit * n - (true * found).sum(axis=-1), np.sqrt(variances))
+    variances = (n**2 - (true**2).sum(axis=-1)) * (n**2 - (predicted**2).sum(axis=-1))
+    return ratio(hit * n - (true * predicted).sum(axis=-1), np.sqrt(variances))
 
 
 def kappa_of(confusion: Real, *, quadratic: bool = False) -> Real:
@@ -143,8 +143,8 @@ def kappa_of(confusion: Real, *, quadratic: bool = False) -> Real:
     n_classes = confusion.shape[-1]
     distance = np.subtract.outer(np.arange(n_classes), np.arange(n_classes))
     cost = (distance**2 if quadratic else distance != 0).astype(float)
-    true, found, n = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
-    expected = ratio((cost * true[..., :, None] * found[..., None, :]).sum(axis=(-2, -1)), n)
+    true, predicted, n = confusion.sum(axis=-1), confusion.sum(axis=-2), confusion.sum(axis=(-2, -1))
+    expected = ratio((cost * true[..., :, None] * predicted[..., None, :]).sum(axis=(-2, -1)), n)
     return 1 - ratio((cost * confusion).sum(axis=(-2, -1)), expected)
 
 
@@ -154,9 +154,9 @@ def whole_figures(confusion: Real, task: Task) -> dict[str, Real]:
     acc, balanced_acc, f1_macro, mcc, kappa, and kappa_quadratic where the classes are ordinal.
     """
     if task == MULTI_LABEL:
-        found = whole_figures(confusion, "binary-class")
+        binary = whole_figures(confusion, "binary-class")
         f1 = ratio(2 * confusion[..., 1, 1], confusion[..., 1, :].sum(axis=-1) + confusion[..., :, 1].sum(axis=-1))
-        return {name: _mean_of_known(values) for name, values in {**found, "f1_macro": f1}.items()}
+        return {name: _mean_of_known(values) for name, values in {**binary, "f1_macro": f1}.items()}
     figures = {
         "acc": accuracy_of(confusion),
         "balanced_acc": balanced_accuracy_of(confusion),

@@ -28,7 +28,7 @@ from trainables.layers.activations import hidden_activations
 
 
 def _find_models() -> dict[str, ModuleType]:
-    modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__) if found.name[0] != "_"]
+    modules = [import_module(f"{__name__}.{entry.name}") for entry in iter_modules(__path__) if entry.name[0] != "_"]
     return {name: module for module in modules for name in getattr(module, "NAMES", [module.__name__.split(".")[-1]])}
 
 

@@ -126,14 +126,14 @@ def model_sizes(side: int = 28, channels: int = 1, classes: int = 10) -> dict[st
 
     Where a model cannot take such images, or its package is missing, the reason stands in the size's place.
     """
-    found: dict[str, ModelSize | str] = {}
+    sizes: dict[str, ModelSize | str] = {}
     for name in registry("model"):
         config = make_config({"model": name, "transfer": "scratch"})
         for axes in (2, 3):
             info = DataInfo("this", "multi-class", tuple(map(str, range(classes))), (*(side,) * axes, channels))
             try:
-                found[name] = model_size(config, info)
+                sizes[name] = model_size(config, info)
                 break
             except InputError as error:
-                found.setdefault(name, str(error))
-    return found
+                sizes.setdefault(name, str(error))
+    return sizes

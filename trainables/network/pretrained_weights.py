@@ -63,11 +63,11 @@ def _existing(path: Path) -> Path:
 
 def _file_in(folder: Path) -> Path:
     """Return the best weights in a trial's folder, or in that of one of its seeds."""
-    found = [path for path in (folder / BEST, *sorted(folder.glob(f"seed_*/{BEST}"))) if path.is_file()]
-    if len(found) != 1:
-        what = f"holds those of {len(found)} seeds" if found else "holds none"
+    paths = [path for path in (folder / BEST, *sorted(folder.glob(f"seed_*/{BEST}"))) if path.is_file()]
+    if len(paths) != 1:
+        what = f"holds those of {len(paths)} seeds" if paths else "holds none"
         raise InputError(f"weights={folder}: the folder {what}: name one file {BEST}")
-    return found[0]
+    return paths[0]
 
 
 def _find_imagenet(config: TrialConfig) -> Path:

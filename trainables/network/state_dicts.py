@@ -33,12 +33,12 @@ ALONE = "save model.state_dict() alone, best as safetensors"
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file to the CPU, by name without the prefixes of DataParallel and torch.compile."""
     content: Any = _load_safetensors(path) if _kind_of(path) == "safetensors" else _load_torch(path)
-    found = {PREFIXES.sub("", name): tensor for name, tensor in _unwrap(content, DEEPEST).items()}
-    if not found:
+    tensors = {PREFIXES.sub("", name): tensor for name, tensor in _unwrap(content, DEEPEST).items()}
+    if not tensors:
         raise InputError(f"{path} holds no state dict: {ALONE}")
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         _check_tensor(path, name, tensor)
-    return found
+    return tensors
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -146,10 +146,10 @@ def _load_torch(path: Path) -> Any:
             with path.open("rb") as file:
                 return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            found = re.search(r"GLOBAL ([\w.]{1,100})", str(error))
-            if found is None:
+            match = re.search(r"GLOBAL ([\w.]{1,100})", str(error))
+            if match is None:
                 raise InputError(f"{path} cannot be read as weights (damaged): get the file again") from None
-            raise InputError(f"{path} holds more than tensors ({found[1]}), which could run code: {ALONE}") from None
+            raise InputError(f"{path} holds more than tensors ({match[1]}), which could run code: {ALONE}") from None
 
 
 def _unwrap(content: Any, depth: int) -> dict[str, Tensor]:

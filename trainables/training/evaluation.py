@@ -84,8 +84,8 @@ def _sampled(model: nn.Module, split: DeviceSplit, info: DataInfo, samples: int,
 
 
 def _quality(scores: Tensor, loss: float, split: DeviceSplit, task: Task, *uncertainty: float) -> Quality:
-    labels, found = split.labels.cpu().numpy(), scores.cpu().numpy()
-    return Quality(loss, auc(labels, found, task), accuracy(labels, found, task), *uncertainty)
+    labels, predicted = split.labels.cpu().numpy(), scores.cpu().numpy()
+    return Quality(loss, auc(labels, predicted, task), accuracy(labels, predicted, task), *uncertainty)
 
 
 def sample(

@@ -94,8 +94,8 @@ def by_layer(epochs: Sequence[Mapping[str, float | None]]) -> dict[str, list[flo
 def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
     """Return `{"val_entropy": ..., "val_mutual_information": ...}` by split where evaluation sampled, else `{}`."""
     names = ("entropy", "mutual_information")
-    found = {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in names}
-    return {name: value for name, value in found.items() if not isnan(value)}
+    values = {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in names}
+    return {name: value for name, value in values.items() if not isnan(value)}
 
 
 def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -37,7 +37,7 @@ class ImageFile:
 
 
 @dataclass
-class Found:
+class ImageListing:
     """The image files of a folder by path, and what was met beside them.
 
     links: image files that are links to files outside of the folder. linked_folders: not followed. left_out: counts by
@@ -73,15 +73,15 @@ class Found:
             yield f"{self.root}: classes that differ by case only: {', '.join(alike)}"
 
 
-def find_images(root: Path) -> Found:
+def find_images(root: Path) -> ImageListing:
     """Look through a folder of class subfolders, or of train, val and test that hold them.
 
     Hidden files and folders and linked folders are left out. Raises `InputError` where the layout is another one.
     """
     if not root.is_dir():
         raise InputError(f"{root} is no folder: name a folder of class subfolders with folder:PATH")
-    found = Found(root)
-    parts = _subfolders(found, root)
+    listing = ImageListing(root)
+    parts = _subfolders(listing, root)
     split_of = {part: SPLIT_NAMES.get(part.name.lower(), "") for part in parts}
     if not parts or (any(split_of.values()) and not all(split_of.values())):
         names = ", ".join(part.name for part in parts) or "nothing"
@@ -91,25 +91,25 @@ def find_images(root: Path) -> Found:
         raise InputError(f"{root} has several subfolders for one split ({', '.join(twice)}): leave one of them")
     for part in parts:
         if not split_of[part]:
-            _add_class(found, part, "")
+            _add_class(listing, part, "")
             continue
-        classes = _subfolders(found, part)
+        classes = _subfolders(listing, part)
         if not classes:
             raise InputError(f"{part} holds no class subfolders: put each class's images into one")
         for class_folder in classes:
-            _add_class(found, class_folder, split_of[part])
-    _check_case(found)
-    found.images.sort(key=lambda file: str(file.path))
-    return found
+            _add_class(listing, class_folder, split_of[part])
+    _check_case(listing)
+    listing.images.sort(key=lambda file: str(file.path))
+    return listing
 
 
-def _subfolders(found: Found, folder: Path) -> list[Path]:
+def _subfolders(listing: ImageListing, folder: Path) -> list[Path]:
     """Return the folders in a folder; what else is there is counted as left out."""
     subfolders = []
     for entry in _entries(folder):
         path = Path(entry.path)
         if entry.name.startswith("."):
-            _count_hidden(found, path)
+            _count_hidden(listing, path)
         elif entry.is_dir(follow_symlinks=False):
             if not _is_text(entry.name):
                 raise InputError(
@@ -117,39 +117,39 @@ def _subfolders(found: Found, folder: Path) -> list[Path]:
                 )
             subfolders.append(path)
         elif entry.is_dir():
-            found.linked_folders.append(_relative(found, path))
+            listing.linked_folders.append(_relative(listing, path))
         else:
-            _count(found, path)
+            _count(listing, path)
     return sorted(subfolders)
 
 
-def _add_class(found: Found, folder: Path, split: str) -> None:
-    before = len(found.images)
-    _add_images(found, folder, folder.name, split)
-    if len(found.images) == before:
+def _add_class(listing: ImageListing, folder: Path, split: str) -> None:
+    before = len(listing.images)
+    _add_images(listing, folder, folder.name, split)
+    if len(listing.images) == before:
         raise InputError(f"{folder} holds no image ({' '.join(SUFFIXES)}): add some, or delete the subfolder")
 
 
-def _add_images(found: Found, folder: Path, class_name: str, split: str) -> None:
+def _add_images(listing: ImageListing, folder: Path, class_name: str, split: str) -> None:
     """Add the images of a class folder and of the folders in it."""
     try:
         entries = _entries(folder)
     except InputError as error:
-        found.images.append(ImageFile(folder, class_name, split, str(error)))
+        listing.images.append(ImageFile(folder, class_name, split, str(error)))
         return
     for entry in entries:
         path = Path(entry.path)
         if entry.name.startswith("."):
-            _count_hidden(found, path)
+            _count_hidden(listing, path)
         elif entry.is_dir(follow_symlinks=False):
-            _add_images(found, path, class_name, split)
+            _add_images(listing, path, class_name, split)
         elif path.suffix.lower() in SUFFIXES:
-            found.images.append(ImageFile(path, class_name, split, _fault(path)))
-            found.links += entry.is_symlink() and not _is_inside(found.root, path)
+            listing.images.append(ImageFile(path, class_name, split, _fault(path)))
+            listing.links += entry.is_symlink() and not _is_inside(listing.root, path)
         elif entry.is_dir():
-            found.linked_folders.append(_relative(found, path))
+            listing.linked_folders.append(_relative(listing, path))
         else:
-            _count(found, path)
+            _count(listing, path)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -186,18 +186,18 @@ def printable(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def _relative(found: Found, path: Path) -> str:
-    return printable(path.relative_to(found.root).as_posix())
+def _relative(listing: ImageListing, path: Path) -> str:
+    return printable(path.relative_to(listing.root).as_posix())
 
 
-def _count(found: Found, path: Path) -> None:
+def _count(listing: ImageListing, path: Path) -> None:
     if not path.name.endswith(OURS):
         suffixes = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
         outside = " outside of the class folders" if suffixes.lower() in SUFFIXES else ""
-        found.left_out[printable(suffixes.lower() or "without a suffix") + outside] += 1
+        listing.left_out[printable(suffixes.lower() or "without a suffix") + outside] += 1
 
 
-def _count_hidden(found: Found, path: Path) -> None:
+def _count_hidden(listing: ImageListing, path: Path) -> None:
     """Count the hidden images; other hidden files are no one's data."""
     folders = [path] if path.is_dir() and not path.is_symlink() else []
     paths: Iterable[str] = (path.name,) if not folders else (
@@ -205,7 +205,7 @@ def _count_hidden(found: Found, path: Path) -> None:
     )  # fmt: skip
     hidden = sum(Path(name).suffix.lower() in SUFFIXES for name in paths)
     if hidden:
-        found.left_out["hidden"] += hidden
+        listing.left_out["hidden"] += hidden
 
 
 def _is_mask(path: Path, root: Path) -> bool:
@@ -214,15 +214,15 @@ def _is_mask(path: Path, root: Path) -> bool:
     return any(MASKS.search(part) for part in (*inside[:-1], path.stem))
 
 
-def _check_case(found: Found) -> None:
+def _check_case(listing: ImageListing) -> None:
     """Raise `InputError` where a class is spelt in upper case in one split and in lower case in another."""
     splits: dict[str, dict[str, set[str]]] = {}
-    for file in found.images:
+    for file in listing.images:
         splits.setdefault(file.class_name.casefold(), {}).setdefault(file.class_name, set()).add(file.split)
     for spellings in splits.values():
         if len(spellings) > 1 and len({frozenset(where) for where in spellings.values()}) > 1:
             raise InputError(
-                f"{found.root}: {' and '.join(sorted(spellings))} stand in different splits: spell the class alike"
+                f"{listing.root}: {' and '.join(sorted(spellings))} stand in different splits: spell the class alike"
             )
 
 

@@ -24,7 +24,7 @@ from trainables.data.arrays import SPLITS, Data, Request, Task, make_data
 from trainables.data.cache import cached
 from trainables.data.downloads import check_room, fingerprint
 from trainables.data.folder_names import FolderOptions, folder_options
-from trainables.data.formats.image_files import SHOWN, Found, ImageFile, find_images, printable
+from trainables.data.formats.image_files import SHOWN, ImageListing, ImageFile, find_images, printable
 from trainables.data.splitting import FRACTIONS, SPLIT_SEED, grouped_split, stratified_split
 from trainables.errors import InputError
 
@@ -48,18 +48,18 @@ class Look:
 def load_image_folder(request: Request) -> Data:
     """Split 70/15/15 by class (and by group) with seed 42, unless the folder has train, val and test subfolders."""
     options = folder_options(request.name)
-    found = find_images(options.path)
-    usable = (file.path for file in found.images if not file.fault)
-    faults = [(file.path, file.fault) for file in found.images if file.fault]
+    listing = find_images(options.path)
+    usable = (file.path for file in listing.images if not file.fault)
+    faults = [(file.path, file.fault) for file in listing.images if file.fault]
     how = (options.group and options.group.pattern, options.skip_unreadable, faults)
     key = fingerprint(usable, request.size, request.channels, *how)
-    data = cached(request, f"folder-{key}", partial(_decode, request, options, found))
-    return replace(data, notes=(*data.notes, *found.notes()))
+    data = cached(request, f"folder-{key}", partial(_decode, request, options, listing))
+    return replace(data, notes=(*data.notes, *listing.notes()))
 
 
-def _decode(request: Request, options: FolderOptions, found: Found, folder: Path) -> Data:
+def _decode(request: Request, options: FolderOptions, listing: ImageListing, folder: Path) -> Data:
     """Decode all files into one mapped array, then copy each split's rows into an array of its own."""
-    files = found.images
+    files = listing.images
     # Warnings are ignored: the same ones come again when the pixels are read.
     looks = _in_threads(_look, files, "ignore")[0]
     grey = sum(look.grey for look in looks)
