@@ -83,7 +83,8 @@ def average_precision(present: np.ndarray, scores: Real) -> float:
     if not np.isfinite(scores).all() or present.all() or not present.any():
         return math.nan
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # the last image of each threshold
+    # The last image of each threshold.
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     hits = np.cumsum(present[order])[ends]
     return float((np.diff(hits, prepend=0) / hits[-1] * hits / (ends + 1)).sum())
 

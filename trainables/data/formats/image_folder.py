@@ -24,7 +24,7 @@ from trainables.data.arrays import SPLITS, Data, Request, Task, make_data
 from trainables.data.cache import cached
 from trainables.data.downloads import check_room, fingerprint
 from trainables.data.folder_names import FolderOptions, folder_options
-from trainables.data.formats.image_files import SHOWN, ImageListing, ImageFile, find_images, printable
+from trainables.data.formats.image_files import SHOWN, ImageFile, ImageListing, find_images, printable
 from trainables.data.splitting import FRACTIONS, SPLIT_SEED, grouped_split, stratified_split
 from trainables.errors import InputError
 
