@@ -28,7 +28,8 @@ import typer
 from analysis.command_line import new_app, start
 
 app = new_app()
-IMAGES, SIDE = 81_000, 64  # of 3 channels: 1.0 GB
+# of 3 channels: 1.0 GB
+IMAGES, SIDE = 81_000, 64
 AUGMENTATIONS = ("none", "flip", "rotate:10+scale:0.1+translate:0.05", "light", "strong", "strong+mixup+cutmix")
 NAME = "pneumoniamnist"
 
@@ -53,7 +54,7 @@ def main(
 
 
 def epoch_times(data_root: Path | None, repeats: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Wall and CPU milliseconds of an epoch, by what is done to the images."""
+    """Yield wall and CPU milliseconds of an epoch, by what is done to the images."""
     import torch
 
     torch.set_num_threads(1)
@@ -107,7 +108,7 @@ def _theirs(data_root: Path | None, augmented: bool) -> Callable[[], int]:
 
 
 def load_times(data_root: Path | None) -> dict[str, float]:
-    """Milliseconds of the first load, which checks the MD5 and decodes, and of the second."""
+    """Return milliseconds of the first load, which checks the MD5 and decodes, and of the second."""
     from trainables.data.datasets import load
 
     times = []
@@ -128,7 +129,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def memory(folder: Path, workers: int, images: int) -> dict[str, float]:
-    """Megabytes (10^6 bytes) of all workers together: proportional set size, in which a shared page counts once."""
+    """Return megabytes (10^6 bytes) of all workers together; a page that they share counts once (PSS)."""
     from trainables.data.arrays import Split
 
     path = _write_archive(folder / "pathmnist_64.npz", images)
@@ -151,7 +152,7 @@ def memory(folder: Path, workers: int, images: int) -> dict[str, float]:
 
 
 def _write_archive(path: Path, images: int) -> Path:
-    """A file of PathMNIST's keys and types at 64, of random pixels."""
+    """Write a file of PathMNIST's keys and types at 64, of random pixels."""
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {}
     for split, n in (("train", images - 2000), ("val", 1000), ("test", 1000)):
@@ -162,7 +163,7 @@ def _write_archive(path: Path, images: int) -> Path:
 
 
 def _load_generated(path: Path) -> Any:
-    """Through the loader of real files; only the published MD5 is replaced by this file's."""
+    """Load a file as a real one; only the published MD5 is replaced by this file's."""
     import hashlib
 
     from trainables.data.datasets import load
@@ -174,7 +175,7 @@ def _load_generated(path: Path) -> Any:
 
 
 def _together(workers: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> float:
-    """Bytes that all workers hold at the same time, after their work."""
+    """Return the bytes that all workers hold at the same time, after their work."""
     context = multiprocessing.get_context("spawn")
     barrier, queue = context.Barrier(workers), context.Queue()
     started = [context.Process(target=_worker, args=(work, arguments, barrier, queue)) for _ in range(workers)]
@@ -188,14 +189,16 @@ def _together(workers: int, work: Callable[..., Any], arguments: tuple[Any, ...]
 
 def _worker(work: Callable[..., Any], arguments: tuple[Any, ...], barrier: Barrier, queue: Any) -> None:
     held = work(*arguments)
-    barrier.wait()  # all have done their work
+    # all have done their work
+    barrier.wait()
     queue.put(proportional_set_size())
-    barrier.wait()  # all have measured, and `held` is still there
+    # all have measured, and `held` is still there
+    barrier.wait()
     del held
 
 
 def proportional_set_size() -> int:
-    """Bytes of this process, a page that n processes share counted as 1/n (Linux)."""
+    """Return the bytes of this process, a page that n processes share counted as 1/n (Linux)."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return 1024 * int(line.split()[1])
@@ -203,7 +206,7 @@ def proportional_set_size() -> int:
 
 
 def _train_on(pickled: bytes) -> Any:
-    """An epoch over every image of every split, through the batches that training uses."""
+    """Go through every image of every split, by the batches that training uses."""
     import torch
 
     from trainables.config import make_config
@@ -220,7 +223,7 @@ def _train_on(pickled: bytes) -> Any:
 
 
 def _read_all(path: str, few: bytes) -> Any:
-    """What a worker holds that reads the file itself."""
+    """Read the file as a worker does that maps nothing."""
     _train_on(few)
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

@@ -79,7 +79,7 @@ def _ours(data_root: Path | None, epochs: int, precision: str) -> Iterator[Any]:
 
 
 def _theirs(data_root: Path | None, epochs: int) -> Iterator[None]:
-    """The loop of `train_and_eval_pytorch.py` of MedMNIST's experiments, written anew after its description."""
+    """Train by MedMNIST's `train_and_eval_pytorch.py`, written anew after its description."""
     import torch
     from medmnist.evaluator import getACC, getAUC
     from torch import nn

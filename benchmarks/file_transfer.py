@@ -26,7 +26,7 @@ def file_transfer(
     sizes: Annotated[str, typer.Option(help="MB of an epoch's files: an MLP has 0.4, ResNet-18 45.")] = "0.4,45,180",
     repeats: Annotated[int, typer.Option(min=1, help="Epochs of each.")] = 7,
 ) -> None:
-    """Median milliseconds of one epoch's files, and the spread."""
+    """Print the median milliseconds of one epoch's files, and their range."""
     import ray
 
     from analysis.runs.run_folder import RunFolder
@@ -37,7 +37,8 @@ def file_transfer(
         run = RunFolder(Path(folder) / "s" / "run")
         run.trials.mkdir(parents=True)
         client = start_file_server(run)
-        (run.path / MARKER).unlink()  # as on a node that does not see it
+        # as on a node that does not see it
+        (run.path / MARKER).unlink()
         task: Any = ray.remote(num_cpus=1)(time_sending)
         for number, size in enumerate(map(float, sizes.split(","))):
             for how, given in (("in place", None), ("sent", client)):
@@ -47,7 +48,7 @@ def file_transfer(
 
 
 def time_sending(trial: str, client: FileClient | None, size: float, repeats: int) -> list[float]:
-    """Milliseconds of writing and sending `size` MB, `repeats` times, after one that warms up."""
+    """Return milliseconds of writing and sending `size` MB, `repeats` times, after one that warms up."""
     from trainables.attempt_folder import open_attempt
     from trainables.training.checkpoint import write_atomically
 

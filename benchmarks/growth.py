@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 app = new_app()
 Figures = dict[str, float]
-TENSORS, STAGES = 6, ("initial", "best", "final")  # rows of weights.parquet of a replicate
-SAVED_AT_A_TIME = 1000  # trials
+# rows of weights.parquet of a replicate
+TENSORS, STAGES = 6, ("initial", "best", "final")
+# trials
+SAVED_AT_A_TIME = 1000
 COMMANDS = {
     "show": ("sweeps.show",),
     "compare": ("analysis.compare",),
@@ -73,7 +75,7 @@ def _in_a_process(size: int, epochs: int, seeds: int, commands: bool) -> Figures
 
 
 def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
-    """CPU seconds and MB by what is measured."""
+    """Return CPU seconds and MB by what is measured."""
     from benchmarks.played_runs import play_run
     from sweeps.record.ledger import read_ledger
     from sweeps.record.state import fold
@@ -81,7 +83,8 @@ def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
     found: Figures = {}
     with tempfile.TemporaryDirectory() as folder:
         run = play_run(Path(folder), trials, epochs, seeds)
-        _plan(1, epochs, seeds)  # imports, and the data
+        # imports, and the data
+        _plan(1, epochs, seeds)
         with _timed(found, "plan"):
             _plan(trials, epochs, seeds)
         with _timed(found, "read the ledger"):
@@ -125,7 +128,7 @@ def _plan(trials: int, epochs: int, seeds: int) -> None:
 
 
 def _resume(run: RunFolder, epochs: int) -> RunState:
-    """What a driver does with the ledger of a run that it goes on with, until its first trial can start."""
+    """Do what a driver does with the ledger of a run that it goes on with, until its first trial can start."""
     from benchmarks.played_runs import played_sweep
     from sweeps.record.ledger import read_ledger
     from sweeps.record.state import fold
@@ -149,7 +152,7 @@ def _write_tables(run: RunFolder, state: RunState) -> None:
 
 
 def _screen(state: RunState) -> float:
-    """CPU seconds of one screen, the first apart, which looks at all trials."""
+    """Return CPU seconds of one screen; the first, which looks at all trials, is left out."""
     from io import StringIO
 
     from rich.console import Console
@@ -175,7 +178,7 @@ def _save_weights(run: RunFolder, state: RunState) -> None:
 
 
 def _weights(run: RunFolder, trials: list[Any]) -> pa.Table:
-    """Rows of made-up weights of trials."""
+    """Make up rows of weights of trials."""
     import numpy as np
     import pyarrow as pa
 
@@ -207,7 +210,7 @@ def _weights(run: RunFolder, trials: list[Any]) -> pa.Table:
 
 
 def _command(words: list[str]) -> float:
-    """CPU seconds of a command."""
+    """Return CPU seconds of a command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", *words], stdout=subprocess.DEVNULL, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

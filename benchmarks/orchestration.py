@@ -32,7 +32,8 @@ from benchmarks.orchestration_rivals import ACTIVATIONS, EPOCHS, RATES, SLOTS
 
 app = new_app()
 TRIVIAL = 400
-WARM = 50  # trials before the counting begins
+# trials before the counting begins
+WARM = 50
 
 
 @app.command()
@@ -52,7 +53,8 @@ def main(
         os.environ["SWEEPS_CACHE"] = f"{folder}/cache"
         times: dict[str, list[float]] = {name: [] for name in names if name != "trivial"}
         if times:
-            _run([*_rival("floor"), "--share", "0", "--warm"], data_root, folder)  # fills the cache for all
+            # fills the cache for all
+            _run([*_rival("floor"), "--share", "0", "--warm"], data_root, folder)
         for turn in range(repeats):
             for name, values in times.items():
                 values.append(_time(name, data_root, f"{folder}/{name}{turn}"))
@@ -64,7 +66,7 @@ def main(
 
 
 def _text(found: dict[str, float]) -> str:
-    """A line for each, as a multiple of the floor."""
+    """Return a line for each, as a multiple of the floor."""
     floor = found.get("floor")
     trials = len(ACTIVATIONS) * len(RATES)
     lines = [f"{trials} trials of {EPOCHS} epochs, {SLOTS} at a time, whole processes:"]
@@ -113,7 +115,7 @@ def _run_together(commands: Sequence[Sequence[str]], data_root: Path | None, fol
 
 
 def trivial_rate(folder: Path, trials: int = TRIVIAL) -> float:
-    """Trials a second that report once and end, two workers warm; ledger, tables and live view are on."""
+    """Return trials a second that report once and end, two workers warm; ledger, tables and live view are on."""
     from ray import tune
     from rich.console import Console
 

@@ -21,7 +21,7 @@ app = typer.Typer()
 
 
 def configs() -> list[TrialConfig]:
-    """The trials of the benchmark."""
+    """Return the configs of the benchmark's trials."""
     fixed: dict[str, Any] = {"dataset": NAME, "model": "cnn", "epochs": EPOCHS}
     return [make_config({**fixed, "activation": a, "lr": lr}) for lr, a in itertools.product(RATES, ACTIVATIONS)]
 
@@ -56,7 +56,7 @@ def floor(
 
 @app.command()
 def textbook(folder: Annotated[Path, typer.Option()], data_root: Annotated[Path | None, typer.Option()] = None) -> None:
-    """Ray Tune as its PyTorch tutorial uses it, with medmnist's Dataset in place of torchvision's."""
+    """Run Ray Tune as its PyTorch tutorial uses it, with medmnist's Dataset in place of torchvision's."""
     import ray
     from ray import tune
 
@@ -110,7 +110,7 @@ def _train_as_the_tutorial(config: Mapping[str, Any], root: Path | None) -> None
 
 
 def report_once(tune_config: dict[str, str], datasets: Any, threads: int, client: Any = None) -> None:
-    """A trial that trains nothing."""
+    """Report once and train nothing."""
     from ray import tune
 
     from trainables.image_classifier import Job

@@ -21,7 +21,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def played_sweep(trials: int, epochs: int = 6, seeds: int = 3) -> Sweep:
-    """Five activations, each with the same rates."""
+    """Return a sweep of five activations, each with the same rates."""
     from ray import tune
 
     rates = [round(1e-4 * 1.0005**number, 10) for number in range(-(-trials // len(ACTIVATIONS)))]
@@ -32,7 +32,7 @@ def played_sweep(trials: int, epochs: int = 6, seeds: int = 3) -> Sweep:
 
 
 def play_run(storage: Path, trials: int, epochs: int = 6, seeds: int = 3, open_trials: int = 2) -> RunFolder:
-    """A run in a results folder of which all trials but the last ones have ended; the tables are not there yet.
+    """Write a run of which all trials but the last ones have ended, without its tables.
 
     open_trials: those that still run, after half of their epochs.
     """

@@ -20,7 +20,8 @@ from analysis.command_line import new_app, start
 if TYPE_CHECKING:
     import numpy as np
 
-STAGES = ((64, 64), (64, 128), (128, 256), (256, 512))  # channels into and out of the stages of ResNet-18
+# channels into and out of the stages of ResNet-18
+STAGES = ((64, 64), (64, 128), (128, 256), (256, 512))
 KINDS = ("normal", "zeros", "int8", "cauchy", "ramp")
 
 app = new_app()
@@ -39,11 +40,12 @@ class Timing:
 
     @property
     def ratio(self) -> float | None:
+        """Return CPU seconds of antropy for one of ours."""
         return None if self.antropy is None else self.antropy / self.cpu
 
 
 def resnet18_sizes() -> list[int]:
-    """Values in each of the 62 weight tensors of ResNet-18 for 1,000 classes: 11,689,512 in all."""
+    """Return the values in each of the 62 weight tensors of ResNet-18 for 1,000 classes: 11,689,512 in all."""
     sizes = [3 * 64 * 49, 64, 64]
     for before, after in STAGES:
         sizes += [before * after * 9, after, after]
@@ -53,6 +55,7 @@ def resnet18_sizes() -> list[int]:
 
 
 def series(kind: str, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Draw `n` values of a kind; of a seed always the same."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -67,7 +70,7 @@ def series(kind: str, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
 
 
 def seconds(function: Callable[[Any], float], arrays: list[Any]) -> tuple[float, float]:
-    """CPU and wall-clock seconds of a function over all arrays, the better of two goes."""
+    """Return CPU and wall-clock seconds of a function over all arrays, the better of two goes."""
     goes = []
     for _ in range(2):
         cpu, wall = time.process_time(), time.perf_counter()
@@ -78,6 +81,7 @@ def seconds(function: Callable[[Any], float], arrays: list[Any]) -> tuple[float,
 
 
 def measure(sizes: list[int], kind: str, beside: Callable[[Any], float] | None) -> Timing:
+    """Time exact Sample Entropy of arrays of these sizes, and `beside` where it is given."""
     from analysis.measures.sample_entropy import sample_entropy
 
     arrays = [series(kind, n, seed) for seed, n in enumerate(sizes)]
@@ -87,19 +91,21 @@ def measure(sizes: list[int], kind: str, beside: Callable[[Any], float] | None) 
 
 
 def compiled_antropy() -> Callable[[Any], float] | None:
-    """antropy's function, compiled; nothing where antropy is not installed."""
+    """Return antropy's function, compiled; None where antropy is not installed."""
     try:
         from antropy import sample_entropy
     except ImportError:
         typer.echo("antropy is not installed: pip install antropy", err=True)
         return None
-    for n in (1000, 6000):  # it takes another way from 5,000 values on
+    # it takes another way from 5,000 values on
+    for n in (1000, 6000):
         sample_entropy(series("normal", n))
     compiled: Callable[[Any], float] = sample_entropy
     return compiled
 
 
 def show(timings: list[Timing]) -> None:
+    """Print a table of timings."""
     from rich.console import Console
     from rich.table import Table
 

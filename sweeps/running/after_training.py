@@ -38,10 +38,14 @@ from trainables.training.replicates import by_layer
 Row = dict[str, Any]
 
 
-SAVE_SECONDS = 30.0  # between two savings of what has been measured
-SAVE_SHARE = 0.05  # of the time at most goes into saving
-ROWS_HELD = 50_000  # of weights that are not saved yet, or a tenth of those that are
-AHEAD = 2  # trials for each processor that are handed out at a time
+# Seconds between two savings of what has been measured.
+SAVE_SECONDS = 30.0
+# Share of the time that goes into saving at most.
+SAVE_SHARE = 0.05
+# Rows of weights that may be unsaved, or a tenth of those that are saved.
+ROWS_HELD = 50_000
+# Trials for each processor that are handed out at a time.
+AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class WorkerContext:
     datasets: Mapping[DataKey, tuple[Data, Normalization]] = field(default_factory=dict)
 
     def datasets_in_store(self) -> dict[DataKey, Any]:
-        """References to the data by what a trial's data depends on; none where every worker can load it itself."""
+        """Return references to the data by what a trial's data depends on; none where workers can load it."""
         import ray
 
         return {key: ray.put(data) for key, (data, _) in self.datasets.items()} if self.client else {}
@@ -122,7 +126,8 @@ def measure_trials(
                 trial = waiting.pop(reference)
                 try:
                     unsaved.add(ray.get(reference))
-                except ray.exceptions.RayError as error:  # one trial's figures must not cost the others theirs
+                # one trial's figures must not cost the others theirs
+                except ray.exceptions.RayError as error:
                     cause = str(error).strip().splitlines()[-1]
                     problems.append(f"trial {trial.trial_id} could not be measured: {cause}")
                 done += 1
@@ -165,7 +170,8 @@ def _measure_trial(
 ) -> list[Row]:
     folder = run.trial(trial.folder)
     rows: list[Row] = []
-    read_first = cache(read_tensors)  # layers and figures are of the first replicate
+    # layers and figures are of the first replicate
+    read_first = cache(read_tensors)
     for number, seed in enumerate(trial.config["seeds"]):
         measured = measure_replicate(folder.replicate(seed), read=cache(read_tensors) if number else read_first)
         rows += [{**identity(run, trial, number, seed), **row} for row in measured]
@@ -186,7 +192,7 @@ def write_run_stats(
     layers: Mapping[str, Any],
     metadata: Mapping[str, Any],
 ) -> None:
-    """`run_stats.json`: what the trial was, how it went by epoch, what came of it, and what its weights are like."""
+    """Write `run_stats.json`: config, history by epoch, results, statistics of the weights and layers."""
     stats = {
         "trial_id": trial.trial_id,
         "trial_key": trial.key,
@@ -264,6 +270,7 @@ def with_report(outcome: Outcome) -> Outcome:
         return replace(outcome, report="left out at your Ctrl-C")
     except InputError as error:
         return replace(outcome, report=f"not written: {error}")
-    except Exception as error:  # a figure that cannot be drawn must not cost a run its exit code
+    # a figure that cannot be drawn must not cost a run its exit code
+    except Exception as error:
         return replace(outcome, report=f"not written ({type(error).__name__}: {' '.join(str(error).split())[:200]})")
     return replace(outcome, report=str(page))

@@ -35,7 +35,7 @@ class EarlyRay:
             self._over.set()
 
     def wait(self) -> None:
-        """Returns once Ray runs. Raises `InputError` where it cannot be started."""
+        """Wait until Ray runs. Raises `InputError` where it cannot be started."""
         self.started.wait()
         if self._error is not None:
             raise self._error
@@ -52,7 +52,9 @@ class EarlyRay:
 
         try:
             start_ray()
-        except BaseException as error:  # raised by `wait`, where somebody sees it
+        # raised by `wait`, where somebody sees it
+        except BaseException as error:
             self._error = error
         self.started.set()
-        self._over.wait()  # Linux kills Ray's processes when the thread ends that started them
+        # Linux kills Ray's processes when the thread ends that started them
+        self._over.wait()

@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from trainables.data.normalization import Normalization
     from trainables.training.cost import Cost
 
-PROBED = 4  # trials that are measured, from the cheapest to the costliest
+# Trials that are measured, from the cheapest to the costliest.
+PROBED = 4
 SIMULATIONS = 30
-SIMULATED_EPOCHS = 200_000  # in all simulations at most
-DRAWING = 0.5  # CPU seconds of a trial's statistics and figures
-WEIGHING = 1.7e-6  # CPU seconds of the complexity of one weight of one replicate: 19 s for a ResNet-18
-REPORT = 5.0  # seconds
+# Epochs in all simulations at most.
+SIMULATED_EPOCHS = 200_000
+# CPU seconds of a trial's statistics and figures.
+DRAWING = 0.5
+# CPU seconds of the complexity of one weight of one replicate: 19 s for a ResNet-18
+WEIGHING = 1.7e-6
+# Seconds of writing the report.
+REPORT = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,8 @@ class Estimate:
     low: float
     high: float
     slots: int
-    epoch_seconds: tuple[float, float]  # of a trial with all its replicates: cheapest and costliest
+    # Of a trial with all its replicates: cheapest and costliest.
+    epoch_seconds: tuple[float, float]
     measured: int
 
 
@@ -63,20 +69,21 @@ def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
             slots = max(1, min(resources.slots(cluster.cpus, cluster.gpus), settings.max_concurrent or 10**9))
             costs = measure_trials(chosen, plan, resources, slots)
             longest = max(cost.seconds for cost in costs.values())
-            starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)  # of Ray and its workers
+            # what Ray and its workers take to start
+            starting = time.monotonic() - began - longest * max(1.0, len(costs) / slots)
     starting = max(starting, 1.0)
     return simulate(sweep, plan, costs, slots, starting + finishing(plan, settings, cluster.cpus, starting))
 
 
 def finishing(plan: Plan, settings: Settings, cpus: float, starting: float) -> float:
-    """Seconds of what follows the training: weights measured by workers that start for it, curves, the report."""
+    """Return the seconds of what follows the training: measuring weights by new workers, curves, the report."""
     trials = _all_trials(plan)
     work = sum(DRAWING + WEIGHING * trial.parameters * len(trial.config.seeds) for trial in trials)
     return (starting + work / max(cpus, 1)) * settings.measure + REPORT * settings.report
 
 
 def _all_trials(plan: Plan) -> list[PlannedTrial]:
-    """The plan's trials; where a searcher makes them, as many as it will, like the plan's examples."""
+    """Return the plan's trials; where a searcher makes them, as many as it will, like the plan's examples."""
     return list(plan.trials) or [plan.examples[n % len(plan.examples)] for n in range(plan.proposed)]
 
 
@@ -88,7 +95,7 @@ def sample_by_cost(trials: Sequence[PlannedTrial], count: int) -> list[PlannedTr
 
 
 def measure_trials(chosen: Sequence[PlannedTrial], plan: Plan, resources: Resources, slots: int) -> dict[str, Cost]:
-    """The cost of each trial by key, as many measured at a time as will run at a time."""
+    """Return the cost of each trial by key, as many measured at a time as will run at a time."""
     import ray
 
     data = {key: ray.put(value) for key, value in plan.datasets.items() if key in map(_key, chosen)}
@@ -151,7 +158,7 @@ def simulate(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, re
 
 
 def epoch_seconds(trial: PlannedTrial, plan: Plan, costs: Mapping[str, Cost]) -> float:
-    """Of all replicates of a trial: measured, or scaled by operations and images from the nearest that was."""
+    """Return the seconds of a trial's epoch: measured, or scaled by operations and images from the nearest."""
     work = _work(trial, plan)
     known = {key: other for other in (*plan.trials, *plan.examples) if (key := other.key) in costs}
     nearest = min(known, key=lambda key: (key != trial.key, abs(np.log(_work(known[key], plan) / work))))
@@ -169,7 +176,7 @@ def _simulate_once(
     sweep: Sweep, trials: Sequence[PlannedTrial], seconds: Sequence[float], slots: int, epochs: int,
     rng: np.random.Generator,
 ) -> float:  # fmt: skip
-    """Trials in their order on `slots` workers, epoch by epoch; returns when the last has ended."""
+    """Run trials in their order on `slots` workers, epoch by epoch; return when the last has ended."""
     judge, sign = make_judge(sweep, epochs), 1 if sweep.mode == "max" else -1
     quality = rng.standard_normal(len(trials))
     waiting = iter(range(len(trials)))

@@ -35,18 +35,19 @@ if TYPE_CHECKING:
 
 
 def check_address(address: str | None) -> None:
-    """Raises `InputError` where no cluster answers there, before anything is planned or written."""
+    """Raise `InputError` where no cluster answers there, before anything is planned or written."""
     if address is not None:
         from sweeps.running.ray_session import join, ray
 
-        if address.startswith("ray://"):  # Tune would run over there, and the ledger is written here
+        # Tune would run over there, and the ledger is written here
+        if address.startswith("ray://"):
             raise InputError(f"{address}: a sweep cannot be run over Ray's client: run it on the head, --address auto")
         join(address)
         ray.shutdown()
 
 
 def check_fit(sweep: Sweep, address: str | None, start: Callable[[], None] | None) -> None:
-    """Raises `InputError` where a trial can never fit on this machine, before anything is written.
+    """Raise `InputError` where a trial can never fit on this machine, before anything is written.
 
     start: waits for the Ray of this machine; None: it is started later. A cluster may still grow.
     """
@@ -141,7 +142,7 @@ class _Execution:
         return []
 
     def _resources(self, state: RunState, cluster: Cluster, brake: Brake) -> Resources:
-        """What a trial takes of the cluster, once one fits on it. Raises `InputError` where none ever will."""
+        """Return what a trial takes of the cluster, once one fits on it. Raises `InputError` where none ever will."""
         from sweeps.running.estimate import gpu_share
         from sweeps.running.ray_session import check_bundle, fits, wait_for_nodes
 
@@ -194,7 +195,7 @@ class _Execution:
 
 
 def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:
-    """Makes the searcher's next trial, planned in the ledger before it starts; None for a plan that is complete."""
+    """Return what proposes and plans the searcher's next trial; None for a plan that is complete."""
     if isinstance(sweep.scheduler, Pbt):
         return in_populations(sweep.scheduler, plan, folder, recorder.state)
     if not isinstance(sweep.searcher, Optuna):
@@ -206,7 +207,8 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
     def propose() -> Job | None:
         proposal = proposals.next()
         if proposal is None:
-            if recorder.state.expected > len(recorder.state.trials):  # a small space has no more settings
+            # a small space has no more settings
+            if recorder.state.expected > len(recorder.state.trials):
                 recorder.record("expected", trials=len(recorder.state.trials))
             return None
         fields = {"row": proposal.row, "params": dict(proposal.params), "attributes": dict(proposal.attributes)}
@@ -217,11 +219,12 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
 
 
 def in_populations(rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
-    """Hands out trials from one comparison of their population to the next, those that are furthest behind first."""
+    """Return what hands out trials from one comparison of their population to the next, the furthest behind first."""
     from sweeps.schedulers.pbt import boundary, next_trial
 
     planned = {trial.trial_id: trial for trial in plan.trials}
-    until: dict[str, int] = {}  # of what was handed out: the epoch at which it comes back
+    # the epoch at which each trial that was handed out comes back
+    until: dict[str, int] = {}
 
     def propose() -> Job | Literal["wait"] | None:
         trials = [state.trials[trial_id] for trial_id in planned]

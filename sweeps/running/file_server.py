@@ -16,9 +16,9 @@ from trainables.atomic_files import write_atomically
 from trainables.attempt_folder import new_attempt
 from trainables.errors import InputError
 
-# holds a word that only this driver knows
+# The file that holds a word which only this driver knows.
 MARKER = ".seen-by"
-# threads of the actor
+# Threads of the actor.
 WRITERS = 4
 
 

@@ -40,7 +40,8 @@ class Interrupt:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        if self._before:  # it is entered already
+        # it is entered already
+        if self._before:
             return self
         # under `nohup` SIGHUP is ignored, and stays so
         wanted = [n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
@@ -51,7 +52,7 @@ class Interrupt:
         self.release()
 
     def hold(self) -> None:
-        """From now on the first signal is only noted."""
+        """Only note the first signal from now on."""
         self._held = True
 
     def release(self) -> None:
@@ -61,7 +62,7 @@ class Interrupt:
         self._before = {}
 
     def requested(self) -> bool:
-        """Whether a signal came."""
+        """Return whether a signal came."""
         return self.signal is not None
 
     def _take(self, number: int, frame: FrameType | None) -> None:
@@ -75,9 +76,11 @@ class Interrupt:
 
 def end_process(text: str, code: int) -> None:
     """Print a text on stderr, end Ray's processes and this one. Nothing is waited for."""
-    with suppress(OSError):  # the terminal may be gone
+    # the terminal may be gone
+    with suppress(OSError):
         os.write(2, f"\n{text}\n".encode() if text else b"")
-    for process in psutil.Process().children(recursive=True):  # Ray's agents outlive a raylet that dies of our death
+    # Ray's agents outlive a raylet that dies of our death
+    for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             process.kill()
     os._exit(code)
@@ -107,12 +110,14 @@ class Brake:
 
 
 def time_left(budget: float | None, seconds: float) -> float | None:
-    """What is left of a time budget after some seconds, for a run that goes on at once: a second at least."""
+    """Return what is left of a time budget after some seconds, for a run that goes on at once: a second at least."""
     return None if budget is None else max(1.0, budget - seconds)
 
 
-RESTARTS = 3  # of Ray in a row with no epoch between them, after which a run ends, to be resumed
-LOSSES = "SWEEPS_RAY_LOSSES"  # environment: how often Ray was lost since the last epoch, and the epochs by then
+# Restarts of Ray in a row without an epoch between them, after which a run ends, to be resumed.
+RESTARTS = 3
+# Environment variable: how often Ray was lost since the last epoch, and the epochs by then.
+LOSSES = "SWEEPS_RAY_LOSSES"
 
 
 class Losses:

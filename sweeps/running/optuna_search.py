@@ -23,8 +23,10 @@ from sweeps.searchers.optuna_space import choices, distributions, setting_of, wa
 from sweeps.searchers.optuna_study import RowStudy
 from trainables.trial_key import canonical_json, config_json
 
-TRIES = 5  # proposals of settings that are known already, after which an untried one is drawn
-MOST_LISTED = 100_000  # settings of a space that are drawn from without repeating any
+# Proposals of known settings after which an untried one is drawn.
+TRIES = 5
+# Settings of a space that are drawn from without repeating any.
+MOST_LISTED = 100_000
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ class Proposal:
     """A trial, and what Optuna must know of it again."""
 
     trial: PlannedTrial
-    row: int  # of the scientific rows
+    # number of the scientific row
+    row: int
     params: Mapping[str, Any]
-    attributes: Mapping[str, Any]  # the sampler's own notes
+    # the sampler's own notes
+    attributes: Mapping[str, Any]
 
 
 @dataclass

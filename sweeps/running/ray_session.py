@@ -51,7 +51,7 @@ WAIT_SECONDS = 0.5  # for nodes, between two looks whether a stop was requested
 
 @dataclass(frozen=True)
 class Cluster:
-    """What Ray has to give."""
+    """The resources of Ray."""
 
     cpus: float
     gpus: float
@@ -65,7 +65,7 @@ _services: list[psutil.Process] = []  # of our own Ray, which cannot do without 
 
 
 def lost_service() -> str:
-    """The name of a process of our own Ray that has ended, "" where all run. Ray itself notices after a minute."""
+    """Return which process of our own Ray has ended, "" where all run. Ray itself notices after a minute."""
     for service in _services:
         if not service.is_running() or service.status() == psutil.STATUS_ZOMBIE:
             return "gcs_server" if service is _services[0] else "raylet"
@@ -120,7 +120,7 @@ class RayWatch:
         self._over.set()
 
     def check(self) -> None:
-        """Raises `RayLost` where a service has ended."""
+        """Raise `RayLost` where a service has ended."""
         if name := lost_service():
             forget_placement_groups()
             raise RayLost(f"its {name} has ended")
@@ -135,7 +135,7 @@ class RayWatch:
 
 @contextmanager
 def losses_raised() -> Iterator[None]:
-    """Raises `RayLost` for an error that comes from Ray's own failure; all others pass as they are."""
+    """Raise `RayLost` for an error that comes from Ray's own failure; all others pass as they are."""
     try:
         yield
     except Exception as error:
@@ -160,7 +160,7 @@ def loss_in(error: BaseException | None) -> str:
 
 
 def cluster_now() -> Cluster:
-    """What Ray has to give at this moment."""
+    """Return what Ray has to give at this moment."""
     total = ray.cluster_resources()
     return Cluster(total.get("CPU", 0), total.get("GPU", 0))
 
@@ -207,7 +207,7 @@ class _RunLog(logging.FileHandler):
 
 
 def _log_to(path: Path) -> logging.Handler:
-    """Ray's messages, tracebacks of failed trials among them, to a file in place of the terminal."""
+    """Send Ray's messages, tracebacks of failed trials among them, to a file in place of the terminal."""
     logger = logging.getLogger("ray")
     try:
         handler: logging.Handler = _RunLog(path)
@@ -228,13 +228,13 @@ NO_NEWS = (
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a message of Tune's says something to those who use sweeps."""
+    """Return whether a message of Tune's says something to those who use sweeps."""
     message = record.getMessage()
     return not any(text in message for text in NO_NEWS)
 
 
 def _keep_token_private() -> None:
-    """Ray writes the token of its authentication readable by all; only its owner has use for it."""
+    """Make Ray's token readable by its owner alone; Ray writes it readable by all."""
     with suppress(RuntimeError):  # no home, and so no file
         token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
         if token.is_file() and token.stat().st_mode & 0o077:
@@ -242,7 +242,7 @@ def _keep_token_private() -> None:
 
 
 def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
-    """The resources as they are. Raises `InputError` for what the cluster can never give."""
+    """Return the resources as they are. Raises `InputError` for what the cluster can never give."""
     if not fits(resources, cluster):
         raise InputError(
             f"a trial wants {resources.cpus:g} CPU and {resources.gpus or 0:g} GPU, but Ray has "
@@ -252,14 +252,14 @@ def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
 
 
 def fits(resources: Resources, cluster: Cluster) -> bool:
-    """Whether a trial fits on the whole cluster as it is now."""
+    """Return whether a trial fits on the whole cluster as it is now."""
     return resources.cpus <= cluster.cpus and (resources.gpus or 0.0) <= cluster.gpus
 
 
 def wait_for_nodes(
     resources: Resources, cluster: Cluster, stop_requested: Callable[[], bool], tell: Callable[[str], None]
 ) -> Cluster:
-    """What the cluster has once a trial fits on it. An autoscaler may add nodes, and adds them for what is asked alone.
+    """Wait until a trial fits and return the cluster. An autoscaler adds nodes for what is asked alone.
 
     tell: is given one line where there is something to wait for. Returns early when a stop is requested.
     """

@@ -28,8 +28,10 @@ from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 from trainables.image_classifier import CHECKPOINT, DONOR
 
-DECISION = ("rung", "value", "cutoff", "peers")  # what a stop records
-TABLE_SHARE = 0.05  # of the driver's time at most goes into rewriting tables during a run
+# The fields of a decision that a stop records.
+DECISION = ("rung", "value", "cutoff", "peers")
+# Share of the driver's time that goes into rewriting tables at most.
+TABLE_SHARE = 0.05
 
 
 P = ParamSpec("P")
@@ -63,7 +65,7 @@ class Recorder:
             self._compare(stratum)
 
     def _refill(self) -> None:
-        """After a resume: give the judge every value that the state knows, in the order of the reports.
+        """Give the judge, after a resume, every value that the state knows, in the order of the reports.
 
         Then do what a crash left undone: end each trial whose last epoch was its end.
         """
@@ -84,6 +86,7 @@ class Recorder:
 
     @_writes
     def started(self, trial_id: str) -> None:
+        """Record that a worker has begun a trial."""
         trial = self.state.trials[trial_id]
         if trial.ended:
             return
@@ -137,7 +140,7 @@ class Recorder:
         return True
 
     def _compare(self, stratum: str) -> None:
-        """Population based training: once all of a population waits, its worst are replaced."""
+        """Replace the worst of a population once all of it waits (population based training)."""
         rule = self.sweep.scheduler
         if isinstance(rule, Pbt) and (found := compare(self.sweep, rule, self.state, stratum)):
             replaced = [
@@ -168,6 +171,7 @@ class Recorder:
 
     @_writes
     def failed(self, trial_id: str, cause: str) -> None:
+        """End a trial that will not be tried again."""
         self._end(self.state.trials[trial_id], "failed", cause)
 
     def interrupted(self) -> None:
@@ -183,7 +187,7 @@ class Recorder:
 
     @_writes
     def step(self, *, final: bool = False) -> None:
-        """To be called often: what is due goes to the disk."""
+        """Write to the disk what is due. To be called often."""
         self._check_lease()
         self.ledger.sync()
         began = time.monotonic()
@@ -202,6 +206,7 @@ class Recorder:
             raise
 
     def write_tables(self) -> None:
+        """Write `trials.parquet` and `epochs.parquet`."""
         trials = self.state.trials.values()
         write_trials(self.run, trials_table(self.run, trials, self.metadata))
         table.write_arrow(self.run.epochs_table, epochs_table(self.run, trials, self.metadata))
@@ -223,4 +228,5 @@ class Recorder:
                 raise
 
     def close(self) -> None:
+        """Close the ledger."""
         self.ledger.close()

@@ -76,7 +76,7 @@ def _trial_id(trial: Trial) -> str:
 
 
 def _name(trial: Trial) -> str:
-    """A trial of ours that waits for others comes back as another of Tune's."""
+    """Name a trial of Tune's; one of ours that waits for others comes back as another of Tune's."""
     return f"job_{_trial_id(trial)}_{trial.trial_id}"
 
 
@@ -89,7 +89,7 @@ Propose = Callable[[], Job | Literal["wait"] | None]
 
 
 class Limits(Protocol):
-    """The settings that this file reads."""
+    """The settings that are read here."""
 
     @property
     def max_concurrent(self) -> int | None: ...
@@ -97,7 +97,8 @@ class Limits(Protocol):
     def max_failures(self) -> int: ...
 
 
-UNSTARTED = 5  # times that a trial's worker may die before it has begun
+# Times that a trial's worker may die before it has begun.
+UNSTARTED = 5
 
 
 class _JobSearcher(Searcher):
@@ -116,13 +117,15 @@ class _JobSearcher(Searcher):
         self.open: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # as of _RecorderScheduler
+        # Tune pickles it, as it does `_RecorderScheduler`
+        return {}
 
     def suggest(self, trial_id: str) -> dict[str, str] | None:
         if self.max_concurrent and len(self.open) >= self.max_concurrent:
             return None
         job = self.jobs.pop(0) if self.jobs else self._proposed()
-        if job is None:  # what is open may fail and come back
+        # what is open may fail and come back
+        if job is None:
             return None if self.open else Searcher.FINISHED  # type: ignore[return-value]
         if job == "wait":
             return None
@@ -130,7 +133,7 @@ class _JobSearcher(Searcher):
         return {"job": job}
 
     def _proposed(self) -> str | None:
-        """A job as text, "wait", or None where there will be no more."""
+        """Return a job as text, "wait", or None where there will be no more."""
         if self.propose is None:
             return None
         job = "wait" if len(self.open) > slots(self.resources) else self.propose()
@@ -141,14 +144,14 @@ class _JobSearcher(Searcher):
         self.jobs.insert(0, trial.config["job"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """What became of the trial is in the ledger's state, which the next proposal is made from."""
+        """Free the slot; the next proposal is made from the ledger's state."""
         self.open.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the truth."""
+        """Do nothing: the ledger is the truth."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the truth."""
+        """Do nothing: the ledger is the truth."""
 
 
 class _RecorderScheduler(FIFOScheduler):
@@ -159,14 +162,17 @@ class _RecorderScheduler(FIFOScheduler):
         self.recorder = recorder
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles it for snapshots that we never read; the ledger's open file cannot be pickled
+        # Tune pickles it for snapshots that we never read; the ledger's open file cannot be pickled
+        return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         trial_id = _trial_id(trial)
         known = self.recorder.state.trials[trial_id]
         if result.get("done") and known.epoch >= result["epoch"]:
-            return str(TrialScheduler.CONTINUE)  # Tune repeats the last result of a function that has returned
-        if known.ended:  # a worker may die after its last epoch, and be tried again
+            # Tune repeats the last result of a function that has returned
+            return str(TrialScheduler.CONTINUE)
+        # a worker may die after its last epoch, and be tried again
+        if known.ended:
             return str(TrialScheduler.STOP)
         goes_on = self.recorder.epoch(trial_id, result)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
@@ -179,7 +185,8 @@ class _RecorderCallback(tune.Callback):
         self, recorder: Recorder, source: _JobSearcher, resources: Resources, on_steps: Sequence[Callable[[], None]]
     ) -> None:
         self.recorder, self.source, self.resources, self.on_steps = recorder, source, resources, on_steps
-        self.unstarted: dict[str, int] = {}  # deaths of workers that had not begun a trial yet
+        # deaths of workers that had not begun a trial yet
+        self.unstarted: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -188,11 +195,12 @@ class _RecorderCallback(tune.Callback):
         self.recorder.started(_trial_id(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Tune gives a trial up where its worker dies before it has begun, or while it is handed on: we do not."""
+        """Try again a trial whose worker has died before it began or while it was handed on; Tune would give it up."""
         trial_id = _trial_id(trial)
         known = self.recorder.state.trials[trial_id]
         if known.ended or known.status == "waiting":
-            return  # a worker that dies after its last epoch has lost nothing
+            # a worker that dies after its last epoch has lost nothing
+            return
         begun = known.status == "running"
         self.unstarted[trial_id] = self.unstarted.get(trial_id, 0) + (not begun)
         if begun or self.unstarted[trial_id] > UNSTARTED:
@@ -217,7 +225,7 @@ class _RecorderCallback(tune.Callback):
 
 
 def larger_share(cause: str, share: float) -> float | None:
-    """Twice the share of a GPU, for a trial that ran out of its memory; None where that is not so or cannot help."""
+    """Return twice the share of a GPU, for a trial that ran out of its memory; None where that cannot help."""
     short = "CUDA out of memory" in cause or "OutOfMemoryError" in cause
     return min(1.0, 2 * share) if short and 0 < share < 1 else None
 
@@ -227,7 +235,7 @@ DIED = "the worker process died (killed, or out of memory)"
 
 
 def cause_of(trial: Trial) -> str:
-    """One line for why a trial failed."""
+    """Return one line for why a trial failed."""
     text = ""
     if trial.error_file and os.path.exists(trial.error_file):
         with open(trial.error_file, errors="replace") as file:
@@ -236,7 +244,7 @@ def cause_of(trial: Trial) -> str:
 
 
 def cause_in(text: str) -> str:
-    """The cause in the text of an error of Ray's: its last line, where Ray's words say no more than that."""
+    """Return the cause in the text of an error of Ray's: its last line, where Ray's words say no more than that."""
     if "low on memory" in text or "ray.exceptions.OutOfMemoryError" in text:
         return OUT_OF_MEMORY
     if "worker process has died" in text:

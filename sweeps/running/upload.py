@@ -31,7 +31,7 @@ from trainables.errors import InputError
 SHARE = 0.05
 # the least seconds between two rounds
 PAUSE = 5.0
-# at the end: how often, and seconds before the second try; each wait is twice the last
+# At the end: how often, and seconds before the second try; each wait is twice the last.
 TRIES, FIRST_WAIT = 5, 1.0
 # how many rounds without the ledger are said
 TELL_AFTER = 3

@@ -1,1 +1,1 @@
-"""Who else is told of a run."""
+"""Receivers of a run's results besides its own files."""

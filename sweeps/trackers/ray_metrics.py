@@ -31,36 +31,44 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
 }
-LOOK_SECONDS = 1.0  # between two looks at how many trials run
-PUBLISH_SECONDS = 5.0  # Ray itself sends them on every 10 seconds
+# Seconds between two looks at how many trials run.
+LOOK_SECONDS = 1.0
+# Seconds between two publishings; Ray itself sends them on every 10 seconds.
+PUBLISH_SECONDS = 5.0
 Set = Callable[[str, float, dict[str, str]], None]
 
 
 @dataclass
 class Gauges:
-    """Reads a run's state now and then. publish: takes a gauge's name, its value, and its tags beside the run's."""
+    """The counts, best value and pace of a run, as metrics. publish(name, value, tags) sends one."""
 
     state: RunState
     metric: str
     mode: str
     publish: Set
     now: Callable[[], float] = time.monotonic
-    running_seconds: float = 0.0  # of all trials together, since this driver began
-    busy_seconds: float = 0.0  # of these, in training and evaluating
-    epochs: int = 0  # of all replicates
-    before: tuple[float, int] = (0.0, 0)  # time and epochs at the last publishing
-    counted: dict[str, int] = field(default_factory=dict)  # epochs of each trial
+    # seconds of all running trials together, since this driver began
+    running_seconds: float = 0.0
+    # seconds of these that went into training and evaluating
+    busy_seconds: float = 0.0
+    # epochs of all replicates
+    epochs: int = 0
+    # time and epochs at the last publishing
+    before: tuple[float, int] = (0.0, 0)
+    # epochs of each trial
+    counted: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.looked = self.now()
         self.tally = Tally(self.state, self.metric, self.mode)
-        self._read = 0  # entries of `state.changed`
+        # entries of `state.changed`
+        self._read = 0
         self._count_epochs()
         self.busy_seconds = 0.0
         self.before = self.looked, self.epochs
 
     def update(self, *, final: bool = False) -> None:
-        """To be called often; does something at most once a second."""
+        """Publish what is due, at most once a second. To be called often."""
         now = self.now()
         if now - self.looked < LOOK_SECONDS and not final:
             return
@@ -97,7 +105,7 @@ class Gauges:
             self.publish("sweeps_overhead_share", share, {})
 
     def overhead_share(self) -> float | None:
-        """Of the time in which trials ran; None before any has."""
+        """Return the share of the trials' time that went into neither training nor evaluating; None before any ran."""
         if self.running_seconds <= 0:
             return None
         return min(1.0, max(0.0, 1 - self.busy_seconds / self.running_seconds))
@@ -112,7 +120,7 @@ def published(
     address: str | None,
     console: Console | None,
 ) -> Iterator[Callable[[], None]]:
-    """What to call at every step: the view's update, and on a cluster (an address) the gauges too.
+    """Return what to call at every step: the view's update, and on a cluster (an address) the gauges too.
 
     A run on this machine has no dashboard, and so no gauges. console: told where the dashboard is; None: nobody.
     """
@@ -145,7 +153,7 @@ def _ray_gauges(tags: dict[str, str]) -> Set:
 
 
 def dashboard_line() -> str:
-    """Where the dashboard of the cluster that we are connected to is."""
+    """Return a line on where the dashboard of the joined cluster is."""
     url = dashboard_url()
     if not url:
         return 'the cluster has no dashboard: pip install "ray[default]" on its head'

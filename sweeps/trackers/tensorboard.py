@@ -25,7 +25,8 @@ SCALARS = {
 }
 TAGS = {**SCALARS, "lr_used": "lr"}
 SESSION, EXPERIMENT = "_hparams_/session_start_info", "_hparams_/experiment"
-MOST_BYTES = 180  # of a folder's name
+# Bytes of a folder's name at most.
+MOST_BYTES = 180
 
 
 @dataclass(frozen=True)
