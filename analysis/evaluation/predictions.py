@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from trainables.data.arrays import MULTI_LABEL, Task
 from trainables.errors import InputError
+from trainables.metrics.auc import accuracy, auc
 from trainables.metrics.per_class import predicted_labels
-from trainables.metrics.quality import accuracy, auc
 
 if TYPE_CHECKING:
     from trainables.data.arrays import Data

@@ -19,7 +19,7 @@ from analysis.evaluation.bootstrap import DRAWS, Figure, Real, auc_of_draws, per
 from analysis.evaluation.paired import PairedTest, bootstrap_p, delong, mcnemar
 from analysis.evaluation.predictions import Predictions
 from analysis.trial_evaluation.trial import TrialEvaluation
-from trainables.metrics.quality import auc
+from trainables.metrics.auc import auc
 
 PUBLISHED = Path(__file__).with_name("medmnist_published.csv")
 SOURCE = "Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023), tables 3 and 4"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from trainables.data.arrays import DataInfo, Task
 from trainables.data.batches import DeviceSplit, batches, normalized
 from trainables.layers.random_layers import random_layers
+from trainables.metrics.auc import accuracy, auc
 from trainables.metrics.losses import loss_of, probabilities
-from trainables.metrics.quality import accuracy, auc
 from trainables.network.model_size import activation_size
 from trainables.training.precision import EXACT, Numerics
 

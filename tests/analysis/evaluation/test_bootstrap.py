@@ -23,8 +23,8 @@ from analysis.evaluation.bootstrap import (
     weighted_auc,
 )
 from trainables.data.arrays import MULTI_LABEL, Task
+from trainables.metrics.auc import accuracy, auc
 from trainables.metrics.calibration import brier_scores, expected_error
-from trainables.metrics.quality import accuracy, auc
 
 RNG = np.random.default_rng(1)
 

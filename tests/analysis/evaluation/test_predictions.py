@@ -22,7 +22,7 @@ from tests.support.trained_run import train_run
 from trainables.data.arrays import MULTI_LABEL
 from trainables.data.datasets import load
 from trainables.errors import InputError
-from trainables.metrics.quality import accuracy, auc
+from trainables.metrics.auc import accuracy, auc
 from trainables.network.trained import load_data_of, load_trained
 
 SMALL = {"model": "cnn", "width": 4, "depth": 2, "epochs": 2, "lr": 0.01, "seeds": (0, 1)}

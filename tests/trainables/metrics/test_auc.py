@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from tests.support.generated_data import write_medmnist
 from trainables.data.arrays import MULTI_LABEL, Task
 from trainables.data.datasets import load
-from trainables.metrics.quality import accuracy, auc
+from trainables.metrics.auc import accuracy, auc
 
 CLASSES: dict[Task, int] = {"binary-class": 2, "multi-class": 9, "ordinal-regression": 5, MULTI_LABEL: 14}
 
