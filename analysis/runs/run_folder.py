@@ -132,7 +132,7 @@ class RunFolder:
         return {**known, **content, "roles": {**{role: {} for role in ROLES}, **content["roles"]}}
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the run's tables say of themselves: `run.json`, with the names that the folders have now."""
+        """Return the metadata of the run's tables: `run.json`, with the names that the folders have now."""
         return {**self.read_description(), "sweep": self.sweep, "run_id": self.run_id}
 
 

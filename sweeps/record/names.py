@@ -26,5 +26,5 @@ def two_words(text: str) -> str:
 
 
 def new_run_id(now: datetime, salt: str) -> str:
-    """`YYYYMMDD-HHMMSS-<two words>`."""
+    """Return `YYYYMMDD-HHMMSS-<two words>`."""
     return f"{now:%Y%m%d-%H%M%S}-{two_words(f'{now.isoformat()}{salt}')}"

@@ -184,10 +184,12 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
         if trial.ended:
             # those of all trials together would fill the memory
             trial.last_report = None
-    elif kind == "moved":  # its data or weights lie elsewhere now
+    elif kind == "moved":
+        # its data or weights lie elsewhere now
         places = {name: event["config"].get(name) for name in ("dataset", "weights")}
         trial.config.update({name: place for name, place in places.items() if isinstance(place, str)})
-    elif kind == "recoded":  # a resume with other code
+    elif kind == "recoded":
+        # a resume with other code
         trial.code, trial.key, trial.mixed = event["code"], event["key"], trial.epoch > 0
     elif kind == "waiting":
         trial.status = "waiting"

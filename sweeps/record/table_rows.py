@@ -92,7 +92,7 @@ def _numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _in_schema(kind: table.Kind, columns: Mapping[str, pa.Array], rows: int, metadata: Mapping[str, Any]) -> pa.Table:
-    """The columns in the table's order; those that are not there yet are NaN, or null where they may be."""
+    """Return the columns in the table's order; those that are not there yet are NaN, or null where they may be."""
     schema = table.schema(kind, metadata)
     later = {True: pa.nulls(rows, REAL), False: pa.array(np.full(rows, np.nan))}
     return pa.Table.from_arrays([columns.get(f.name, later[f.nullable]) for f in schema], schema=schema)
@@ -124,7 +124,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _change(change: Row) -> str:
-    """`after epoch 4: weights of 0003, lr=0.012`."""
+    """Return `after epoch 4: weights of 0003, lr=0.012`."""
     values = ", ".join(f"{name}={value:g}" for name, value in change["values"].items())
     return f"after epoch {change['epoch']}: weights of {change['donor']}, {values}"
 
@@ -139,7 +139,7 @@ def _identity(run: RunFolder, trials: Sequence[TrialState]) -> dict[str, pa.Arra
 
 
 def _replicates(trials: Sequence[TrialState], owner: np.ndarray, number: np.ndarray) -> dict[str, pa.Array]:
-    """The numbers and seeds of replicates. One that ran apart has its number in its trial's id."""
+    """Return the numbers and seeds of replicates. One that ran apart has its number in its trial's id."""
     parts = [trial.trial_id.partition(".")[2] for trial in trials]
     apart = np.array([int(part) if part else -1 for part in parts], np.int64)[owner]
     seeds = [trial.config["seeds"] for trial in trials]
@@ -187,7 +187,7 @@ def _reached(values: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _notes(trials: Sequence[TrialState], lines: Lines) -> pa.Array:
-    """The notes of each line, as a rule empty."""
+    """Return the notes of each line, as a rule empty."""
     texts = np.full(len(lines.epoch), "", object)
     for owner in (number for number, trial in enumerate(trials) if trial.history.notes):
         start, end = np.searchsorted(lines.trial, [owner, owner + 1])
