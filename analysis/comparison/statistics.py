@@ -64,7 +64,7 @@ def _alike(values: Sequence[float]) -> bool:
 def paired_p(differences: Iterable[float]) -> float:
     """Return the two-sided p of a mean difference of zero: Student's paired t test.
 
-    NaN for fewer than 3 differences, and where all are alike: without a spread nothing is known of chance.
+    NaN for fewer than 3 differences, and where all are alike: without a deviation nothing is known of chance.
 
     >>> round(paired_p([1.0, 2.0, 3.0]), 4)
     0.0742

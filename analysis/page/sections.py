@@ -61,7 +61,7 @@ class ReportData:
 def head(data: ReportData, title: str) -> str:
     """Return title, question, answer, and the run in figures."""
     results = data.everything
-    questions = dict.fromkeys(str(about.get("question", "")) for about in results.metadata)
+    questions = dict.fromkeys(str(metadata.get("question", "")) for metadata in results.metadata)
     trials = results.trials
     size = (
         f"{trials['trial'].nunique()} trials, {len(trials)} replicates, {len(results.runs)} run"
