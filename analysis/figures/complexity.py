@@ -34,7 +34,7 @@ def name_of_measure(measure: str) -> str:
 def complexity_by_layer(weights: pd.DataFrame, measures: Sequence[str] = MEASURES, title: str = "") -> Figure:
     """Draw bars of each measure by tensor, coloured by module type: the best weights, with a line where they began.
 
-    weights: rows of `weights.parquet` of models of one architecture; bars are means over them, with standard deviations.
+    weights: rows of `weights.parquet` of models of one architecture; bars are means and standard deviations.
     """
     rows = weights[weights["stage"].isin(STAGES)]
     if rows["tensor"].nunique() > MANY:

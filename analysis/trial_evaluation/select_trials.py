@@ -47,7 +47,8 @@ class ChosenTrial:
 
     def load(self, seed: int | None = None) -> TrainedModel:
         """Build the network of a seed with its best weights, by default of the first. Raises `InputError`."""
-        from trainables.network.trained import load_trained  # choosing a trial needs no torch
+        # Choosing a trial needs no torch.
+        from trainables.network.trained import load_trained
 
         seed = next(iter(self.weights)) if seed is None else seed
         if seed not in self.weights:
