@@ -12,7 +12,8 @@ Cost: its 2D network on PneumoniaMNIST took 48 s on 2 busy cores, start and figu
 
 from search_spaces.definition import Sweep
 
-UNSCALED = {"normalization": "none"}  # inputs in [0, 1]
+# inputs in [0, 1]
+UNSCALED = {"normalization": "none"}
 
 SWEEP = Sweep(
     question="How do LMC and Sample Entropy of the weights differ between 2D and 3D networks and image sizes?",

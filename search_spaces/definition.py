@@ -36,7 +36,7 @@ class Checked:
 
 @cache
 def _adapters(kind: Any) -> dict[str, TypeAdapter[Any]]:
-    """A validator for each field of a dataclass."""
+    """Return a validator for each field of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     return {item.name: TypeAdapter(hints[item.name]) for item in fields(kind)}
 
@@ -79,13 +79,13 @@ class Asha(Rule):
 
     At each rung a trial is stopped if it is worse than the best 1/reduction of those that reached the rung before it.
     stratify: config fields whose values compete only among themselves, beside `ALWAYS_APART`; None: the scientific
-    fields.
+    fields. brackets: grace periods tried side by side; None: all that fit, as in Hyperband (Li et al. 2018).
     """
 
     grace: Whole = 1
     reduction: Annotated[float, Field(ge=1.1, allow_inf_nan=False)] = 3.0
     stratify: tuple[str, ...] | None = None
-    brackets: Whole | None = 1  # grace periods tried side by side; None: all that fit, as in Hyperband (Li et al. 2018)
+    brackets: Whole | None = 1
 
     @property
     def begins(self) -> int:
@@ -176,20 +176,30 @@ class Sweep(Checked):
 
     Each field of `scientific` and `nuisance` is a `TrialConfig` field with a domain: `tune.grid_search([...])`, any
     other domain of `ray.tune` (drawn `samples` times), or a constant. mode follows from the metric; another is refused.
+
+    scientific: fields that are compared, as grids; nuisance: fields that are tuned so that the comparison is fair;
+    fixed: fields that are held still; cases: settings of several fields that are compared as they are, such as a model
+    with its rate. samples: draws of the random nuisance domains, the same for every scientific value. searcher: random
+    draws from nuisance grids, too. replicates: the seeds of a setting in one trial of Tune, or each in its own.
+
+    scientific: fields that are compared, as grids; nuisance: fields that are tuned so that the comparison is fair;
+    fixed: fields that are held still; cases: settings of several fields that are compared as they are, such as a model
+    with its rate. samples: draws of the random nuisance domains, the same for every scientific value. searcher: random
+    draws from nuisance grids, too. replicates: the seeds of a setting in one trial of Tune, or each in its own.
     """
 
     question: Annotated[str, Field(min_length=1)]
-    scientific: Mapping[str, Any]  # what is compared: grids only
-    nuisance: Mapping[str, Any] = field(default_factory=dict)  # tuned so that the comparison is fair
-    fixed: Mapping[str, Any] = field(default_factory=dict)  # held still
-    cases: tuple[Mapping[str, Any], ...] = ()  # compared as they are: fields that go together, such as model and rate
+    scientific: Mapping[str, Any]
+    nuisance: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    cases: tuple[Mapping[str, Any], ...] = ()
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS)] = (0, 1, 2)
-    samples: Whole = 1  # draws of the random nuisance domains; every scientific value meets the same ones
+    samples: Whole = 1
     metric: str = "val_auc"
     mode: Mode = field(default=None)  # type: ignore[arg-type]
     scheduler: Scheduler = field(default_factory=Asha)
-    searcher: Searcher = "grid"  # random: nuisance grids are drawn from, too
-    replicates: Literal["together", "apart", "auto"] = "together"  # in one trial of Tune, or each in its own
+    searcher: Searcher = "grid"
+    replicates: Literal["together", "apart", "auto"] = "together"
     resources: InstanceOf[Resources] = field(default_factory=Resources)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from trainables.errors import InputError
 
 
 def check_words(words: Sequence[str]) -> tuple[str, Sweep]:
-    """(name, sweep with its options) of the words after `python -m sweeps.run`. Raises `InputError`.
+    """Return (name, sweep with its options) of the words after `python -m sweeps.run`. Raises `InputError`.
 
     Data is not looked at: it may be on the other machine alone.
     """
@@ -26,14 +26,15 @@ def sweep_name(word: str) -> str:
 
 
 def parse(words: Sequence[str]) -> Command:
-    """The command that `sweeps.run` would read. Raises `InputError` for unknown options and bad values."""
+    """Return the command that `sweeps.run` would read. Raises `InputError` for unknown options and bad values."""
     from typer.main import get_command
 
     from sweeps.run import app
 
     try:
         context = get_command(app).make_context("sweeps.run", allow_bare_resume(list(words)))
-    except Exception as error:  # Typer raises its own copy of click's exceptions, which has no public name
+    # Typer raises its own copy of click's exceptions, which has no public name
+    except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         raise InputError(f"{error.format_message()}; see python -m sweeps.run --help") from None

@@ -59,7 +59,7 @@ def _registry(field: str) -> Callable[[], Rows]:
 
 
 def _first_line(entry: object) -> str:
-    """What an entry says of itself: its `meaning`, or the first line of its docstring."""
+    """Return an entry's `meaning`, or the first line of its docstring."""
     described = isinstance(entry, type | FunctionType | ModuleType) and entry.__name__ != "<lambda>"
     text = getattr(entry, "meaning", None) or (entry.__doc__ if described else None) or ""
     return str(text).strip().splitlines()[0] if text else ""
@@ -76,7 +76,7 @@ def _measures() -> Rows:
 
 
 def _models(side: int, channels: int, classes: int) -> Rows:
-    """Every model with its size for such images; where it cannot take them, the reason."""
+    """Return every model with its size for such images; where it cannot take them, the reason."""
     from trainables.network.model_size import model_sizes
 
     sizes = model_sizes(side, channels, classes)
@@ -198,7 +198,8 @@ def list_(
         _plot_schedules(plot)
     chosen = [what] if what else list(LISTS)
     tables = {**LISTS, "runs": lambda: _runs(storage)}
-    if what == "models":  # their sizes take seconds
+    # the sizes of models take seconds
+    if what == "models":
         tables["models"] = lambda: _models(image_size or 28, channels, classes)
     lists = {name: tables[name]() for name in chosen}
     if json_:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def varied(sweep: Sweep, plan: Plan) -> list[str]:
-    """The fields that differ between trials, scientific ones first."""
+    """Return the fields that differ between trials, scientific ones first."""
     fields = [*sweep.compared, *sweep.nuisance]
     trials = plan.trials or plan.examples
     return [name for name in fields if len({str(getattr(trial.config, name)) for trial in trials}) > 1]
@@ -42,7 +42,7 @@ def varied(sweep: Sweep, plan: Plan) -> list[str]:
 def print_plan(
     console: Console, sweep: Sweep, plan: Plan, settings: Settings, resumed: RunFolder | None = None
 ) -> None:
-    """Every trial, what is held fixed, what is known already and what Ray would have to give; for --dry-run."""
+    """Print every trial, what is held fixed, what is known already and what Ray would have to give; for --dry-run."""
     fields = varied(sweep, plan)
     print_grid(console, _plan_grid(plan, fields))
     varied_fields = {*fields, *(sweep.nuisance if plan.proposed else ()), *_settled(sweep)}
@@ -66,7 +66,7 @@ def print_plan(
 
 
 def _plan_grid(plan: Plan, fields: Sequence[str]) -> Grid:
-    """A row for each trial; on a narrow terminal MACs go first, then parameters, then the last of the fields."""
+    """Return a row for each trial; on a narrow terminal MACs go first, then parameters, then the last of the fields."""
     last = len(fields)
     columns = (
         Column("trial"),
@@ -87,7 +87,7 @@ def _settled(sweep: Sweep) -> set[str]:
 
 
 def _bundles(sweep: Sweep, settings: Settings) -> str:
-    """What a trial takes, and what this machine has of it."""
+    """Return what a trial takes, and what this machine has of it."""
     import os
 
     import torch
@@ -127,11 +127,12 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
             say(console, reason)
 
 
-COUNTED = 1000  # trials from which on planning says how many
+# trials from which on planning says how many
+COUNTED = 1000
 
 
 def plan_with_progress(console: Console, sweep: Sweep, settings: Command, now: datetime) -> Plan:
-    """The plan; a terminal shows that it is being made. Raises `InputError`."""
+    """Return the plan; a terminal shows that it is being made. Raises `InputError`."""
     from sweeps.planning.plan import make_plan
     from sweeps.searchers.grid import count_settings
     from trainables.data.downloads import FilePolicy, file_policy
@@ -146,7 +147,7 @@ def plan_with_progress(console: Console, sweep: Sweep, settings: Command, now: d
 
 
 def wants_start(console: Console) -> bool:
-    """Ask after an estimate whether the sweep is to start; where nobody can answer, it is not."""
+    """Ask after an estimate if the sweep is to start; where nobody can answer, it is not."""
     import typer
 
     if not (console.is_terminal and sys.stdin.isatty()):
@@ -156,7 +157,7 @@ def wants_start(console: Console) -> bool:
 
 
 def print_reused(console: Console, reused: Reused) -> None:
-    """How many trials were taken from where, and why others were not."""
+    """Print how many trials were taken from where, and why others were not."""
     if not reused.count:
         console.print("no trial of earlier runs could be reused", highlight=False)
     for run, count in reused.taken.items():
@@ -166,7 +167,7 @@ def print_reused(console: Console, reused: Reused) -> None:
 
 
 def print_estimate(console: Console, guess: Estimate) -> None:
-    """`about 1:10 (0:55 to 1:40)`, and what it rests on."""
+    """Print `about 1:10 (0:55 to 1:40)`, and what it rests on."""
     low, high = guess.epoch_seconds
     console.print(
         f"estimate: about {clock(guess.seconds)} ({clock(guess.low)} to {clock(guess.high)}) with {guess.slots} trials "
@@ -176,7 +177,7 @@ def print_estimate(console: Console, guess: Estimate) -> None:
 
 
 def plan_line(sweep: Sweep, plan: Plan) -> str:
-    """`48 trials × 3 seeds, at most 2592 epochs of training; asha stratified by activation`."""
+    """Return `48 trials × 3 seeds, at most 2592 epochs of training; asha stratified by activation`."""
     count = len(plan.trials) + plan.proposed
     epochs = sum(trial.config.epochs * len(trial.config.seeds) for trial in plan.trials)
     epochs += plan.proposed * plan.epochs * len(sweep.seeds)
@@ -196,13 +197,13 @@ def plan_line(sweep: Sweep, plan: Plan) -> str:
 
 
 def show_pbt(rule: Pbt) -> str:
-    """`pb2 every 2 epochs`."""
+    """Return `pb2 every 2 epochs`."""
     name = "pb2" if rule.explore == "bandit" else "population based training"
     return f"{name} every {rule.interval} epoch(s)"
 
 
 def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings) -> None:
-    """What is about to run, and what the user should know of the data."""
+    """Print what is about to run, and what the user should know of the data."""
     say(console, plan_line(sweep, plan))
     if len(sweep.seeds) < 3:
         say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
@@ -226,7 +227,7 @@ def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -
 
 
 def print_resumed(console: Console, resumed: Resumed) -> None:
-    """What a resume found."""
+    """Print what a resume found."""
     text = f"resuming: {resumed.finished} trials finished, {resumed.unfinished} to go on with, {resumed.added} new"
     if resumed.news:
         text += f" with {'; '.join(resumed.news)}"

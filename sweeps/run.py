@@ -58,7 +58,8 @@ def run(command: Command) -> None:
             text = f"--set compares the values of {field.partition('=')[0]}; --tune {field} tunes them for each value"
             say(console, text, "note:")
     with Interrupt() as interrupt:
-        if command.dry_run or command.estimate or command.address:  # a probe beside Ray's start would be too slow
+        # a probe beside Ray's start would be too slow
+        if command.dry_run or command.estimate or command.address:
             sys.exit(_carry_out(command, name, sweep, console, interrupt))
         with EarlyRay() as early:
             try:

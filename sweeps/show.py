@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from analysis.runs.run_folder import RunFolder
 
 app = new_app()
-REMOTE_SECONDS = 5  # between two looks at a run that is kept at a URI
+# between two looks at a run that is kept at a URI
+REMOTE_SECONDS = 5
 
 
 EXAMPLES = """
@@ -68,7 +69,7 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 
 def _watch(console: Console, folder: RunFolder) -> None:
-    """The live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
+    """Draw the live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
     from datetime import UTC, datetime
 
     from analysis.runs.sync import pull, remote_of

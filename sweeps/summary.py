@@ -60,13 +60,13 @@ def _print_going_on(console: Console, text: str, outcome: Outcome, command: Comm
 
 
 def print_new_process(console: Console, halt: Halt, command: str) -> None:
-    """Why a run goes on in a new process, and with which command."""
+    """Print why a run goes on in a new process, and with which command."""
     say(console, f"{halt.reason}. The run goes on in a new process:", "note:")
     _print_command(console, command)
 
 
 def command_to_go_on(command: Command, run: RunFolder, **changes: Any) -> str:
-    """The command that goes on with a run. changes: options that differ from the command that was given."""
+    """Return the command that goes on with a run. changes: options that differ from the command that was given."""
     return command.resuming(run.run_id if remote_of(run) else str(run.path), **changes)
 
 
@@ -95,7 +95,8 @@ def print_failures(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["status"] == "failed" and row["trial_id"] not in causes.setdefault(row["stop_reason"], []):
             causes[row["stop_reason"]].append(row["trial_id"])
-    for cause, trials in causes.items():  # the traceback stands in run.log
+    # the traceback stands in run.log
+    for cause, trials in causes.items():
         console.print(
             f"[red]{len(trials)} failed:[/red] {plain(cause)} (for example trial {trials[0]})", highlight=False
         )

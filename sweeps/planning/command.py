@@ -53,17 +53,20 @@ class Command(Settings, Options):
         return self
 
     def definition(self) -> tuple[str, Sweep, Sweep]:
-        """(name, sweep with the options put in, sweep as it was). Raises `InputError`; looks at no data."""
+        """Return (name, sweep with the options put in, sweep as it was). Raises `InputError`; looks at no data."""
         name, sweep = find_sweep(self.sweep)
         asked = merge(read_options(self.overrides), self) if self.overrides else self
         return name, apply(sweep, asked), sweep
 
     def words(self) -> list[str]:
-        """What follows `python -m sweeps.run`."""
+        """Return the words that follow `python -m sweeps.run`."""
         return [self.sweep, *words_of(self)]
 
     def resuming(self, run: str, **changes: Any) -> str:
-        """The command that goes on with a run, without what only its start needed. changes: options that differ."""
+        """Return the command that goes on with a run, without what only its start needed.
+
+        changes: options that differ.
+        """
         once = {"name": None, "dry_run": False, "estimate": False, "retry_failed": False}
         once |= {"time_budget": None, "max_errors": None}
         words = self.model_copy(update={**once, "resume": run, **changes}).words()
@@ -71,7 +74,7 @@ class Command(Settings, Options):
 
 
 def with_options(action: Callable[[Command], None]) -> Callable[..., None]:
-    """The function that Typer makes `sweeps.run` of: it reads a `Command` and hands it on."""
+    """Return the function that Typer makes `sweeps.run` of: it reads a `Command` and hands it on."""
 
     def run(sweep: str, **parameters: Any) -> None:
         action(read_command(sweep, parameters))
@@ -84,12 +87,12 @@ def with_options(action: Callable[[Command], None]) -> Callable[..., None]:
 
 
 def read_command(sweep: str, parameters: dict[str, Any]) -> Command:
-    """The command of the parameters that Typer has read. Raises `InputError`."""
+    """Return the command of the parameters that Typer has read. Raises `InputError`."""
     return validated(Command, {"sweep": sweep, **given(Command, parameters)}, "--{} ")
 
 
 def allow_bare_resume(words: Sequence[str]) -> list[str]:
-    """`--resume` may stand without a value: it then means the run of --name, or the sweep's newest."""
+    """Let `--resume` stand without a value: it then means the run of --name, or the sweep's newest."""
     result = []
     for position, word in enumerate(words):
         following = words[position + 1] if position + 1 < len(words) else "-"

@@ -14,17 +14,22 @@ from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.trial_key import key_of_0_1_0, without_paths
 
-PLACES = ("dataset", "weights")  # config fields that may hold a path
+# config fields that may hold a path
+PATH_FIELDS = ("dataset", "weights")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A plan's trials, fitted to a run; all by trial id."""
+    """A plan's trials, fitted to a run; all by trial id.
+
+    known: those that the run has; events: what the ledger must hold of known trials from now on; notes: what is not as
+    it was when the run began.
+    """
 
     trials: tuple[PlannedTrial, ...]
-    known: dict[str, TrialState]  # those that the run has
-    events: tuple[tuple[str, dict[str, Any]], ...]  # for the ledger: what else is true of known trials from now on
-    notes: tuple[str, ...]  # what is not as it was when the run began
+    known: dict[str, TrialState]
+    events: tuple[tuple[str, dict[str, Any]], ...]
+    notes: tuple[str, ...]
 
 
 def match_trials(
@@ -57,12 +62,12 @@ def match_trials(
 
 
 def _begins_anew(trial: TrialState) -> bool:
-    """Whether nothing of a trial has been trained yet, so that today's code will make all of it."""
+    """Return whether nothing of a trial has been trained yet, so that today's code will make all of it."""
     return not trial.ended and not trial.epoch
 
 
 def _pairs(trials: Sequence[PlannedTrial], known: Sequence[TrialState], code_digest: str) -> list[TrialState | None]:
-    """For each planned trial the one of the run, None where it is new."""
+    """Return for each planned trial the one of the run, None where it is new."""
     by_key = {trial.key: trial for trial in known}
     if all(trial.key in by_key for trial in trials):
         return [by_key[trial.key] for trial in trials]
@@ -78,10 +83,11 @@ def _pairs(trials: Sequence[PlannedTrial], known: Sequence[TrialState], code_dig
 
 
 def _config_of(trial: TrialState) -> str:
-    """A run's config as today's code reads it: an earlier version may lack fields that have a default now."""
+    """Return a run's config as today's code reads it: an earlier version may lack fields that have a default now."""
     try:
         return _text(make_config(trial.config).model_dump(mode="json"))
-    except InputError:  # it holds what today's code refuses, and so no plan has it
+    # it holds what today's code refuses, and so no plan has it
+    except InputError:
         return _text(trial.config)
 
 
@@ -90,7 +96,7 @@ def _text(config: Mapping[str, Any]) -> str:
 
 
 def _same_data(planned: PlannedTrial, known: TrialState, code_digest: str) -> bool:
-    """Whether a run's trial has the same data and pretrained weights, by digests or by the key that holds them."""
+    """Return whether a run's trial has the same data and weights, by digests or by the key that holds them."""
     if known.data:
         return (known.data, known.weights) == (planned.data, planned.weights)
     return known.key == key_of_0_1_0(known.config, planned.data, code_digest, planned.weights)
@@ -114,7 +120,7 @@ def _differences(
             notes[_code_note(metadata)] = None
             if not before.ended or (retry_failed and before.status == "failed"):
                 events.append(("recoded", {"trial_id": trial.trial_id, "code": trial.code, "key": trial.key}))
-        places = {name: getattr(trial.config, name) for name in PLACES}
+        places = {name: getattr(trial.config, name) for name in PATH_FIELDS}
         moved = {name: now for name, now in places.items() if now != before.config.get(name)}
         if moved:
             events.append(("moved", {"trial_id": trial.trial_id, "config": moved}))

@@ -13,7 +13,8 @@ from trainables.data.arrays import Data, classes_without_auc
 from trainables.errors import InputError
 from trainables.image_classifier import data_key
 
-WEIGHED = 3  # trials, those with the most operations in a batch, whose memory is worked out
+# trials, those with the most operations in a batch, whose memory is worked out
+WEIGHED = 3
 
 
 def plan_notes(sweep: Sweep, plan: Plan) -> tuple[str, ...]:
@@ -94,7 +95,8 @@ def memory_note(sweep: Sweep, plan: Plan, most: int | None) -> str:
     from trainables.training.cost import needed_memory
 
     trials = plan.trials or plan.examples
-    if torch.cuda.is_available():  # a GPU's memory is measured: see `--gpus-per-trial auto`
+    # a GPU's memory is measured: see `--gpus-per-trial auto`
+    if torch.cuda.is_available():
         return ""
     costliest = sorted(trials, key=lambda trial: -trial.macs * trial.config.batch_size)[:WEIGHED]
     infos = {trial.trial_id: plan.datasets[data_key(trial.config)][0].info for trial in costliest}

@@ -1,4 +1,4 @@
-"""What a command or an override file asks of a sweep: how it is searched, stopped and spread."""
+"""The options of a command or an override file: how a sweep is searched, stopped and spread."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPACE, STOPPING, SEARCH, PLACES = (
 
 
 def _gpus(value: Any) -> Any:
-    """A share of a GPU, a whole number of them, or "auto". Raises `ValueError`."""
+    """Read a share of a GPU, a whole number of them, or "auto". Raises `ValueError`."""
     try:
         return value if value in (None, "auto") else float(value)
     except (TypeError, ValueError):
@@ -39,7 +39,7 @@ def _gpus(value: Any) -> Any:
 
 
 class Options(OptionModel):
-    """What is asked of a sweep; None and empty: as the sweep has it. The names are those of the command line."""
+    """Options that change a sweep; None and empty: as the sweep has it. The names are those of the command line."""
 
     set: tuple[str, ...] = option(
         (),
@@ -97,7 +97,7 @@ class Options(OptionModel):
 
 
 def merge(first: Options, then: Options) -> Options:
-    """Both, the second's where both say something; fields that it names take its role and values."""
+    """Unite two, the second's where both say something; fields that it names take its role and values."""
     mine = {text.partition("=")[0].strip() for text in (*then.set, *then.tune, *then.fix)}
     mine |= {name for name in ("dataset", "epochs", "seeds") if getattr(then, name) is not None}
     values: dict[str, Any] = {}
@@ -111,7 +111,7 @@ def merge(first: Options, then: Options) -> Options:
 
 
 def apply(sweep: Sweep, options: Options) -> Sweep:
-    """The sweep with the options put in. Raises `InputError`, also for an option that would have no effect."""
+    """Return the sweep with the options put in. Raises `InputError`, also for an option that would have no effect."""
     same = {"dataset": options.dataset, "epochs": options.epochs}
     sweep = override(sweep, options.set, options.fix, same, options.tune)
     metrics = tuple((options.metric or sweep.metric).split(","))
@@ -137,12 +137,12 @@ def apply(sweep: Sweep, options: Options) -> Sweep:
 
 
 def draws(sweep: Sweep) -> bool:
-    """True where `samples` has an effect: settings are drawn or proposed, not listed."""
+    """Return whether `samples` has an effect: settings are drawn or proposed, not listed."""
     return sweep.searcher != "grid" or any(hasattr(domain, "sample") for domain in sweep.nuisance.values())
 
 
 def newly_compared(before: Sweep, after: Sweep) -> list[str]:
-    """The fields with several values that the options made compared ones, as `--tune` would write them."""
+    """Return the fields with several values that the options made compared ones, as `--tune` would write them."""
     from search_spaces.domains import show_domain
 
     found = []
@@ -158,7 +158,8 @@ def _text(value: Any) -> str:
 
 
 def _scheduler(scheduler: Scheduler, options: Options) -> Scheduler:
-    from sweeps.schedulers.table import change_scheduler  # it needs numpy, which --help does not
+    # not at the top: --help needs no numpy
+    from sweeps.schedulers.table import change_scheduler
 
     given = {name: getattr(options, name) for name in RULE_OPTIONS if getattr(options, name) is not None}
     if "stratify" in given:

@@ -12,9 +12,11 @@ from sweeps.planning.options import Options
 from sweeps.planning.overrides import quote
 from trainables.errors import InputError, shorten, unknown_name, validated
 
-LARGEST = 1_000_000  # bytes of a file, and values that it may hold once its aliases are followed
+# bytes of a file, and values that it may hold once its aliases are followed
+LARGEST = 1_000_000
 TABLES = ("set", "tune", "fix")
-NOTHING = ("", "~", "null")  # how YAML writes None
+# as YAML writes None
+NOTHING = ("", "~", "null")
 
 
 def read_options(path: Path) -> Options:
@@ -40,7 +42,7 @@ def read_options(path: Path) -> Options:
 
 
 def _values(path: Path, field: str, value: Any) -> str:
-    """`0.001,0.01`, as on the command line: a list's values with commas, a list within it with dashes."""
+    """Return `0.001,0.01`, as on the command line: a list's values with commas, a list within it with dashes."""
     values = value if isinstance(value, list) else [value]
     for item in values:
         if isinstance(item, dict) or (isinstance(item, list) and any(isinstance(part, list | dict) for part in item)):
@@ -83,6 +85,7 @@ class _Loader(yaml.BaseLoader):
     """YAML whose scalars are all text, without what hides a mistake: keys that stand twice, aliases without end."""
 
     def get_single_data(self) -> Any:
+        """Return the document of a file; an empty file has no values."""
         node = self.get_single_node()
         if node is None:
             return {}
@@ -91,7 +94,7 @@ class _Loader(yaml.BaseLoader):
 
 
 def _count(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
-    """How many values a node holds once aliases are followed. Raises `YAMLError` for what a table cannot be."""
+    """Return how many values a node holds once aliases are followed. Raises `YAMLError` for what a table cannot be."""
     if id(node) in above:
         raise yaml.YAMLError("an alias stands within itself")
     if id(node) not in known:

@@ -22,12 +22,12 @@ MOST_SEEDS = 10_000
 
 
 def quote(text: str) -> str:
-    """A value as `split_values` reads it: in double quotes where it holds a comma, a quote, or a space at an end."""
+    """Return a value as `split_values` reads it: quoted where it holds a comma, a quote, or a space at an end."""
     return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text or text != text.strip() else text
 
 
 def split_values(text: str) -> list[str]:
-    """`1,2` is two values; `"folder:/a, b",digits` is two, of which the first has a comma. Raises `InputError`."""
+    """Split text at its commas: `"folder:/a, b",digits` is two values, the first with one. Raises `InputError`."""
     values, position = [], 0
     while position <= len(text):
         found = VALUE.match(text, position)
@@ -43,7 +43,7 @@ def split_values(text: str) -> list[str]:
 
 
 def parse_assignment(text: str, option: str = "--set") -> tuple[str, list[Any]]:
-    """`"lr=1e-4,1e-3"` to `("lr", [0.0001, 0.001])`. `seeds=0:5` and `seeds=0,1,2` are one value, a tuple."""
+    """Turn `"lr=1e-4,1e-3"` into `("lr", [0.0001, 0.001])`. `seeds=0:5` and `seeds=0,1,2` are one value, a tuple."""
     name, equals, values = text.partition("=")
     name = name.strip()
     if not equals or not values.strip():
@@ -54,15 +54,17 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[str, list[Any]]:
         return name, [parse_seeds(values)]
     found = [_parse(name, value) for value in split_values(values)]
     if name == "dataset":
-        from trainables.data.datasets import find  # it needs numpy, which --help does not
+        # not at the top: --help needs no numpy
+        from trainables.data.datasets import find
 
+        # before Ray is started, and torch imported
         for value in found:
-            find(value)  # before Ray is started, and torch imported
+            find(value)
     return name, found
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`"0:5"` is 0, 1, 2, 3, 4; `"3,7"` is 3 and 7. Raises `InputError`."""
+    """Read seeds: `"0:5"` is 0, 1, 2, 3, 4; `"3,7"` is 3 and 7. Raises `InputError`."""
     try:
         first, colon, last = text.partition(":")
         found = range(int(first), int(last)) if colon else [int(part) for part in text.split(",")]
@@ -74,7 +76,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _parse(field: str, text: str) -> Any:
-    """One value as its field's type; a list's parts are written with dashes. Raises `InputError`."""
+    """Return one value as its field's type; a list's parts are written with dashes. Raises `InputError`."""
     annotation = TrialConfig.model_fields[field].annotation
     members = (annotation, *get_args(annotation))
     if text.lower() == "none" and NoneType in members:
@@ -88,7 +90,7 @@ def _parse(field: str, text: str) -> Any:
 
 @cache
 def _adapter(field: str) -> TypeAdapter[Any]:
-    """Reads a field's type and limits out of text."""
+    """Return what reads a field's type and limits out of text."""
     info = TrialConfig.model_fields[field]
     limited: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
     return TypeAdapter(limited, config=TrialConfig.model_config)
@@ -101,7 +103,7 @@ def override(
     options: Mapping[str, Any],
     tuned: Sequence[str] = (),
 ) -> Sweep:
-    """A sweep with `--set`, `--tune`, `--fix` and the options of the same meaning (None: not given) put in.
+    """Return a sweep with `--set`, `--tune`, `--fix` and the options of the same meaning (None: not given) put in.
 
     With --set, a field that the sweep varies keeps its role; several values of another field make it a scientific one;
     values of a field of the cases choose among the cases, and another value replaces the field in all of them. With
@@ -125,13 +127,13 @@ def override(
 
 
 def _without(sweep: Sweep, name: str) -> tuple[Mapping[str, Any], ...]:
-    """The cases without one of their fields; a case that is left empty is none."""
+    """Return the cases without one of their fields; a case that is left empty is none."""
     rest = ({key: value for key, value in case.items() if key != name} for case in sweep.cases)
     return tuple(case for case in rest if case)
 
 
 def _in_role(sweep: Sweep, role: str, name: str, value: Any) -> Sweep:
-    """The sweep with a field in one role and in no other."""
+    """Return the sweep with a field in one role and in no other."""
     roles: dict[str, Any] = {
         other: {k: v for k, v in getattr(sweep, other).items() if k != name or other == role}
         for other in ("scientific", "nuisance", "fixed")

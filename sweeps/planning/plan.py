@@ -129,7 +129,8 @@ def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ..
     return tuple(dict.fromkeys((*chosen, *differ)))
 
 
-SMALLEST = 3  # trials of a population
+# trials of a population
+SMALLEST = 3
 
 
 def check_population(sweep: Sweep, trials: Sequence[PlannedTrial]) -> None:

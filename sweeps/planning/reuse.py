@@ -22,18 +22,20 @@ from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.errors import InputError
 
-WHOLE = ("completed", "stopped")  # how a trial that is trained to its own end may end
+# how a trial that is trained to its own end may end
+WHOLE = ("completed", "stopped")
 
 
 @dataclass(frozen=True)
 class Reused:
-    """How many trials were taken from which runs, and why others were not."""
+    """The trials that were taken, counted by run, and the reasons why others were not."""
 
-    taken: dict[str, int]  # by run
+    taken: dict[str, int]
     reasons: tuple[str, ...]
 
     @property
     def count(self) -> int:
+        """Return how many trials were taken in all."""
         return sum(self.taken.values())
 
 
@@ -77,7 +79,8 @@ def _states(storage: Storage, exclude: Path | None) -> Iterator[tuple[RunFolder,
             try:
                 yield run, read_state(run.ledger)
             except (InputError, KeyError):
-                continue  # a damaged run has nothing to give; `sweeps.show` says what is wrong with it
+                # a damaged run has nothing to give; `sweeps.show` says what is wrong with it
+                continue
 
 
 def check_reuse(sweep: Sweep) -> None:
@@ -112,7 +115,7 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
 
 
 def _events_of(found: _Found) -> Iterator[Event]:
-    """A trial's events in order, each epoch once: one trained again after a crash is the same epoch."""
+    """Yield a trial's events in order, each epoch once: one trained again after a crash is the same epoch."""
     epochs = 0
     for event in read_ledger(found.run.ledger):
         if event.get("trial_id") != found.trial.trial_id or event["event"] not in ("started", "epoch", *WHOLE):
@@ -145,7 +148,7 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 
 def reasons_not_reused(trials: Sequence[PlannedTrial], storage: Storage, exclude: Path | None = None) -> list[str]:
-    """For trials whose config has finished in an earlier run, but under another key: what has changed since."""
+    """Return why trials run whose config has finished in an earlier run under another key: what has changed since."""
     planned = {_text(trial.config.model_dump(mode="json")): trial for trial in trials}
     counts: Counter[str] = Counter()
     for run, state in _states(storage, exclude):

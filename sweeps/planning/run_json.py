@@ -15,11 +15,12 @@ from search_spaces.sweep_json import rule_data, to_data
 from sweeps.planning.trials import Plan
 from sweeps.record.provenance import provenance
 
-ROLES = ("scientific", "nuisance", "fixed")  # the strongest first
+# the strongest first
+ROLES = ("scientific", "nuisance", "fixed")
 
 
 def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, Any]:
-    """The content of `run.json`."""
+    """Return the content of `run.json`."""
     return {
         "sweep": name,
         "run_id": run_id,
@@ -44,7 +45,7 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
 
 
 def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: int) -> dict[str, Any]:
-    """The content of `run.json` after a resume: as it was, with what this command asks put in.
+    """Return the content of `run.json` after a resume: as it was, with what this command asks put in.
 
     about: the content so far; trials: of the whole run. `definition` is the sweep of now, and `resumes` holds the
     sweep, the command and the code of every resume. A field has the strongest role that any command gave it, and all
@@ -70,7 +71,7 @@ def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: 
 
 
 def unite_roles(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The roles of two commands as one: what either compares is compared, and so is what each holds still elsewhere."""
+    """Unite the roles of two commands: what either compares is compared, and so is what each holds still elsewhere."""
     found: dict[str, dict[str, Any]] = {role: {} for role in ROLES}
     names = [name for roles in (first, then) for role in ROLES for name in roles.get(role, {})]
     for name in dict.fromkeys(names):
@@ -88,7 +89,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def roles(sweep: Sweep) -> dict[str, Any]:
-    """Which fields are scientific, nuisance and fixed, and their domains in words."""
+    """Return which fields are scientific, nuisance and fixed, and their domains in words."""
     found: dict[str, dict[str, Any]] = {
         role: {field: show_domain(domain) for field, domain in getattr(sweep, role).items()} for role in ROLES
     }

@@ -1,4 +1,4 @@
-"""How and where a sweep is run."""
+"""The settings of a run: its storage, workers, measuring and report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(value: Any) -> Any:
-    """`90`, `90s`, `30m`, `2h`, `1.5h` or `1d` in seconds. Raises `ValueError`."""
+    """Read `90`, `90s`, `30m`, `2h`, `1.5h` or `1d` in seconds. Raises `ValueError`."""
     if not isinstance(value, str):
         return value
     number, unit = (value[:-1], value[-1]) if value[-1:] in UNITS else (value, "s")
@@ -30,7 +30,7 @@ def seconds(value: Any) -> Any:
 
 
 class Settings(OptionModel):
-    """How and where a sweep is run; what it asks stands in the `Sweep`."""
+    """The settings of a run; the question that it answers stands in the `Sweep`."""
 
     data_root: Path | None = option(None, "Folder of the data files (default: $SWEEPS_DATA_ROOT or ~/.medmnist).", DATA)
     trust: tuple[str, ...] = option(

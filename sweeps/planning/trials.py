@@ -19,9 +19,13 @@ from trainables.trial_key import trial_key
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One trial to run."""
+    """One trial to run.
 
-    trial_id: str  # "0007"; "0007.2" for the third replicate of it, where replicates run apart
+    trial_id: "0007"; "0007.2" for the third replicate of it, where replicates run apart. code, data, weights: digests
+    of the training code, of the data and of pretrained weights.
+    """
+
+    trial_id: str
     key: str
     config: TrialConfig
     folder: str
@@ -29,20 +33,23 @@ class PlannedTrial:
     macs: int
     stratum: str
     bracket: int = 0
-    code: str = ""  # digests of the training code, of the data and of pretrained weights
+    code: str = ""
     data: str = ""
     weights: str = ""
 
 
 @dataclass
 class Planner:
-    """Makes trials of configs: names, keys, sizes, strata and brackets."""
+    """Makes trials of configs: names, keys, sizes, strata and brackets.
+
+    brackets: weights of ASHA's brackets; trials_by_bracket: how many trials each stratum has in each.
+    """
 
     datasets: Mapping[DataKey, tuple[Data, Normalization]]
     stratify: tuple[str, ...]
     now: datetime
-    brackets: list[float] = field(default_factory=lambda: [1.0])  # weights of ASHA's brackets
-    trials_by_bracket: dict[str, dict[int, int]] = field(default_factory=dict)  # of each stratum
+    brackets: list[float] = field(default_factory=lambda: [1.0])
+    trials_by_bracket: dict[str, dict[int, int]] = field(default_factory=dict)
 
     def trial(self, config: TrialConfig, trial_id: str) -> PlannedTrial:
         """Return a config as a trial. Raises `InputError` where its model cannot be built."""
@@ -66,21 +73,29 @@ class Planner:
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a run with the data they need; with the searcher Optuna, more are planned while it runs."""
+    """All trials of a run with the data they need; with the searcher Optuna, more are planned while it runs.
+
+    proposed: trials that the searcher makes in all; epochs: those of the longest trial; examples: one trial for each
+    compared value, where the searcher makes the trials; notes: what the user should know before the start.
+    """
 
     trials: tuple[PlannedTrial, ...]
     planner: Planner
-    proposed: int = 0  # trials that the searcher makes in all
-    epochs: int = 1  # that the longest of them is trained
-    examples: tuple[PlannedTrial, ...] = ()  # one for each compared value, where the searcher makes the trials
-    notes: tuple[str, ...] = ()  # what the user should know before the start
+    proposed: int = 0
+    epochs: int = 1
+    examples: tuple[PlannedTrial, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> Mapping[DataKey, tuple[Data, Normalization]]:
+        """The data of all trials with their normalisation."""
+        """The data of all trials with their normalisation."""
         return self.planner.datasets
 
     @property
     def stratify(self) -> tuple[str, ...]:
+        """The fields whose values compete only among themselves."""
+        """The fields whose values compete only among themselves."""
         return self.planner.stratify
 
 

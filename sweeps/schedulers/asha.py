@@ -34,7 +34,8 @@ class Rungs:
         if trial_id in filed:
             return None
         decision = self._compare(list(filed.values()), epoch, value)
-        if math.isfinite(value):  # a value that is not finite must not move the cutoff of the others
+        # a value that is not finite must not move the cutoff of the others
+        if math.isfinite(value):
             filed[trial_id] = value
         return decision
 
@@ -67,7 +68,8 @@ def milestones(asha: Asha, max_epochs: int, bracket: int = 0) -> list[int]:
     """
     rungs: list[int] = []
     rung = float(asha.grace)
-    while rung <= max_epochs - 1:  # at the last epoch nothing is left to save
+    # at the last epoch nothing is left to save
+    while rung <= max_epochs - 1:
         if not rungs or math.ceil(rung) > rungs[-1]:
             rungs.append(math.ceil(rung))
         rung *= asha.reduction

@@ -10,13 +10,17 @@ from sweeps.record.state import RunState, TrialState
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer to one value. cutoff is NaN where there were no peers to compare with: the trial goes on."""
+    """The answer to one value.
+
+    rung: the epoch at which was judged; cutoff: NaN where there were no peers to compare with, and the trial goes on;
+    peers: trials that reached the rung before.
+    """
 
     stop: bool
-    rung: int  # the epoch at which was judged
+    rung: int
     value: float
     cutoff: float
-    peers: int  # trials that reached the rung before
+    peers: int
 
 
 class Judge(Protocol):

@@ -12,12 +12,12 @@ from sweeps.schedulers.decision import Decision
 
 @dataclass
 class RunningMeans:
-    """The values of each trial of each stratum, epoch by epoch. `higher` says which way is better."""
+    """The values of each trial, by stratum, trial and epoch - 1. `higher` says which way is better."""
 
     rule: Median
     higher: bool
     max_epochs: int
-    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # [stratum][trial][epoch - 1]
+    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def judge(self, trial_id: str, stratum: str, epoch: int, value: float, bracket: int = 0) -> Decision | None:
         """File a value and judge it; None before `grace`, at the last epoch, and for an epoch known before."""

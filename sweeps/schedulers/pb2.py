@@ -19,8 +19,10 @@ from sweeps.schedulers.decision import peers
 from sweeps.searchers.domains import changeable_ranges
 
 CANDIDATES = 1000
-UCB_WEIGHT = 1.0  # standard deviations above the mean in the upper confidence bound
-NO_LENGTH_SCALE = 1e5  # so long that a dimension does not matter
+# standard deviations above the mean in the upper confidence bound
+UCB_WEIGHT = 1.0
+# so long that a dimension does not matter
+NO_LENGTH_SCALE = 1e5
 
 
 def propose(
@@ -102,7 +104,8 @@ def highest_ucb(
     model = GaussianProcessRegressor(values * time + WhiteKernel(0.1, (1e-3, 1.0)), random_state=0)
     at_now = np.column_stack([candidates, np.tile(now, (len(candidates), 1))])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a length at the end of its range is an answer, too
+        # a length at the end of its range is an answer, too
+        warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(inputs, rises)
         if len(pending):
             there = np.column_stack([pending, np.tile(now, (len(pending), 1))])

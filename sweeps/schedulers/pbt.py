@@ -27,12 +27,15 @@ FACTORS = (0.8, 1.2)
 
 @dataclass(frozen=True)
 class Generation:
-    """A comparison of a population: what the ledger's line of it holds."""
+    """A comparison of a population, as the ledger holds it.
+
+    replaced: for each replaced trial its trial_id, donor, value, donor_value and new values.
+    """
 
     stratum: str
     epoch: int
     members: int
-    replaced: tuple[dict[str, Any], ...]  # trial_id, donor, value, donor_value, values
+    replaced: tuple[dict[str, Any], ...]
 
 
 def population_fields(sweep: Sweep) -> tuple[str, ...]:

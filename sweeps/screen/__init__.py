@@ -1,1 +1,1 @@
-"""What a terminal shows."""
+"""The live view, the list of runs, and the load of the machine."""

@@ -23,7 +23,7 @@ REGISTRY_LISTS = {
 
 
 def fields() -> list[dict[str, str]]:
-    """The fields of a trial, for --set, --tune and --fix."""
+    """Return the fields of a trial, for --set, --tune and --fix."""
     return [
         {
             "field": name,
@@ -36,7 +36,7 @@ def fields() -> list[dict[str, str]]:
 
 
 def _allowed(name: str) -> str:
-    """`whole number, 1 to 4096`, the choices, or where they are listed."""
+    """Return `whole number, 1 to 4096`, the choices, or where they are listed."""
     if name in REGISTRIES:
         return next(f"see sweeps.list {what}" for what, field in REGISTRY_LISTS.items() if field == name)
     if name in ELSEWHERE:
@@ -52,7 +52,7 @@ def _allowed(name: str) -> str:
 
 
 def _limits(metadata: Sequence[object]) -> str:
-    """`, at least 1, at most 4096` of a field's limits."""
+    """Return `, at least 1, at most 4096` of a field's limits."""
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
     return "".join(
         f", {word} {getattr(item, limit):,}"

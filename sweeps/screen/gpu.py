@@ -46,7 +46,7 @@ class Gpu:
 
 
 def read_gpus(nvml: Any, processes: bool = True) -> tuple[list[Gpu], str]:
-    """All GPUs, and why there are none ("" where there are).
+    """Return all GPUs, and why there are none ("" where there are).
 
     nvml: the module `pynvml` of nvidia-ml-py, or one with its functions; it is initialised and shut down here.
     A single sensor that fails leaves None; only a driver that is missing or broken ends the reading.
@@ -65,7 +65,7 @@ def read_gpus(nvml: Any, processes: bool = True) -> tuple[list[Gpu], str]:
 
 
 def local_gpus(processes: bool = True) -> tuple[list[Gpu], str]:
-    """`read_gpus` with the real driver."""
+    """Return `read_gpus` of the real driver."""
     try:
         import pynvml
     except ImportError:
@@ -115,7 +115,7 @@ def _processes(entries: list[Any]) -> tuple[GpuProcess, ...]:
 
 
 def process_name(pid: int) -> str:
-    """The title of a process: `ray::…` for Ray's workers, else the program's name; "gone" where it has ended."""
+    """Return the title of a process: `ray::…` for Ray's workers, else the program's name; "gone" where it has ended."""
     try:
         process = psutil.Process(pid)
         title = " ".join(process.cmdline()[:1])
@@ -127,7 +127,7 @@ def process_name(pid: int) -> str:
 
 
 def trial_of(pid: int) -> str:
-    """The trial that a worker trains, from the name of the thread that trains it (`trial 0007`); "" if unknown.
+    """Return the trial that a worker trains, from the name of the thread that trains it (`trial 0007`); "" if unknown.
 
     The name of a thread and not the process's title, which Ray writes anew at every call of an actor. The newest thread
     counts: threads that an earlier trial started, such as those of OpenMP, live on under its name.

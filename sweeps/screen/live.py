@@ -23,37 +23,42 @@ from sweeps.record.state import RunState, TrialState
 from sweeps.screen.machine import Machine
 
 REFRESH_SECONDS = 0.25
-REFRESH_SHARE = 0.05  # of the driver's time at most goes into drawing
+# of the driver's time at most goes into drawing
+REFRESH_SHARE = 0.05
 LINE_SECONDS = 10.0
 
 
 class View(Protocol):
-    """What the run tells of itself while it goes on."""
+    """A view of a run while it goes on."""
 
     state: RunState
 
     def __enter__(self) -> View: ...
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
-    def update(self, *, final: bool = False) -> None: ...
-    def follow(self, state: RunState) -> None: ...
+    def update(self, *, final: bool = False) -> None:
+        """Show the run's state if the last time is long enough ago; final: show it in any case."""
+
+    def follow(self, state: RunState) -> None:
+        """Show another state of the run: one that was read anew."""
 
 
 def make_view(
     state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool,
     nuisance: tuple[str, ...] = (), gone: float = 0.0,
 ) -> View:  # fmt: skip
-    """The view that fits the console. gone: seconds since the run began, where it is watched and not driven."""
+    """Return the view that fits the console. gone: seconds since the run began, where it is watched and not driven."""
     if quiet:
         return _Silent(state)
     kind = _Screen if console.is_terminal else _Lines
     return kind(state, metric, mode, scientific, console, nuisance, gone)
 
 
-LOOKED_AT = 1000  # trials in which a field must differ to be shown of each
+# trials in which a field must differ to be shown of each
+LOOKED_AT = 1000
 
 
 def varying_fields(state: RunState, fields: Sequence[str]) -> list[str]:
-    """The fields whose values differ between trials; those that a searcher has yet to propose count."""
+    """Return the fields whose values differ between trials; those that a searcher has yet to propose count."""
     trials = list(itertools.islice(state.trials.values(), LOOKED_AT))
     return [name for name in dict.fromkeys(fields) if len({str(trial.config.get(name)) for trial in trials}) != 1]
 
@@ -94,7 +99,7 @@ class _Lines:
         self.varying = varying_fields(state, self.fields)
 
     def progress(self) -> Progress:
-        """How far the run is, by its own clock."""
+        """Return how far the run is, by its own clock."""
         return self.tally.progress(time.monotonic() - self.began, since_start=self.watched)
 
     def __enter__(self) -> _Lines:
@@ -114,14 +119,14 @@ class _Lines:
 
 
 def describe(progress: Progress) -> str:
-    """`12/48 trials, 3 running, 7 completed, 5 stopped, 0:31 gone, about 1:02 left`."""
+    """Return `12/48 trials, 3 running, 7 completed, 5 stopped, 0:31 gone, about 1:02 left`."""
     counts = ", ".join(f"{n} {status}" for status, n in progress.counts.items() if n)
     left = f", about {clock(progress.seconds_left)} left" if progress.seconds_left else ""
     return f"{progress.ended}/{progress.planned} trials ended ({counts}), {clock(progress.seconds_gone)} gone{left}"
 
 
 def clock(seconds: float) -> str:
-    """`1:02`, `1:01:02`."""
+    """Return seconds as `1:02` or `1:01:02`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -153,7 +158,8 @@ class _Screen(_Lines):
         self.tally.update()
         progress, best = self.progress(), self.tally.best()
         groups = [group for group in self.tally.strata() if group.name not in {row.name for row in best}]
-        height = max(3, (self.console.height - 9) // (3 if len(groups) > 1 else 2))  # rows of each table
+        # rows of each table
+        height = max(3, (self.console.height - 9) // (3 if len(groups) > 1 else 2))
         parts: list[RenderableType] = [self._bar(progress), self._best(best[:height]), self._running(height)]
         if len(groups) > 1:
             parts.insert(2, _strata(groups[:height]))
@@ -202,13 +208,13 @@ class _Screen(_Lines):
         return table
 
     def _name(self, trial: TrialState) -> str:
-        """`0007 optimizer=adam lr_scale=0.3`: the trial's number, and all that varies."""
+        """Return `0007 optimizer=adam lr_scale=0.3`: the trial's number, and all that varies."""
         config = trial.config_now
         return " ".join([trial.trial_id, *(f"{name}={show_value(config[name])}" for name in self.varying)])
 
 
 def _strata(groups: Sequence[Stratum]) -> Table:
-    """Where trials compete in other groups than those that are compared: how far each group is."""
+    """Return how far each group of competitors is, where these are other groups than those that are compared."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("competing with each other", max_width=44, no_wrap=True)
     for name in ("ended", "stopped", "epochs"):
@@ -237,5 +243,6 @@ class Measuring:
             self.console.print(f"measured the weights of {self.total} trials", highlight=False)
 
     def update(self, done: int, total: int) -> None:
+        """Move the bar to so many trials of all."""
         self.total = total
         self.bar.update(self.task, completed=done, total=total)

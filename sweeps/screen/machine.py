@@ -10,7 +10,8 @@ import psutil
 
 from sweeps.screen.gpu import MIB, NO_ANSWER, Gpu, local_gpus
 
-INTERVAL = 1.0  # seconds between two looks
+# seconds between two looks
+INTERVAL = 1.0
 GIB = 2**30
 
 

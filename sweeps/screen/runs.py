@@ -1,4 +1,4 @@
-"""How the runs in a results folder stand, from their files alone."""
+"""The list of runs in a results folder, from their files alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sweeps.record.progress import Tally
 from sweeps.record.state import RunState, read_state
 from trainables.errors import InputError
 
-QUIET_SECONDS = 120  # a run of version 0.1.0 has no lease: it is taken to be dead when its ledger was silent for longer
+# a run of version 0.1.0 has no lease: it is taken to be dead when its ledger was silent for longer
+QUIET_SECONDS = 120
 
 
 def list_run(run: RunFolder) -> dict[str, str]:
@@ -55,7 +56,7 @@ def _state_of(run: RunFolder, state: RunState, last: datetime) -> str:
 
 
 def age(since: timedelta) -> str:
-    """`3 min`, `5 h`, `2 d`."""
+    """Return `3 min`, `5 h`, `2 d`."""
     seconds = since.total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
@@ -64,18 +65,18 @@ def age(since: timedelta) -> str:
 
 
 def size_of(*folders: Path) -> str:
-    """`12 MB`: all files below the folders."""
+    """Return `12 MB`: all files below the folders."""
     return in_words(bytes_in(*folders))
 
 
 def bytes_in(*folders: Path) -> int:
-    """The size of all files below."""
+    """Return the size of all files below."""
     files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
     return sum(path.stat().st_size for path in files)
 
 
 def in_words(count: int) -> str:
-    """`12 MB`."""
+    """Return `12 MB`."""
     total = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if total < 1000:

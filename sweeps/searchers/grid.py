@@ -16,7 +16,8 @@ from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_o
 from trainables.errors import InputError, unknown_name
 from trainables.registries import registry
 
-DRAW_SEED = 0  # of the random nuisance domains
+# seed of the random nuisance domains
+DRAW_SEED = 0
 MOST_TRIALS = 100_000
 Setting = dict[str, Any]
 

@@ -17,7 +17,8 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     import optuna
 
-MOST_LISTED = 10_000  # settings that are looked at to see whether there are enough
+# settings that are looked at to see whether there are enough
+MOST_LISTED = 10_000
 DATA_FIELDS = ("dataset", "image_size", "channels", "normalization")
 
 

@@ -48,7 +48,8 @@ class RowStudy:
             asked = self.study.ask(dict(self.space))
         attributes = dict(self.storage.get_trial_system_attrs(asked._trial_id))
         self.storage.set_trial_state_values(asked._trial_id, Stage.FAIL)
-        for name in self.storage.get_study_system_attrs(self.study_id):  # NSGA-II keeps its parents there
+        # NSGA-II keeps its parents there, and would not look at what has ended since
+        for name in self.storage.get_study_system_attrs(self.study_id):
             self.storage.set_study_system_attr(self.study_id, name, None)
         return dict(asked.params), attributes
 
@@ -82,14 +83,16 @@ class RowStudy:
             self.storage.set_trial_state_values(number, Stage.PRUNED)
         elif trial.status in ("completed", "stopped") and not trial.pruned and not any(map(math.isnan, values)):
             self.storage.set_trial_state_values(number, Stage.COMPLETE, values)
-        else:  # several metrics know no pruning
+        else:
+            # several metrics know no pruning
             self.storage.set_trial_state_values(number, Stage.FAIL)
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     import optuna
 
-    if name == "tpe":  # trials that still run count as bad ones, so that no two workers try the same
+    if name == "tpe":
+        # trials that still run count as bad ones, so that no two workers try the same
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     if name == "gp":
         return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
