@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from analysis.comparison.cautions import alike
 from analysis.comparison.labels import join_words
 from analysis.comparison.results import Results
 from analysis.comparison.standings import Comparison, Difference, Noise, Standing
@@ -21,7 +22,6 @@ LEVEL = 0.05
 # A mean AUC or accuracy from which on three decimals read 1.000.
 SATURATED = 0.9995
 # Numbers of a grid from which on a best one at its end says something.
-SMALLEST_GRID = 3
 NAMES = {
     "auc": "AUC", "acc": "accuracy", "loss": "loss", "val": "validation", "gap": "gap between training and test",
 }  # fmt: skip
@@ -67,37 +67,6 @@ def verdict(results: Results, comparison: Comparison, block: str) -> str:
     return f"Nothing is told apart: {reason}. {_saturation(results, judged)}".strip()
 
 
-def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
-    """Return sentences on best settings at an end of their grid, beyond which a better one may lie.
-
-    A grid of two numbers has nothing but ends, and says nothing.
-    """
-    rows = results.table.select(["trial", "block", "value", *results.nuisance]).to_pylist()
-    grids = [name for name in results.nuisance if all(_lists(metadata, name) for metadata in results.metadata)]
-    ends: dict[tuple[str, str], list[str]] = {}
-    for standing in comparison.block(block) if grids else ():
-        same = [row for row in rows if (row["block"], row["value"]) == (block, standing.value)]
-        best: Mapping[str, Any] = next((row for row in same if row["trial"] == standing.trial), {})
-        for name in grids:
-            tried, chosen = {row[name] for row in same if isinstance(row[name], int | float)}, best.get(name)
-            if len(tried) >= SMALLEST_GRID and chosen in (min(tried), max(tried)):
-                end = "least" if chosen == min(tried) else "largest"
-                ends.setdefault((name, f"{end} of its grid, {chosen:g}"), []).append(standing.value)
-    return [
-        f"The best {name} is the {end}{_of(values)}: a wider grid may be better."
-        for (name, end), values in ends.items()
-    ]
-
-
-def _of(values: Sequence[str]) -> str:
-    return f" (for {join_words(values)})" if any(values) else ""
-
-
-def _lists(metadata: Mapping[str, Any], name: str) -> bool:
-    """Tell whether a run lists a field's values; one that is drawn has no ends that were chosen."""
-    return isinstance(metadata.get("roles", {}).get("nuisance", {}).get(name, []), list)
-
-
 def _saturation(results: Results, judged: Sequence[Standing]) -> str:
     """Say that two values or more are at the top of what an AUC or accuracy can be."""
     top = [s for s in judged if s.metrics[results.metric].mean >= SATURATED]
@@ -122,6 +91,7 @@ def _block(results: Results, comparison: Comparison, block: str) -> Iterator[str
     differences = [d for d in comparison.differences if d.block == block and d.metric == results.metric]
     yield f"{where}{_best(results, best, len(judged))}"
     yield from _told_apart(differences, best)
+    yield from alike(results, comparison, block)
     if sentence := verdict(results, comparison, block):
         yield sentence
     yield from _more_seeds(results, differences, judged)
@@ -148,18 +118,12 @@ def _told_apart(differences: Sequence[Difference], best: Standing) -> Iterator[s
     base = "it" if differences[0].against == best.value else differences[0].against
     clear = [d for d in differences if d.p_corrected < LEVEL]
     unclear = [d for d in differences if not d.p_corrected < LEVEL and not d.identical]
-    same = [d.value for d in differences if d.identical]
     if clear:
         texts = [f"{d.value} by {_gap(d)}" for d in clear]
         yield f"From {base} differed {join_words(texts)} (paired t tests over seeds, Holm-corrected)."
     if clear and unclear:
         verb = "was" if len(unclear) == 1 else "were"
         yield f"{join_words([d.value for d in unclear])} {verb} not distinguishable from {base} ({_range(unclear)})."
-    if same:
-        yield (
-            f"{join_words(same)} scored exactly as {'the best' if base == 'it' else base} with every seed: "
-            "perhaps they were trained the same."
-        )
 
 
 def _range(differences: Sequence[Difference]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from analysis.comparison.cautions import alike, edges
 from analysis.comparison.results import Results
-from analysis.comparison.sentences import edges, verdict
+from analysis.comparison.sentences import verdict
 from analysis.comparison.standings import compare
 from analysis.comparison.statistics import FEWEST
 from analysis.comparison.tables import standings_grid
@@ -25,9 +26,8 @@ def print_standings(console: Console, results: Results, *, test: bool = True) ->
         standings = comparison.block(block)
         title = block if len(results.blocks) > 1 else ""
         print_grid(console, standings_grid(results, standings, metrics, title))
-        if sentence := verdict(results, comparison, block):
-            console.print(sentence, markup=False, highlight=False)
-        for sentence in edges(results, comparison, block):
+        found = [*alike(results, comparison, block), verdict(results, comparison, block)]
+        for sentence in (*filter(None, found), *edges(results, comparison, block)):
             console.print(sentence, markup=False, highlight=False)
     seeds = max((standing.n for standing in comparison.standings), default=0)
     how = f"mean ±95 % interval over {seeds} replicates" if seeds >= FEWEST else f"{seeds} replicate(s): no interval"

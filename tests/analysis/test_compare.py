@@ -539,16 +539,22 @@ def test_what_cannot_be_told_apart_is_said(tmp_path: Path) -> None:
         assert "The validation AUC is saturated (all 3 values reach 0.9995 or more)" in text
 
 
-def test_identical_results_are_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("third", [-0.1, 0.1], ids=["the best", "not the best"])
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_identical_results_are_said(third: float, seeds: int, tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "s" / "a",
         {"optimizer": ["adam", "adamw", "sgd"]},
         {},
-        lambda c, s, e: 0.8 + 0.01 * s - 0.1 * (c["optimizer"] == "sgd"),
+        lambda c, s, e: 0.8 + 0.01 * s + third * (c["optimizer"] == "sgd"),
+        seeds=seeds,
     )
-    found = compare(load([run]))
-    assert difference(found, "adamw", "val_auc").identical
-    assert "adamw scored exactly as the best with every seed" in answers(load([run]), found)[0]
+    found, console = compare(load([run])), Console(record=True, width=200, file=io.StringIO())
+    assert third > 0 or difference(found, "adamw", "val_auc").identical
+    print_standings(console, load([run]))
+    for text in (console.export_text(), answers(load([run]), found)[0]):
+        assert "adam and adamw scored exactly the same with every seed" in text
+        assert "sgd scored" not in text
 
 
 def test_two_seeds_have_neither_interval_nor_p(tmp_path: Path) -> None:
