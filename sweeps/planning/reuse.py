@@ -105,7 +105,7 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
                 fields = {k: v for k, v in event.items() if k not in ("time", "event", "trial_id")}
                 ledger.append(event["event"], trial_id=trial.trial_id, **fields, reused_from=str(earlier.run.path))
                 if event["event"] == "epoch":
-                    rows = dict(zip(trial.config.seeds, event["replicates"], strict=True))
+                    rows = dict(zip(trial.config.seeds, event["replicates"], strict=False))
                     moment = time_of(event)
                     write_epoch(curves, event["epoch"], rows, moment.timestamp() if moment else 0.0)
             taken[str(earlier.run.path)] = taken.get(str(earlier.run.path), 0) + 1

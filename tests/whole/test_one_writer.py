@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,8 @@ def test_a_second_driver_is_refused_while_the_first_works_and_its_reader_may_go(
         assert time.monotonic() < end
         assert first.poll() is None, errors.read_text()
         time.sleep(0.2)
+    # a paused driver holds its lease, however fast the machine trains
+    first.send_signal(signal.SIGSTOP)
     for more in (["--resume"], []):
         second = subprocess.run(
             command(tmp_path, 60, *more), cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE
@@ -54,6 +57,7 @@ def test_a_second_driver_is_refused_while_the_first_works_and_its_reader_may_go(
         lines = second.stderr.strip().splitlines()
         assert len(lines) == 1
         assert re.search(rf"is under way: process {first.pid} on \S+, alive \d+ s ago", lines[0])
+    first.send_signal(signal.SIGCONT)
     assert first.wait(DEADLINE) == 0, errors.read_text()
     kinds = Counter((event["event"], event.get("trial_id"), event.get("epoch")) for event in events(tmp_path))
     assert sum(kind[0] == "completed" for kind in kinds) == 4

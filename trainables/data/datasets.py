@@ -112,6 +112,9 @@ def load(name: str, image_size: int | None = None, data_root: Path | None = None
         raise InputError(f"channels={channels}: choose 1 (grey) or 3 (RGB), or leave it out")
     root = (data_root or default_data_root()).expanduser().absolute()
     if data_root is not None and not root.is_dir():
-        raise InputError(f"--data-root {root}: no such folder: name the one that holds the data, or make it first")
+        raise InputError(
+            f"--data-root {root}: no such folder: name the one that holds the data, make it for a download, or take "
+            "--dataset digits"
+        )
     data = load_stored(Request(canonical(name), native_size(name, image_size), root, channels, find(name).loader))
     return as_rgb(data) if channels == 3 and data.info.channels == 1 else data

@@ -51,7 +51,8 @@ def evaluation_batch(model: nn.Module, split: DeviceSplit) -> int:
     image = normalized(split, split.images[:1].to(device))
     known = _largest_layers.setdefault(model, {})
     if image.shape not in known:
-        known[image.shape] = activation_size(model, image).largest
+        # zeros of the plain memory order: an image of one channel would pass for channels-last
+        known[image.shape] = activation_size(model, torch.zeros(image.shape, device=device)).largest
     return max(1, min(MOST_IMAGES[device.type], ROOM[device.type] // (4 * known[image.shape])))
 
 

@@ -45,7 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No event files, no configs on the disk, and no checkpoints to hand over: what is played has none."""
-    monkeypatch.setattr("sweeps.running.recorder.write_scalars", lambda *_: None)
+    monkeypatch.setattr("sweeps.running.recorder.write_epoch", lambda *_: None)
     monkeypatch.setattr("sweeps.running.recorder.Recorder._copy_checkpoint", lambda *_: True)
 
 

@@ -129,7 +129,7 @@ def generations(folder: RunFolder) -> list[dict[str, Any]]:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """No event files: what is played has no losses to draw."""
-    monkeypatch.setattr("sweeps.running.recorder.write_scalars", lambda *_: None)
+    monkeypatch.setattr("sweeps.running.recorder.write_epoch", lambda *_: None)
 
 
 @pytest.mark.usefixtures("quiet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +22,7 @@ from trainables.config import make_config
 from trainables.data.arrays import DataInfo
 from trainables.data.batches import DeviceSplit, batches
 from trainables.data.datasets import load
-from trainables.errors import InputError
+from trainables.errors import InputError, pip_install
 from trainables.layers.activations import hidden_activations
 from trainables.models import MODELS
 from trainables.network.build import build_model
@@ -332,7 +333,7 @@ def test_every_option_changes_the_model(name: str, option: str) -> None:
 
 def test_missing_timm_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(InputError, match=r"needs the package timm: pip install 'sweeps\[timm\]'"):
+    with pytest.raises(InputError, match=re.escape(f"needs the package timm: {pip_install('timm')}")):
         on_meta("xception", dataset(32))
 
 
