@@ -130,6 +130,7 @@ class _Execution:
 
         address, quiet = self.settings.address, self.settings.quiet
         with ray_session(address, self.folder.log, start) as cluster, served(self.folder, address) as client:
+            self.interrupt.take_again()
             if client and not quiet:
                 text = f"nodes that do not see {self.folder.path.absolute()} send their files to the driver"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)

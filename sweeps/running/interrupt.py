@@ -54,6 +54,12 @@ class Interrupt:
     def hold(self) -> None:
         """Only note the first signal from now on."""
         self._held = True
+        self.take_again()
+
+    def take_again(self) -> None:
+        """Set the handlers once more: Ray puts its own in their place when it starts, and aborts on SIGTERM."""
+        for number in self._before:
+            signal.signal(number, self._take)
 
     def release(self) -> None:
         """Give the signals back to whoever had them."""

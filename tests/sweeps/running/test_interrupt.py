@@ -121,3 +121,13 @@ def test_an_interrupt_that_is_entered_twice_gives_the_signals_back() -> None:
             assert inner is outer
         assert signal.getsignal(signal.SIGTERM) is before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_handlers_that_ray_set_when_it_started_give_way(number: int, ended: list[tuple[str, int]]) -> None:
+    with Interrupt() as taken:
+        signal.signal(number, signal.SIG_DFL)
+        taken.hold()
+        os.kill(os.getpid(), number)
+        assert taken.signal == number
+    assert ended == []
