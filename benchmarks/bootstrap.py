@@ -1,4 +1,4 @@
-"""How fast are bootstrap intervals of AUC and accuracy, beside a loop over scikit-learn? CPU seconds, in one run.
+"""Times bootstrap intervals of AUC and accuracy beside a loop over scikit-learn: CPU seconds, in one run.
 
 python -m benchmarks.bootstrap
 python -m benchmarks.bootstrap --images 28000 --classes 14

@@ -1,4 +1,4 @@
-"""What grows with the number of trials: python -m benchmarks growth [--trials 1000,10000].
+"""Measures what grows with the number of trials: python -m benchmarks growth [--trials 1000,10000].
 
 CPU seconds of planning, of reading a ledger, of a resume, of the tables at a heartbeat, of a screen, of saving the
 weights of all trials, and of the commands that read a run; and the memory of the driver. The runs are played, not

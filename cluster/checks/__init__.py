@@ -1,1 +1,1 @@
-"""What the doctor looks at."""
+"""Checks of `cluster.doctor`, one subject a file."""

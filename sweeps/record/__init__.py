@@ -1,1 +1,1 @@
-"""What a run leaves: ledger, state, rows."""
+"""The record of a run: ledger, state, rows of the tables."""

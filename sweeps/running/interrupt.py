@@ -1,4 +1,4 @@
-"""What ends a run before its trials: signals, a time budget, failures, and a lost Ray, after which it goes on anew."""
+"""Ends a run before its trials: by signals, a time budget, failures, or a lost Ray, after which it goes on anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What says whether a map is true, and what features say of labels and duplicates."""
+"""Tests of faithfulness of maps, and of label errors and duplicates found by features."""
 
 from __future__ import annotations
 

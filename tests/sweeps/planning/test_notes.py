@@ -1,4 +1,4 @@
-"""What a plan says of itself before it starts."""
+"""Notes of a plan before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run from Python hands back: its table, its best trial with its network, and the summary that it prints."""
+"""A run from Python hands back its table, its best trial with its network, and prints its summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is compared with whom, and that a killed run decides as one that was not; on runs that are played."""
+"""Only peers are compared, and a killed run decides as one that was not; on runs that are played."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def state(status: str) -> RunState:
 
 
 def notes(status: str, seconds: float, address: str | None = None) -> list[str]:
-    """What is said in so many seconds, looked at ten times."""
+    """Collect what is said in so many seconds, looked at ten times."""
     said: list[str] = []
     clock = iter(seconds * n / 9 for n in range(10))
     note = IdleNote(state(status), address, said.append, now=lambda: next(clock))

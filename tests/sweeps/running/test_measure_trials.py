@@ -1,4 +1,4 @@
-"""What follows the training of a trial: one visit to its weights."""
+"""A trial's weights are visited once after its training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Ray is started, and what is said where it cannot be or is lost; without a Ray."""
+"""Ray is started, and one line is said where it cannot be or is lost; without a Ray."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainables.errors import InputError
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
-    """What the next starts of Ray raise; None: it starts."""
+    """Errors that the next starts of Ray raise; None: it starts."""
     coming: list[BaseException | None] = []
 
     def init(**options: Any) -> None:

@@ -24,7 +24,7 @@ def begin_trial(run: RunFolder, ledger: Ledger, number: int) -> None:
 
 
 def end_trial(run: RunFolder, ledger: Ledger, number: int) -> None:
-    """As `sweeps.record.attempts` does: the files move up, and then the ledger says so."""
+    """Move the files up, and then let the ledger say so, as `sweeps.record.attempts` does."""
     trial = run.trial(f"t{number}")
     shutil.move(trial.attempt(1) / "seed_0", trial.path / "seed_0")
     trial.attempt(1).rmdir()
