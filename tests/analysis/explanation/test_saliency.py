@@ -84,7 +84,7 @@ def test_gradcam_of_a_mean_and_a_linear_layer_is_the_class_activation_map() -> N
 
 
 def test_gradcam_plus_plus_of_constant_gradients() -> None:
-    """Each position weighs relu(g) g² / (2 g² + S g³) where the gradient g is the same everywhere; S is the map's sum."""
+    """Each position weighs relu(g) g² / (2 g² + S g³) if the gradient g is the same everywhere; S is the map's sum."""
     torch.manual_seed(2)
     model, images = OwnNetwork().eval(), torch.randn(1, 1, 6, 6)
     maps = model.anything(images).detach()
