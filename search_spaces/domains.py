@@ -48,7 +48,6 @@ class Range:
     @property
     def last(self) -> int:
         """The largest multiple of `step` in the range, in steps; a bound that misses one by rounding alone counts."""
-        """The largest multiple of `step` in the range, in steps; a bound that misses one by rounding alone counts."""
         return _index(self.high / (self.step or 1.0), math.floor)
 
 

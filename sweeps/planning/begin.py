@@ -57,7 +57,6 @@ def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: dat
 
 def planned_fields(trial: PlannedTrial) -> dict[str, Any]:
     """Return what the ledger holds of a planned trial."""
-    """Return what the ledger holds of a planned trial."""
     return {**vars(trial), "config": trial.config.model_dump(mode="json")}
 
 

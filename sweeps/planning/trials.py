@@ -89,12 +89,10 @@ class Plan:
     @property
     def datasets(self) -> Mapping[DataKey, tuple[Data, Normalization]]:
         """The data of all trials with their normalisation."""
-        """The data of all trials with their normalisation."""
         return self.planner.datasets
 
     @property
     def stratify(self) -> tuple[str, ...]:
-        """The fields whose values compete only among themselves."""
         """The fields whose values compete only among themselves."""
         return self.planner.stratify
 

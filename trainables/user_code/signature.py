@@ -24,12 +24,12 @@ class Argument:
 
     @property
     def is_required(self) -> bool:
-        """True where the signature has no default."""
+        """Return whether the signature has no default."""
         return self.default is inspect.Parameter.empty
 
 
 def arguments_of(part: Callable[..., Any], given: Collection[str] = ()) -> dict[str, Argument]:
-    """The arguments of a class or function by name, without those that are `given` by us.
+    """Return the arguments of a class or function by name, without those that are `given` by us.
 
     Annotations go before defaults. Positional-only arguments, *args and **kwargs are none.
     """
@@ -44,7 +44,7 @@ def arguments_of(part: Callable[..., Any], given: Collection[str] = ()) -> dict[
 
 
 def _hints(part: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations of a function, or of a class's `__init__`; none where they cannot be evaluated."""
+    """Return the annotations of a function, or of a class's `__init__`; none where they cannot be evaluated."""
     try:
         return get_type_hints(part.__init__ if inspect.isclass(part) else part)
     except (NameError, TypeError, AttributeError):
@@ -52,7 +52,7 @@ def _hints(part: Callable[..., Any]) -> dict[str, Any]:
 
 
 def check_arguments(what: str, part: Callable[..., Any], values: Mapping[str, Scalar], given: Collection[str]) -> None:
-    """Raises `InputError` for an unknown argument, one that is missing, or a value of another type.
+    """Raise `InputError` for an unknown argument, one that is missing, or a value of another type.
 
     what: the spec, for messages. given: the names that we pass where the signature asks for them.
     """
@@ -75,13 +75,13 @@ def _takes_any_name(part: Callable[..., Any]) -> bool:
 
 
 def passed(part: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered values that the signature asks for by name."""
+    """Return those of the offered values that the signature asks for by name."""
     parameters = inspect.signature(part).parameters
     return {name: value for name, value in offered.items() if name in parameters}
 
 
 def fits(value: Scalar, annotation: Any) -> bool:
-    """True where a value may stand for an annotation; a whole number fits a float, and all fit what is unknown."""
+    """Return whether a value may stand for an annotation; a whole number fits a float, and all fit what is unknown."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
@@ -96,7 +96,7 @@ def fits(value: Scalar, annotation: Any) -> bool:
 
 
 def parse_value(text: str, annotation: Any) -> Scalar:
-    """A value of the command line as the type that an argument has; without one, as it reads: 3, 0.5, true, none, text.
+    """Read a value of the command line as the type that an argument has; without one, as it reads: 3, 0.5, true, none, text.
 
     Raises `InputError` where the text is no value of that type.
     """

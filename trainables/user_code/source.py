@@ -26,8 +26,8 @@ from typing import Any
 from trainables.errors import InputError, unknown_name
 
 SPEC = re.compile(r"(?P<source>[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+):(?P<name>[A-Za-z_]\w*)")
+# Bytes of a source in all; more is no hand-written code.
 LARGEST = 4 * 2**20
-"""Bytes of a source in all; more is no hand-written code."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Source:
 
 
 def is_user_code(value: object) -> bool:
-    """True for FILE.py:NAME and package.module:NAME."""
+    """Return whether a value has the form FILE.py:NAME or package.module:NAME."""
     return isinstance(value, str) and SPEC.fullmatch(value) is not None
 
 
 def split_spec(spec: str) -> tuple[str, str]:
-    """`"my_net.py:MyNet"` to `("my_net.py", "MyNet")`. Raises `InputError` where it is neither form."""
+    """Split `"my_net.py:MyNet"` into `("my_net.py", "MyNet")`. Raises `InputError` where it is neither form."""
     match = SPEC.fullmatch(spec)
     if match is None:
         raise InputError(f"{spec!r}: write FILE.py:NAME or package.module:NAME")
@@ -60,7 +60,7 @@ def split_spec(spec: str) -> tuple[str, str]:
 
 
 def read_source(spec: str, folder: Path | None = None) -> Source:
-    """The texts behind a spec. folder: what a relative FILE.py is relative to; None: the working directory.
+    """Read the texts behind a spec. folder: what a relative FILE.py is relative to; None: the working directory.
 
     Raises `InputError` where the file is missing or is no Python, with the line of the mistake.
     """
@@ -78,13 +78,13 @@ def read_source(spec: str, folder: Path | None = None) -> Source:
 
 
 def _module_file(module: str, folder: Path | None) -> tuple[Path, Path]:
-    """The file of a module and the folder that its top package stands in; nothing is imported."""
+    """Find the file of a module and the folder that its top package stands in; nothing is imported."""
     parts = module.split(".")
-    for place in [str(folder or Path.cwd()), *sys.path]:
-        path = Path(place or ".").resolve().joinpath(*parts)
+    for entry in [str(folder or Path.cwd()), *sys.path]:
+        path = Path(entry or ".").resolve().joinpath(*parts)
         for candidate in (path.with_suffix(".py"), path / "__init__.py"):
             if candidate.is_file():
-                return candidate, Path(place or ".").resolve()
+                return candidate, Path(entry or ".").resolve()
     raise InputError(f"{module}: there is no such module; name a file as FILE.py:NAME, or install its package")
 
 
@@ -120,7 +120,7 @@ def _parsed(text: str, path: Path | str) -> ast.Module:
 
 
 def _imported_modules(tree: ast.Module, file: PurePosixPath) -> list[str]:
-    """Dotted names of all modules that a file may import, relative imports made absolute within the source."""
+    """Return the dotted names of all modules that a file may import, relative imports made absolute within the source."""
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -133,7 +133,7 @@ def _imported_modules(tree: ast.Module, file: PurePosixPath) -> list[str]:
 
 
 def _local_files(module: str, root: Path) -> list[Path]:
-    """Files in `root` that importing a module runs: its packages' `__init__.py` and its own; none of other places."""
+    """Return the files in `root` that importing a module runs: its packages' `__init__.py` and its own."""
     if _is_installed(root):
         return []
     parts = module.split(".")
@@ -142,12 +142,12 @@ def _local_files(module: str, root: Path) -> list[Path]:
 
 
 def _is_installed(root: Path) -> bool:
-    """True for the folders that pip installs to: what stands there comes with an installation, not with a source."""
+    """Return whether pip installs to a folder: what stands there comes with an installation, not with a source."""
     return str(root) in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), sysconfig.get_path("stdlib")}
 
 
 def load_object(spec: str, source: Source) -> Any:
-    """The object that a spec names, its module imported from the source's texts.
+    """Return the object that a spec names, its module imported from the source's texts.
 
     Raises `InputError` where the import fails (with the line of the file) or the name is not there (closest match).
     """
@@ -161,14 +161,14 @@ def load_object(spec: str, source: Source) -> Any:
 
 @cache
 def _imported(digest: str, main: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
-    """The main module of a source, imported below a package whose name holds the digest, so that none clash."""
+    """Import the main module of a source below a package whose name holds the digest, so that none clash."""
     importer = _Importer(f"_sweeps_user_code_{digest}", dict(files))
     sys.meta_path.insert(0, importer)
     return importer.load(_module_name(main))
 
 
 def _module_name(file: str) -> str:
-    """`"lab/nets.py"` to `"lab.nets"`, `"lab/__init__.py"` to `"lab"`."""
+    """Turn `"lab/nets.py"` into `"lab.nets"`, and `"lab/__init__.py"` into `"lab"`."""
     return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
@@ -192,7 +192,7 @@ class _Importer(MetaPathFinder, Loader):
             raise InputError(f"{self._where(error, name)}: {_first_line(error)}") from None
 
     def _where(self, error: BaseException, name: str) -> str:
-        """`my_net.py, line 12` of the innermost frame that is the user's."""
+        """Return `my_net.py, line 12`: the innermost frame that is the user's."""
         where, step = f"{name.replace('.', '/')}.py", error.__traceback__
         while step is not None:
             file = step.tb_frame.f_code.co_filename
@@ -202,7 +202,7 @@ class _Importer(MetaPathFinder, Loader):
         return where
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """A spec for the package itself and for what has a text or stands above one; None for all else."""
+        """Return a spec for the package itself and for what has a text or stands above one; None for all else."""
         top, _, rest = name.partition(".")
         if top != self.package:
             return None
@@ -217,7 +217,7 @@ class _Importer(MetaPathFinder, Loader):
         return ModuleSpec(name, self, origin=f"<{self.package}>/{file}", loader_state=file, is_package=is_package)
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """None: the module is made as usual."""
+        """Return None: the module is made as usual."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's text, with an `import` of its own. `linecache` gets it, so that tracebacks show lines."""
