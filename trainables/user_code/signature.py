@@ -96,7 +96,7 @@ def fits(value: Scalar, annotation: Any) -> bool:
 
 
 def parse_value(text: str, annotation: Any) -> Scalar:
-    """Read a value of the command line as the type that an argument has; without one, as it reads: 3, 0.5, true, none, text.
+    """Read a value of the command line as the type that an argument has; without one, as it reads: 3, true, none.
 
     Raises `InputError` where the text is no value of that type.
     """

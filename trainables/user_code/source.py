@@ -32,10 +32,14 @@ LARGEST = 4 * 2**20
 
 @dataclass(frozen=True)
 class Source:
-    """The texts of a user's code: `files[path]`, paths relative to one folder; `main` is the file that was named."""
+    """The texts of a user's code: `files[path]`, paths relative to one folder; `main` is the file that was named.
+
+    installed: the module's name where pip installed it. It is imported as it is, and `files` has its own text alone.
+    """
 
     main: str
     files: Mapping[str, str]
+    installed: str = ""
 
     @property
     def digest(self) -> str:
@@ -74,7 +78,8 @@ def read_source(spec: str, folder: Path | None = None) -> Source:
         raise InputError(f"{source}: there is no such file in {root}")
     files: dict[str, str] = {}
     _collect(path, root, files)
-    return Source(path.relative_to(root).as_posix(), files)
+    installed = "" if source.endswith(".py") or not _is_installed(root) else source
+    return Source(path.relative_to(root).as_posix(), files, installed)
 
 
 def _module_file(module: str, folder: Path | None) -> tuple[Path, Path]:
@@ -120,7 +125,7 @@ def _parsed(text: str, path: Path | str) -> ast.Module:
 
 
 def _imported_modules(tree: ast.Module, file: PurePosixPath) -> list[str]:
-    """Return the dotted names of all modules that a file may import, relative imports made absolute within the source."""
+    """Return the dotted names of all modules that a file may import; relative ones are made absolute."""
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -152,11 +157,20 @@ def load_object(spec: str, source: Source) -> Any:
     Raises `InputError` where the import fails (with the line of the file) or the name is not there (closest match).
     """
     _, name = split_spec(spec)
-    module = _imported(source.digest, source.main, tuple(sorted(source.files.items())))
+    module = _module_of(source)
     if not hasattr(module, name):
         own = [n for n, value in vars(module).items() if not n.startswith("_") and not isinstance(value, ModuleType)]
         raise InputError(f"{source.main}: {unknown_name('name', name, own)}")
     return getattr(module, name)
+
+
+def _module_of(source: Source) -> ModuleType:
+    if not source.installed:
+        return _imported(source.digest, source.main, tuple(sorted(source.files.items())))
+    try:
+        return importlib.import_module(source.installed)
+    except Exception as error:
+        raise InputError(f"{source.installed} cannot be imported: {_first_line(error)}") from None
 
 
 @cache
