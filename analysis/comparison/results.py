@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from analysis import table
+from analysis.arrays import flag_array, text_array
 from analysis.comparison.labels import Column, find_roles, hashable, join_texts, telling_fields
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_status import trained_to_its_end
@@ -95,8 +96,8 @@ def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
     if "dataset" not in (*context, *roles.scientific):
         # Worth naming also where there is but one.
         context.insert(0, "dataset")
-    trials = trials.append_column("value", [join_texts(columns, roles.scientific, len(trials))])
-    trials = trials.append_column("block", [join_texts(columns, context, len(trials), named=True)])
+    trials = trials.append_column("value", text_array(join_texts(columns, roles.scientific, len(trials))))
+    trials = trials.append_column("block", text_array(join_texts(columns, context, len(trials), named=True)))
     kept = tuple(run for run, _ in contents.values())
     return Results(kept, metadata, _with_gaps(trials), roles.scientific, roles.nuisance, roles.context, metric, mode)
 
@@ -132,9 +133,9 @@ def _with_endings(trials: pa.Table, planned: Mapping[tuple[str, str], Mapping[st
         and all(trained_to_its_end(row["status"], row["stop_reason"]) for row in part)
         for name, part in groups.items()
     }
-    trials = trials.append_column("trial", [names])
-    trials = trials.append_column("ended", [[ended[name] for name in names]])
-    return trials.append_column("finished", [[finished[name] for name in names]])
+    trials = trials.append_column("trial", text_array(names))
+    trials = trials.append_column("ended", text_array([ended[name] for name in names]))
+    return trials.append_column("finished", flag_array([finished[name] for name in names]))
 
 
 def _worst(statuses: Sequence[str]) -> str:
@@ -162,11 +163,11 @@ def _keep_one_of_each(trials: pa.Table) -> pa.Table:
         row = groups[name][0][0]
         return changes[row] is None, finished[row], len(groups[name]), row
 
-    kept, taken = [], set[Any]()
+    kept, taken = set[int](), set[Any]()
     for name in sorted(groups, key=rank, reverse=True):
-        kept += [row for row, key in groups[name] if key not in taken]
+        kept.update(row for row, key in groups[name] if key not in taken)
         taken |= {key for _, key in groups[name]}
-    return trials.take(sorted(kept)) if len(kept) < len(trials) else trials
+    return trials.filter(flag_array([row in kept for row in range(len(trials))]))
 
 
 def _with_gaps(trials: pa.Table) -> pa.Table:

@@ -41,6 +41,16 @@ def test_old_runs_are_listed_and_shown(storage: Path) -> None:
     assert "0.9261" in shown
 
 
+def test_showing_a_run_imports_nothing_that_takes_long(storage: Path) -> None:
+    heavy = {"torch", "ray", "pandas", "sklearn", "matplotlib"}
+    code = f"import sys; from sweeps.show import show; show('finished', sys.argv[1]); print({heavy} & set(sys.modules))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(storage)], cwd=ROOT, capture_output=True, text=True, timeout=500, check=True
+    ).stdout
+    assert "0.9261" in shown
+    assert shown.splitlines()[-1] == "set()"
+
+
 def test_old_runs_are_compared(storage: Path) -> None:
     assert "0.9261" in said("analysis.compare", str(storage / "smoke" / "finished"))
     assert "0.9884" in said("analysis.compare", str(storage / "smoke" / "interrupted"))
