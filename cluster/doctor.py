@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import secrets
+import tempfile
+import time
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.parallel.ray_connection import connected
+from analysis.runs.remote import check_writable, is_uri, open_remote
+from analysis.terminal.plain_text import plain
+from cluster.checks.cluster_file import check_cluster_file, read_cluster_file
+from cluster.checks.findings import STYLES, as_json, exit_code, fail, ok
+from cluster.checks.node_checks import (
+    SYNC_CODE,
+    check_alike,
+    check_machine,
+    check_ray_counts,
+    check_skew,
+    check_storage,
+)
+from cluster.checks.node_facts import gather
+from cluster.checks.ray_nodes import ask_all, gather_answers, start_probes, wait_for_nodes
+from cluster.checks.shared_storage import read, remove, write
+from cluster.checks.ssh import check_hosts
+from sweeps.ray_private import temporary_folder
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from cluster.checks.findings import Finding
 
 app = new_app()
@@ -44,10 +67,6 @@ def doctor(
 
     Exit code 0: nothing failed. 1: something did. 2: the command itself was wrong.
     """
-    from json import dumps
-
-    from cluster.checks.findings import as_json, exit_code
-
     if address is None:
         refuse_unused(context, ("nodes",), "it counts the nodes of --address")
         if file is None:
@@ -66,9 +85,6 @@ def examine(
     file: Path | None, address: str | None, nodes: int, timeout: float, storage: str | None
 ) -> list[Finding]:  # fmt: skip
     """Return all findings about a file and a cluster, or with neither about this machine."""
-    from cluster.checks.cluster_file import check_cluster_file, read_cluster_file
-    from cluster.checks.ssh import check_hosts
-
     findings: list[Finding] = []
     if file is not None:
         content = read_cluster_file(file)
@@ -83,12 +99,6 @@ def examine(
 
 def examine_this_machine(storage: str | None) -> list[Finding]:
     """Return the findings about this machine. storage: a folder or URI to write to and read from."""
-    import tempfile
-
-    from cluster.checks.node_checks import check_machine, check_storage
-    from cluster.checks.node_facts import gather
-    from cluster.checks.shared_storage import read, remove, write
-
     facts = gather(Path(tempfile.gettempdir()))
     findings = list(check_machine(facts))
     if storage is not None:
@@ -102,13 +112,6 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
     """Ask every node of a running cluster and return the findings. Raises `InputError` where no cluster answers."""
-    from analysis.parallel.ray_connection import connected
-    from cluster.checks.findings import fail, ok
-    from cluster.checks.node_checks import check_alike
-    from cluster.checks.node_facts import gather
-    from cluster.checks.ray_nodes import gather_answers, start_probes, wait_for_nodes
-    from sweeps.ray_private import temporary_folder
-
     with connected(address):
         nodes = wait_for_nodes(wanted, timeout)
         if len(nodes) < wanted:
@@ -133,9 +136,6 @@ def examine_cluster(address: str, wanted: int, timeout: float, storage: str | No
 
 
 def _judge_nodes(nodes: list[Any], answers: dict[str, Any]) -> list[Finding]:
-    from cluster.checks.findings import fail
-    from cluster.checks.node_checks import SYNC_CODE, check_machine, check_ray_counts
-
     findings: list[Finding] = []
     for node in nodes:
         answer = answers[node.node_id]
@@ -150,11 +150,6 @@ def _judge_nodes(nodes: list[Any], answers: dict[str, Any]) -> list[Finding]:
 
 def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> list[Finding]:
     """Compare the nodes' clocks, one node after the other, since each answer is timed."""
-    import time
-
-    from cluster.checks.node_checks import check_skew
-    from cluster.checks.ray_nodes import ask_all
-
     findings = []
     for node_id, probe in probes.items():
         before = time.time()
@@ -166,10 +161,6 @@ def _clocks(probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> li
 
 def _bucket(storage: str) -> Finding:
     """Check that the driver can use a URI; workers send their files to the driver and need no access."""
-    from analysis.runs.remote import check_writable, open_remote
-    from cluster.checks.findings import fail, ok
-    from trainables.errors import InputError
-
     try:
         check_writable(open_remote(storage))
     except InputError as error:
@@ -179,16 +170,8 @@ def _bucket(storage: str) -> Finding:
 
 def _storage(storage: str, probes: dict[str, Any], hosts: dict[str, str], timeout: float) -> list[Finding]:
     """Let every node write a file of its own, then let every node and the driver read all. A URI is for the driver."""
-    import secrets
-
-    from analysis.runs.remote import is_uri
-
     if is_uri(storage):
         return [_bucket(storage)]
-    from cluster.checks.node_checks import check_storage
-    from cluster.checks.ray_nodes import ask_all, gather_answers
-    from cluster.checks.shared_storage import read, remove
-
     written = {node_id: secrets.token_bytes(16) for node_id in probes}
     calls = {node: probe.write.remote(storage, node, written[node]) for node, probe in probes.items()}
     problems = {node: str(answer).strip() for node, answer in gather_answers(calls, timeout).items()}
@@ -202,8 +185,6 @@ def _storage(storage: str, probes: dict[str, Any], hosts: dict[str, str], timeou
 
 def show(findings: list[Finding]) -> None:
     """Print a table, the failures last, where the eye is; then one line that counts."""
-    from rich.console import Console
-
     console = Console()
     order = {"ok": 0, "warn": 1, "fail": 2}
     ordered = sorted(findings, key=lambda finding: order[finding.level])
@@ -213,11 +194,6 @@ def show(findings: list[Finding]) -> None:
 
 
 def _table(findings: list[Finding]) -> Table:
-    from rich.table import Table
-
-    from analysis.terminal.plain_text import plain
-    from cluster.checks.findings import STYLES
-
     table = Table(box=None, pad_edge=False)
     for name in ("", "what", "where"):
         table.add_column(name, no_wrap=name != "where")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sweeps.planning.command import Command
 from trainables.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -38,10 +39,10 @@ class JobFiles:
 
 
 @contextmanager
-def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) -> Iterator[JobFiles]:
+def packed(command: Command, root: Path = ROOT, limit_mb: float = LIMIT_MB) -> Iterator[JobFiles]:
     """Make a temporary folder with the code and the files that the command names. Raises `InputError` for too much."""
     sources = {path.relative_to(root).as_posix(): path for path in code_files(root)}
-    changed, given = _given_files(words)
+    sent, given = _with_given_files(command)
     sources |= given
     sizes = {name: path.stat().st_size for name, path in sources.items()}
     refuse_too_much(sizes, limit_mb)
@@ -50,7 +51,7 @@ def packed(words: Sequence[str], root: Path = ROOT, limit_mb: float = LIMIT_MB) 
             target = Path(name) / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        yield JobFiles(Path(name), len(sizes), sum(sizes.values()), changed)
+        yield JobFiles(Path(name), len(sizes), sum(sizes.values()), tuple(sent.words()))
 
 
 def code_files(root: Path = ROOT) -> list[Path]:
@@ -87,23 +88,12 @@ def refuse_too_much(sizes: dict[str, int], limit_mb: float) -> None:
     )
 
 
-def _given_files(words: Sequence[str]) -> tuple[tuple[str, ...], dict[str, Path]]:
-    """Return the words, with the sweep's .py file and the overrides file by their names there, and these files."""
-    changed = list(words)
-    files: dict[str, Path] = {}
-    for position, word in enumerate(words):
-        option, separator, value = word.partition("=")
-        if position == 0 and word.endswith(".py"):
-            changed[0] = _carry(Path(word), files)
-        elif option == "--overrides" and separator:
-            changed[position] = f"--overrides={_carry(Path(value), files)}"
-        elif word == "--overrides" and position + 1 < len(words):
-            changed[position + 1] = _carry(Path(words[position + 1]), files)
-    return tuple(changed), files
-
-
-def _carry(path: Path, files: dict[str, Path]) -> str:
-    if not path.is_file():
-        raise InputError(f"{path} is not a file here, so it cannot be sent: name one that is")
-    files[f"{GIVEN}/{path.name}"] = path
-    return f"{GIVEN}/{path.name}"
+def _with_given_files(command: Command) -> tuple[Command, dict[str, Path]]:
+    """Return the command with the sweep's .py file and the overrides file by their names there, and these files."""
+    named = {"sweep": Path(command.sweep) if command.sweep.endswith(".py") else None, "overrides": command.overrides}
+    given = {field: path for field, path in named.items() if path is not None}
+    for path in given.values():
+        if not path.is_file():
+            raise InputError(f"{path} is not a file here, so it cannot be sent: name one that is")
+    there = {field: f"{GIVEN}/{path.name}" for field, path in given.items()}
+    return command.model_copy(update=there), {there[field]: path for field, path in given.items()}

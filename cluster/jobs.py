@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.checks.node_facts import token_path
 from trainables.errors import InputError, pip_install
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -168,8 +169,6 @@ class Jobs:
 
 def use_token() -> None:
     """Let Ray send the token where there is one. To be called before Ray is imported."""
-    from cluster.checks.node_facts import token_path
-
     if os.environ.get("RAY_AUTH_TOKEN") or token_path().is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     else:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.live import Live
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.parallel.ray_connection import connected
+from cluster.alerts import alerts
+from cluster.checks.ray_nodes import ask_all, living_nodes, start_probes
+from cluster.monitor_screen import screen
+from cluster.prometheus import exposition
+from cluster.sample import take_sample
+from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,13 +78,9 @@ def monitor(
 @contextmanager
 def _source(address: str | None, processes: bool) -> Iterator[Take]:
     """Yield a function that takes samples of this machine, or of all nodes of a cluster."""
-    from cluster.sample import take_sample
-
     if address is None:
         yield lambda: [take_sample(processes)]
         return
-    from analysis.parallel.ray_connection import connected
-
     with connected(address):
         yield _Cluster(processes).take
 
@@ -89,8 +97,6 @@ class _Cluster:
 
     def take(self) -> list[Sample]:
         """Return a sample of each node that answers, the head first. Raises `InputError` where none does."""
-        from cluster.checks.ray_nodes import ask_all, living_nodes, start_probes
-
         # a machine with several nodes is looked at once
         nodes = list({node.address: node for node in reversed(living_nodes())}.values())[::-1]
         known = {node.node_id: self.probes[node.node_id] for node in nodes if node.node_id in self.probes}
@@ -107,13 +113,6 @@ class _Cluster:
 
 
 def _watch(take: Take, interval: float, once: bool, save: Path | None, form: str) -> None:
-    import time
-
-    from rich.console import Console
-    from rich.live import Live
-
-    from cluster.monitor_screen import screen
-
     console = Console()
     live = Live(console=console, auto_refresh=False) if form == "screen" and console.is_terminal and not once else None
     if live is not None:
@@ -140,12 +139,6 @@ def _watch(take: Take, interval: float, once: bool, save: Path | None, form: str
 
 def as_text(samples: list[Sample], form: str) -> str:
     """Return samples with their alerts as one line of JSON, or in Prometheus' format."""
-    from dataclasses import asdict
-    from json import dumps
-
-    from cluster.alerts import alerts
-    from cluster.prometheus import exposition
-
     if form == "prometheus":
         return exposition(samples).rstrip("\n")
     found = [asdict(alert) for sample in samples for alert in alerts(sample)]
@@ -154,8 +147,6 @@ def as_text(samples: list[Sample], form: str) -> str:
 
 def _keep(samples: list[Sample], path: Path) -> None:
     """Append a line of JSON, or replace the Prometheus file in one step: its reader never sees half of it."""
-    from trainables.atomic_files import write_atomically
-
     try:
         if path.suffix == ".prom":
             write_atomically(path, (as_text(samples, "prometheus") + "\n").encode())

@@ -10,29 +10,20 @@ import sys
 from collections.abc import Sequence
 
 from analysis.command_line import guard
+from analysis.runs.find import new_run
+from analysis.runs.sync import begun, folder_of
+from sweeps.check_command import parse, sweep_name
+from sweeps.planning.command import Command
 from trainables.errors import InputError
 
 USAGE = "python -m cluster.start NAME --name RUN --storage FOLDER [options of sweeps.run]"
 
 
-def value_of(option: str, words: Sequence[str]) -> str | None:
-    """Return an option's value in a list of words, as `--option value` or `--option=value`; the last one counts."""
-    found = None
-    for position, word in enumerate(words):
-        if word == option and position + 1 < len(words):
-            found = words[position + 1]
-        elif word.startswith(option + "="):
-            found = word.removeprefix(option + "=")
-    return found
-
-
-def sweep_of(words: Sequence[str]) -> str:
-    """Return the sweep's name as it stands in the results folder. Raises `InputError` where there is none."""
-    from sweeps.check_command import sweep_name
-
+def read_words(words: Sequence[str]) -> Command:
+    """Return the command of words that follow `sweeps.run`. Raises `InputError`, also where no sweep comes first."""
     if not words or words[0].startswith("-"):
         raise InputError(f"the first word must be the sweep's name: {USAGE}")
-    return sweep_name(words[0])
+    return parse(words)
 
 
 def has_begun(storage: str, sweep: str, run: str) -> bool:
@@ -40,19 +31,16 @@ def has_begun(storage: str, sweep: str, run: str) -> bool:
 
     Raises `InputError` where the storage cannot be reached: to start afresh then could double a run.
     """
-    from analysis.runs.find import new_run
-    from analysis.runs.sync import begun, folder_of
-
     return begun(new_run(folder_of(storage), sweep, run))
 
 
 def command(words: Sequence[str]) -> list[str]:
     """Return the command that starts or resumes the run. Raises `InputError` where --name or --storage is missing."""
-    sweep = sweep_of(words)
-    run, storage = value_of("--name", words), value_of("--storage", words)
-    if not run or not storage:
+    # read as they are on a second start, where --retry-failed may stand
+    asked = read_words([*words, "--resume"])
+    if asked.name is None or "storage" not in asked.model_fields_set:
         raise InputError(f"--name and --storage are needed, so that a second start finds the run: {USAGE}")
-    resume = ["--resume"] if has_begun(storage, sweep, run) else []
+    resume = ["--resume"] if has_begun(str(asked.storage), sweep_name(asked.sweep), asked.name) else []
     return [sys.executable, "-m", "sweeps.run", *words, *resume]
 
 

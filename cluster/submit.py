@@ -5,20 +5,34 @@ The sweep's driver runs there as a Ray job. The same command with the same --nam
 
 from __future__ import annotations
 
+import logging
 import posixpath
+import secrets
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from datetime import datetime
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.runs.find import new_run
+from analysis.runs.lease import refuse_if_under_way
+from analysis.runs.sync import folder_of
+from cluster.job_files import packed
+from cluster.jobs import Jobs, use_token
+from cluster.start import read_words
+from sweeps.planning.command import Command
+from sweeps.record.names import new_run_id
+from sweeps.record.provenance import git_state
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from cluster.jobs import Job, Jobs
+    from cluster.jobs import Job
 
 app = new_app()
 DASHBOARD = "http://127.0.0.1:8265"
@@ -55,10 +69,6 @@ def submit(
 
     Needs --storage: a folder of the head, or a URI. Without --name one is made up and printed.
     """
-    import logging
-
-    from cluster.jobs import Jobs, use_token
-
     if not words and status is None:
         refuse_unused(context, ("follow",), "it shows the log of NAME or of --status JOB")
     if not list_ and (status is None or follow):
@@ -82,61 +92,41 @@ def submit(
         sys.exit(_stop(jobs, str(stop)))
 
 
-def complete(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the words of the command with a name for the run, and the job's metadata: sweep, run, storage.
+def complete(words: Sequence[str]) -> tuple[Command, dict[str, str]]:
+    """Return the command with a name for the run, and the job's metadata: sweep, run, storage.
 
     Raises `InputError` where they are not those of a `sweeps.run` that can go on elsewhere.
     """
-    from datetime import datetime
-
-    from analysis.runs.find import new_run
-    from cluster.start import sweep_of, value_of
-    from sweeps.check_command import check_words
-    from sweeps.record.names import new_run_id
-
-    words = list(words)
-    sweep = sweep_of(words)
-    for option in ("--resume", "--dry-run", "--estimate"):
-        if value_of(option, [*words, ""]) is not None:
-            fix = "a run of that --name is resumed by itself" if option == "--resume" else "run it here: sweeps.run"
-            raise InputError(f"{option} cannot be sent to a cluster: {fix}")
-    storage = value_of("--storage", words)
-    if not storage:
+    command = read_words(words)
+    if command.resume is not None:
+        raise InputError("--resume cannot be sent to a cluster: a run of that --name is resumed by itself")
+    if command.dry_run or command.estimate:
+        option = "--dry-run" if command.dry_run else "--estimate"
+        raise InputError(f"{option} cannot be sent to a cluster: run it here: sweeps.run")
+    if "storage" not in command.model_fields_set:
         raise InputError("--storage is needed: a folder of the head (best one that all nodes share), or a URI")
-    for option in ("--storage", "--data-root"):
-        place = value_of(option, words)
-        if place and "://" not in place and not place.startswith("/"):
-            raise InputError(f"{option} {place}: give the whole path as it is on the cluster; the job starts elsewhere")
-    check_words(words)
-    if "/" in words[0] and not words[0].endswith(".py"):
+    storage = str(command.storage)
+    for option, path in (("--storage", storage), ("--data-root", str(command.data_root or "/"))):
+        if "://" not in path and not path.startswith("/"):
+            raise InputError(f"{option} {path}: give the whole path as it is on the cluster; the job starts elsewhere")
+    sweep, _, _ = command.definition()
+    if "/" in command.sweep and not command.sweep.endswith(".py"):
         raise InputError(
-            f"{words[0]}: a run to repeat stays here; send a sweep by its name, or a .py file with a SWEEP"
+            f"{command.sweep}: a run to repeat stays here; send a sweep by its name, or a .py file with a SWEEP"
         )
-    run = value_of("--name", words)
-    if run is None:
-        run = new_run_id(datetime.now(), sweep)
-        words += ["--name", run]
-    # raises for a name that no folder may have
-    new_run(Path(), sweep, run)
-    return words, {"sweep": sweep, "run": run, "storage": storage}
+    run = command.name or new_run_id(datetime.now(), sweep)
+    return command.model_copy(update={"name": run}), {"sweep": sweep, "run": run, "storage": storage}
 
 
 def _submit(words: Sequence[str], address: str, follow: bool) -> int:
-    import json
-    import secrets
-
-    from cluster.job_files import packed
-    from cluster.jobs import Jobs
-    from sweeps.record.provenance import git_state
-
-    words, about = complete(words)
-    with packed(words) as files:
+    command, about = complete(words)
+    with packed(command) as files:
         jobs = Jobs(address)
         _refuse_a_second(jobs, about)
         job_id = f"{about['run']}-{secrets.token_hex(2)}"
-        command = shlex.join(["exec", "python", "-m", "cluster.start", *files.words, "--address", "auto"])
-        settings = {"SWEEPS_GIT": json.dumps(git_state())}
-        jobs.submit(job_id, command, files.folder, about, settings)
+        line = shlex.join(["exec", "python", "-m", "cluster.start", *files.words, "--address", "auto"])
+        settings = {"SWEEPS_GIT": dumps(git_state())}
+        jobs.submit(job_id, line, files.folder, about, settings)
         print(f"submitted {job_id}: run {about['run']} of {about['sweep']}; sent {files.text}", flush=True)
     print(f"results will be in {about['storage'].rstrip('/')}/{about['sweep']}/{about['run']} on the cluster")
     if follow:
@@ -147,10 +137,6 @@ def _submit(words: Sequence[str], address: str, follow: bool) -> int:
 
 def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
     """Raise `InputError` where a job, or a lease in the storage that we can read from here, works on the run."""
-    from analysis.runs.find import new_run
-    from analysis.runs.lease import refuse_if_under_way
-    from analysis.runs.sync import folder_of
-
     storage = about["storage"]
     refuse_if_under_way(new_run(folder_of(storage), about["sweep"], about["run"]))
     for job in jobs.all():
@@ -240,17 +226,10 @@ LAST_LINES = 20
 
 
 def _print_json(document: Any) -> None:
-    import json
-
-    print(json.dumps(document, indent=1))
+    print(dumps(document, indent=1))
 
 
 def _show_list(found: Sequence[Job], json_: bool) -> None:
-    from datetime import datetime
-
-    from rich.console import Console
-    from rich.table import Table
-
     from sweeps.screen.live import clock
 
     if json_:

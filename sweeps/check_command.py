@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from search_spaces.definition import Sweep
 from search_spaces.find import find_sweep
 from sweeps.planning.command import Command, allow_bare_resume, read_command
 from trainables.errors import InputError
-
-
-def check_words(words: Sequence[str]) -> tuple[str, Sweep]:
-    """Return (name, sweep with its options) of the words after `python -m sweeps.run`. Raises `InputError`.
-
-    Data is not looked at: it may be on the other machine alone.
-    """
-    name, sweep, _ = parse(words).definition()
-    return name, sweep
 
 
 def sweep_name(word: str) -> str:

@@ -9,7 +9,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cluster.checks.findings import Finding, fail, ok, warn
+from cluster.checks.node_facts import token_problem
+from cluster.checks.provider_settings import check_provider
 from sweeps.ray_private import validate_cluster_file
 from trainables.errors import InputError
 
@@ -22,8 +26,6 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 def read_cluster_file(path: Path) -> dict[str, Any]:
     """Return the content of a cluster file. Raises `InputError` where it is no YAML mapping."""
-    import yaml
-
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -42,8 +44,6 @@ def check_cluster_file(content: Mapping[str, Any], base: Path, name: str = "") -
 
     base: the folder that relative paths in it are read from, as Ray does: the current one, not the file's.
     """
-    from cluster.checks.provider_settings import check_provider
-
     findings = [
         *_ray_says(content),
         *_mounts(content, base),
@@ -89,8 +89,6 @@ def _is_our_code(path: Path) -> bool:
 
 
 def _token(content: Mapping[str, Any]) -> Iterator[Finding]:
-    from cluster.checks.node_facts import token_problem
-
     source = (content.get("file_mounts") or {}).get(TOKEN)
     if source is None:
         yield fail("token", "the token is not copied to the nodes", f'add "{TOKEN}": {TOKEN} to file_mounts')

@@ -11,11 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 from sweeps.ray_private import auth_mode
+from sweeps.screen.gpu import local_gpus
 
 GIB = 2**30
 RAY_PROGRAMS = ("raylet", "gcs_server", "ray::", "/ray/dashboard/", "/ray/_private/", "ray.util.client")
@@ -63,8 +65,6 @@ class Facts:
 
 def gather(folder: Path, node_id: str = "") -> Facts:
     """Return the facts of this machine. folder: the one whose disk counts, such as Ray's temporary folder."""
-    from sweeps.screen.gpu import local_gpus
-
     gpus, gpu_problem = local_gpus(processes=False)
     digest, problem = _code_digest()
     memory = psutil.virtual_memory()
@@ -104,8 +104,6 @@ def clock() -> float:
 
 
 def _ray_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version("ray")
     except PackageNotFoundError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from cluster.checks.findings import Finding, fail, ok, warn
@@ -127,10 +130,6 @@ def _gcp(content: Mapping[str, Any]) -> Iterator[Finding]:
 @cache
 def _compute_schemas() -> dict[str, Any] | None:
     """Return the schemas of Compute Engine's interface, as google-api-python-client has them; None without it."""
-    import importlib.util
-    import json
-    from pathlib import Path
-
     found = importlib.util.find_spec("googleapiclient")
     if found is None or found.origin is None:
         return None

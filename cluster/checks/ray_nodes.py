@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.checks import node_facts, shared_storage
+from cluster.sample import take_sample
+
 # seconds between two looks at the list of nodes
 POLL = 0.5
 
@@ -51,32 +54,22 @@ class Probe:
 
     def facts(self, folder: str, node_id: str) -> Any:
         """Return the node's `Facts`."""
-        from cluster.checks.node_facts import gather
-
-        return gather(Path(folder), node_id)
+        return node_facts.gather(Path(folder), node_id)
 
     def clock(self) -> float:
         """Return the node's time, in seconds since 1970."""
-        from cluster.checks.node_facts import clock
-
-        return clock()
+        return node_facts.clock()
 
     def write(self, storage: str, name: str, content: bytes) -> str:
         """Write a file from this node; return what went wrong, "" if nothing."""
-        from cluster.checks.shared_storage import write
-
-        return write(storage, name, content)
+        return shared_storage.write(storage, name, content)
 
     def read(self, storage: str, names: list[str]) -> dict[str, bytes | None]:
         """Return the files' contents as this node sees them; None for a file that it does not see."""
-        from cluster.checks.shared_storage import read
-
-        return read(storage, names)
+        return shared_storage.read(storage, names)
 
     def sample(self, processes: bool) -> Any:
         """Return a `Sample` of this node."""
-        from cluster.sample import take_sample
-
         return take_sample(processes)
 
 

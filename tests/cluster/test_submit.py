@@ -19,6 +19,7 @@ import pytest
 from cluster.job_files import PACKAGES, code_files, packed
 from cluster.jobs import Jobs
 from cluster.submit import complete
+from sweeps.check_command import parse
 from sweeps.record.ledger import read_ledger
 from tests.conftest import ROOT
 from tests.support.ray_head import Head
@@ -157,8 +158,8 @@ def test_what_could_not_run_is_refused_before_it_is_sent(words: list[str], reaso
 
 
 def test_a_name_is_made_up() -> None:
-    words, about = complete(["smoke", "--storage", "s3://bucket/results"])
-    assert words[-2:] == ["--name", about["run"]]
+    command, about = complete(["smoke", "--storage", "s3://bucket/results"])
+    assert command.words() == ["smoke", "--storage", "s3://bucket/results", "--name", about["run"]]
     assert (about["sweep"], about["storage"]) == ("smoke", "s3://bucket/results")
 
 
@@ -185,8 +186,9 @@ def test_named_files_travel_under_a_name_of_their_own(tmp_path: Path) -> None:
     mine, overrides = tmp_path / "mine.py", tmp_path / "o.yaml"
     mine.write_text("x = 1")
     overrides.write_text("epochs: 2")
-    with packed([str(mine), "--overrides", str(overrides), "--epochs", "2"]) as files:
-        assert files.words == ("given/mine.py", "--overrides", "given/o.yaml", "--epochs", "2")
+    with packed(parse([str(mine), "--overrides", str(overrides), "--epochs", "2"])) as files:
+        assert files.words[0] == "given/mine.py"
+        assert parse(files.words) == parse(["given/mine.py", "--epochs", "2", "--overrides", "given/o.yaml"])
         assert (files.folder / "given/mine.py").read_text() == "x = 1"
         assert files.files == len([path for path in files.folder.rglob("*") if path.is_file()])
 
@@ -196,7 +198,10 @@ def test_data_left_in_the_code_is_refused_by_name(tmp_path: Path) -> None:
     package.mkdir()
     (package / "scan.npz").write_bytes(bytes(2_000_000))
     (package / "code.py").write_text("x = 1")
-    with pytest.raises(InputError, match=r"trainables/scan.npz \(2.0 MB\)"), packed(["smoke"], tmp_path, limit_mb=1):
+    with (
+        pytest.raises(InputError, match=r"trainables/scan.npz \(2.0 MB\)"),
+        packed(parse(["smoke"]), tmp_path, limit_mb=1),
+    ):
         pass
-    with packed(["smoke"], tmp_path) as files:
+    with packed(parse(["smoke"]), tmp_path) as files:
         assert files.files == 2

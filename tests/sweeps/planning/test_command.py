@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from search_spaces.definition import Resources, Sweep
 from search_spaces.find import find_sweep
-from sweeps.check_command import check_words, parse
+from sweeps.check_command import parse
 from sweeps.planning.command import Command
 from sweeps.planning.options import Options, apply, newly_compared
 from sweeps.planning.override_files import read_options
@@ -194,7 +194,7 @@ def test_a_bare_resume_stays_one() -> None:
     ],
 )
 def test_what_would_have_no_effect_is_refused(words: list[str], message: str) -> None:
-    assert message in refused(lambda: check_words(["activations", *words]))
+    assert message in refused(lambda: parse(["activations", *words]).definition())
 
 
 def test_tune_adds_a_nuisance_field_and_set_says_what_it_compares() -> None:
