@@ -6,8 +6,11 @@ import json
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, start
+from analysis.runs.find import find_runs
+from trainables.json_values import as_json_value
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -38,14 +41,10 @@ def compare(
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Compare scientific values, each at its best nuisance setting by validation, and complexity with performance."""
-    from rich.console import Console
-
     from analysis.comparison.correlations import associate_models, associate_parts
     from analysis.comparison.importance import importances
     from analysis.comparison.results import load, with_stopped
     from analysis.comparison.standings import compare as compare_values
-    from analysis.runs.find import find_runs
-    from trainables.json_values import as_json_value
 
     everything = load(find_runs(runs, storage), metric)
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]

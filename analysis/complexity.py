@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.parallel.workers import processors
+from analysis.runs.find import find_runs
+from analysis.runs.sync import push_back
 from analysis.terminal.plain_text import plain
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from analysis.measures.lmc import lmc
     from analysis.measures.sample_entropy import sample_entropy
     from analysis.runs.run_folder import RunFolder
@@ -90,8 +92,6 @@ def complexity(
 
     What a run has measured already is kept; an interrupted command goes on where it was.
     """
-    from rich.console import Console
-
     from analysis.weights.measure_run import choose
 
     chosen = choose(measures, definition)
@@ -135,9 +135,6 @@ def _measure_runs(
     address: str | None,
     json_: bool,
 ) -> None:
-    from analysis.parallel.workers import processors
-    from analysis.runs.find import find_runs
-    from analysis.runs.sync import push_back
     from analysis.weights.measure_run import measure_run
     from analysis.weights.terminal import as_json, print_layers, print_measured, progress_bar
 
@@ -183,9 +180,6 @@ def _measure_on_data(
     data_root: Path | None,
 ) -> None:
     from analysis.behaviour.measure_run import measure_run_on_data
-    from analysis.parallel.workers import processors
-    from analysis.runs.find import find_runs
-    from analysis.runs.sync import push_back
     from analysis.weights.terminal import progress_bar
 
     problems = 0

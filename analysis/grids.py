@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rich import box
+from rich.table import Table
 from rich.text import Text
 
 from analysis.terminal.plain_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,6 @@ def _width(console: Console, table: Table) -> int:
 
 def _draw(grid: Grid, line: str) -> Table:
     """Build a Rich table; line: between the words of a head and between a cell's two texts."""
-    from rich import box
-    from rich.table import Table
-
     title = Text(grid.title) if grid.title else None
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.padding = (0, 1, 0, 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from trainables.data.datasets import load
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ def main(
     seed: Annotated[int, typer.Option(help="seed of the draws")] = 0,
 ) -> None:
     """Draw one training image eight times by each augmentation."""
-    from trainables.data.datasets import load
-
     try:
         augmentation_grid(load(dataset, image_size, data_root), row=row, seed=seed).savefig(out, dpi=100)
     except InputError as error:

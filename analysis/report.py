@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.command_line import new_app, start
+from analysis.page import html as report_page
+from analysis.runs.find import find_runs
+from analysis.runs.lease import hold as lease
+from analysis.runs.remote import as_path, is_uri
+from analysis.runs.sync import push_back
 from analysis.terminal.plain_text import visible
 from trainables.errors import InputError
 
@@ -46,7 +51,6 @@ def write_report(
     from analysis.page import behaviour as report_behaviour
     from analysis.page import complexity as report_complexity
     from analysis.page import evaluation as report_evaluation
-    from analysis.page import html as report_page
     from analysis.page import records as report_records
     from analysis.page import sections as report_sections
 
@@ -112,11 +116,6 @@ def report(
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
 ) -> None:
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
-    from analysis.runs.find import find_runs
-    from analysis.runs.lease import hold as lease
-    from analysis.runs.remote import as_path, is_uri
-    from analysis.runs.sync import push_back
-
     selected = find_runs(runs, storage)
     home = selected[0].path if len(selected) == 1 else Path() if is_uri(storage) else as_path(storage)
     page = output or home / "report.html"

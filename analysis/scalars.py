@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from analysis.command_line import new_app, start
+from analysis.runs.find import find_run
 from analysis.terminal.plain_text import visible
 from trainables.errors import InputError
+from trainables.json_values import as_json_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +60,6 @@ def read_scalars(folder: Path) -> pa.Table:
 def read_files(folder: Path) -> Scalars:
     """Read all scalars that can be read, and name the files that could not. Raises `InputError` without any file."""
     import pyarrow as pa
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     files = sorted(path for path in folder.rglob("*tfevents*") if path.is_file())
     if not files:
@@ -136,8 +138,6 @@ def write_scalars(content: pa.Table, folder: Path) -> list[Path]:
 
 def folders_of(target: str, storage: str | Path) -> tuple[Path, Path]:
     """Return the folder of event files that a name means, and the folder of the tables. Raises `InputError`."""
-    from analysis.runs.find import find_run
-
     if Path(target).is_dir() and not (Path(target) / "run.json").is_file():
         return Path(target), Path(target)
     run = find_run(target, storage)
@@ -155,8 +155,6 @@ def scalars(
 
     Ends with code 1 where an event file is damaged; what could be read of it and all others are written.
     """
-    from trainables.json_values import as_json_value
-
     folder, own = folders_of(target, storage)
     content = read_files(folder)
     files = write_scalars(content.table, output or own)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
+import numpy as np
 import typer
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from analysis.command_line import new_app, start
+from analysis.evaluation.bootstrap import estimate_figures
 
 app = new_app()
 
@@ -24,11 +27,6 @@ def bootstrap(
     beside: Annotated[int, typer.Option(min=1, help="Draws of the loop over scikit-learn.")] = 10,
 ) -> None:
     """Time all headline figures of `analysis.evaluate` per draw; the loop has AUC, accuracy and F1 alone."""
-    import numpy as np
-    from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
-
-    from analysis.evaluation.bootstrap import estimate_figures
-
     rng = np.random.default_rng(0)
     labels = np.arange(images) % classes
     scores = rng.dirichlet(np.ones(classes), images) + 0.3 * np.eye(classes)[labels]

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -23,9 +24,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
 
 from analysis.command_line import new_app, start
+from trainables.config import make_config
+from trainables.data.arrays import Split
+from trainables.data.batches import batches, to_device, training_batches
+from trainables.data.datasets import default_data_root, load
+from trainables.data.formats.medmnist import medmnist_info
+from trainables.data.normalization import Normalization, normalization_of
 
 app = new_app()
 # of 3 channels: 1.0 GB
@@ -55,8 +63,6 @@ def main(
 
 def epoch_times(data_root: Path | None, repeats: int) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield wall and CPU milliseconds of an epoch, by what is done to the images."""
-    import torch
-
     torch.set_num_threads(1)
     for augmentation in AUGMENTATIONS:
         yield f"ours, {augmentation}", _timed(_ours(data_root, augmentation), repeats)
@@ -77,13 +83,6 @@ def _timed(epoch: Callable[[], int], repeats: int) -> dict[str, float]:
 
 
 def _ours(data_root: Path | None, augmentation: str) -> Callable[[], int]:
-    import torch
-
-    from trainables.config import make_config
-    from trainables.data.batches import to_device, training_batches
-    from trainables.data.datasets import load
-    from trainables.data.normalization import normalization_of
-
     data = load(NAME, data_root=data_root)
     split = to_device(data, normalization_of("dataset", data), torch.device("cpu"))["train"]
     config = make_config({"dataset": NAME, "augmentation": augmentation})
@@ -92,11 +91,10 @@ def _ours(data_root: Path | None, augmentation: str) -> Callable[[], int]:
 
 
 def _theirs(data_root: Path | None, augmented: bool) -> Callable[[], int]:
+    # the workers of `memory` import this file, too, and none of these
     import medmnist
     from torch.utils.data import DataLoader
     from torchvision import transforms
-
-    from trainables.data.datasets import default_data_root
 
     root = data_root or default_data_root()
     moves = [transforms.RandomAffine(10, (0.05, 0.05), (0.9, 1.1))] if augmented else []
@@ -109,8 +107,6 @@ def _theirs(data_root: Path | None, augmented: bool) -> Callable[[], int]:
 
 def load_times(data_root: Path | None) -> dict[str, float]:
     """Return milliseconds of the first load, which checks the MD5 and decodes, and of the second."""
-    from trainables.data.datasets import load
-
     times = []
     with tempfile.TemporaryDirectory() as folder, _environment("SWEEPS_CACHE", folder):
         for _ in range(2):
@@ -130,8 +126,6 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 def memory(folder: Path, workers: int, images: int) -> dict[str, float]:
     """Return megabytes (10^6 bytes) of all workers together; a page that they share counts once (PSS)."""
-    from trainables.data.arrays import Split
-
     path = _write_archive(folder / "pathmnist_64.npz", images)
     data = _load_generated(path)
     n_bytes = sum(split.images.nbytes for _, split in data)
@@ -164,11 +158,6 @@ def _write_archive(path: Path, images: int) -> Path:
 
 def _load_generated(path: Path) -> Any:
     """Load a file as a real one; only the published MD5 is replaced by this file's."""
-    import hashlib
-
-    from trainables.data.datasets import load
-    from trainables.data.formats.medmnist import medmnist_info
-
     with path.open("rb") as file:
         medmnist_info()["pathmnist"]["MD5_64"] = hashlib.file_digest(file, "md5").hexdigest()
     return load("pathmnist", SIDE, path.parent)
@@ -207,12 +196,6 @@ def proportional_set_size() -> int:
 
 def _train_on(pickled: bytes) -> Any:
     """Go through every image of every split, by the batches that training uses."""
-    import torch
-
-    from trainables.config import make_config
-    from trainables.data.batches import batches, to_device, training_batches
-    from trainables.data.normalization import Normalization
-
     torch.set_num_threads(1)
     data = pickle.loads(pickled)  # noqa: S301  made by this benchmark
     splits = to_device(data, Normalization((0.5,) * 3, (0.5,) * 3), torch.device("cpu"))

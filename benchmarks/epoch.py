@@ -16,9 +16,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
+from medmnist import BreastMNIST
+from medmnist.evaluator import getACC, getAUC
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
 
 from analysis.command_line import new_app, start
+from trainables.config import make_config
+from trainables.data.batches import to_device
+from trainables.data.datasets import default_data_root, load
+from trainables.data.normalization import normalization_of
+from trainables.network.build import build_model
+from trainables.training import loop
 
 app = new_app()
 NAME, BATCH = "breastmnist", 128
@@ -32,8 +44,6 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Time an epoch of training with three evaluations, theirs and ours."""
-    import torch
-
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SWEEPS_CACHE"] = folder
@@ -63,32 +73,15 @@ def _text(seconds: dict[str, float], threads: int) -> str:
 
 
 def _ours(data_root: Path | None, epochs: int, precision: str) -> Iterator[Any]:
-    import torch
-
-    from trainables.config import make_config
-    from trainables.data.batches import to_device
-    from trainables.data.datasets import load
-    from trainables.data.normalization import normalization_of
-    from trainables.training.loop import start, train
-
     given = {"dataset": NAME, "model": "resnet18", "normalization": "half", "optimizer": "adam", "lr": 1e-3}
     config = make_config({**given, "batch_size": BATCH, "epochs": epochs, "precision": precision})
     data = load(NAME, data_root=data_root)
     splits = to_device(data, normalization_of(config.normalization, data), torch.device("cpu"))
-    return train(config, data.info, splits, start(config, 0, data.info, torch.device("cpu")))
+    return loop.train(config, data.info, splits, loop.start(config, 0, data.info, torch.device("cpu")))
 
 
 def _theirs(data_root: Path | None, epochs: int) -> Iterator[None]:
     """Train by MedMNIST's `train_and_eval_pytorch.py`, written anew after its description."""
-    import torch
-    from medmnist.evaluator import getACC, getAUC
-    from torch import nn
-    from torch.utils.data import DataLoader
-
-    from trainables.config import make_config
-    from trainables.data.datasets import load
-    from trainables.network.build import build_model
-
     sets = _medmnist_sets(data_root)
     loaders = {split: DataLoader(found, BATCH, shuffle=split == "train") for split, found in sets.items()}
     loaders["train at eval"] = DataLoader(sets["train"], BATCH)
@@ -116,11 +109,6 @@ def _theirs(data_root: Path | None, epochs: int) -> Iterator[None]:
 
 
 def _medmnist_sets(data_root: Path | None) -> dict[str, Any]:
-    from medmnist import BreastMNIST
-    from torchvision import transforms
-
-    from trainables.data.datasets import default_data_root
-
     as_input: Callable[[Any], Any] = transforms.Compose(
         [transforms.ToTensor(), transforms.Normalize(mean=[0.5], std=[0.5])]
     )

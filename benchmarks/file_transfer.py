@@ -9,14 +9,17 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import ray
 import typer
 
 from analysis.command_line import new_app, start
-
-if TYPE_CHECKING:
-    from trainables.attempt_folder import FileClient
+from analysis.runs.run_folder import RunFolder
+from sweeps.running.file_server import MARKER, start_file_server
+from sweeps.running.ray_session import ray_session
+from trainables.attempt_folder import FileClient, open_attempt
+from trainables.training.checkpoint import write_atomically
 
 app = new_app()
 
@@ -27,12 +30,6 @@ def file_transfer(
     repeats: Annotated[int, typer.Option(min=1, help="Epochs of each.")] = 7,
 ) -> None:
     """Print the median milliseconds of one epoch's files, and their range."""
-    import ray
-
-    from analysis.runs.run_folder import RunFolder
-    from sweeps.running.file_server import MARKER, start_file_server
-    from sweeps.running.ray_session import ray_session
-
     with tempfile.TemporaryDirectory() as folder, ray_session(None, Path(folder) / "ray.log"):
         run = RunFolder(Path(folder) / "s" / "run")
         run.trials.mkdir(parents=True)
@@ -49,9 +46,6 @@ def file_transfer(
 
 def time_sending(trial: str, client: FileClient | None, size: float, repeats: int) -> list[float]:
     """Return milliseconds of writing and sending `size` MB, `repeats` times, after one that warms up."""
-    from trainables.attempt_folder import open_attempt
-    from trainables.training.checkpoint import write_atomically
-
     attempt, content, taken = open_attempt(trial, client), bytes(int(size * 1e6)), []
     for _ in range(repeats + 1):
         began = time.perf_counter()

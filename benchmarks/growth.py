@@ -16,19 +16,30 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
+import pyarrow as pa
 import typer
+from rich.console import Console
 
+from analysis import table
 from analysis.command_line import new_app, start
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from analysis.runs.run_folder import RunFolder
-    from sweeps.record.state import RunState
+from analysis.runs.run_folder import RunFolder
+from analysis.weights.model_columns import write_trials
+from analysis.weights.weights_table import add_weights
+from benchmarks.played_runs import play_run, played_sweep
+from sweeps.planning.plan import make_plan
+from sweeps.record.ledger import read_ledger
+from sweeps.record.state import RunState, fold
+from sweeps.record.table_rows import epochs_table, trials_table
+from sweeps.running.recorder import Recorder
+from sweeps.screen.live import make_view
+from trainables.errors import InputError
 
 app = new_app()
 Figures = dict[str, float]
@@ -53,8 +64,6 @@ def growth(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Measure each size in a process of its own."""
-    from trainables.errors import InputError
-
     try:
         sizes = [int(float(size)) for size in trials.split(",")]
     except ValueError:
@@ -76,10 +85,6 @@ def _in_a_process(size: int, epochs: int, seeds: int, commands: bool) -> Figures
 
 def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
     """Return CPU seconds and MB by what is measured."""
-    from benchmarks.played_runs import play_run
-    from sweeps.record.ledger import read_ledger
-    from sweeps.record.state import fold
-
     found: Figures = {}
     with tempfile.TemporaryDirectory() as folder:
         run = play_run(Path(folder), trials, epochs, seeds)
@@ -119,21 +124,11 @@ def _least(action: Callable[[], None], times: int = 3) -> float:
 
 
 def _plan(trials: int, epochs: int, seeds: int) -> None:
-    from datetime import datetime
-
-    from benchmarks.played_runs import played_sweep
-    from sweeps.planning.plan import make_plan
-
     make_plan(played_sweep(trials, epochs, seeds), None, datetime(2026, 1, 1))
 
 
 def _resume(run: RunFolder, epochs: int) -> RunState:
     """Do what a driver does with the ledger of a run that it goes on with, until its first trial can start."""
-    from benchmarks.played_runs import played_sweep
-    from sweeps.record.ledger import read_ledger
-    from sweeps.record.state import fold
-    from sweeps.running.recorder import Recorder
-
     state = fold(read_ledger(run.ledger))
     recorder = Recorder(run, played_sweep(1, epochs), state, run.metadata(), epochs)
     recorder.step()
@@ -142,10 +137,6 @@ def _resume(run: RunFolder, epochs: int) -> RunState:
 
 
 def _write_tables(run: RunFolder, state: RunState) -> None:
-    from analysis import table
-    from analysis.weights.model_columns import write_trials
-    from sweeps.record.table_rows import epochs_table, trials_table
-
     about, trials = run.read_description(), state.trials.values()
     write_trials(run, trials_table(run, trials, about))
     table.write_arrow(run.epochs_table, epochs_table(run, trials, about))
@@ -153,12 +144,6 @@ def _write_tables(run: RunFolder, state: RunState) -> None:
 
 def _screen(state: RunState) -> float:
     """Return CPU seconds of one screen; the first, which looks at all trials, is left out."""
-    from io import StringIO
-
-    from rich.console import Console
-
-    from sweeps.screen.live import make_view
-
     console = Console(file=StringIO(), force_terminal=True, width=140, height=40)
     with make_view(state, "val_auc", "max", ("activation",), console, quiet=False) as view:
 
@@ -170,8 +155,6 @@ def _screen(state: RunState) -> float:
 
 
 def _save_weights(run: RunFolder, state: RunState) -> None:
-    from analysis.weights.weights_table import add_weights
-
     trials = list(state.trials.values())
     for first in range(0, len(trials), SAVED_AT_A_TIME):
         add_weights(run, _weights(run, trials[first : first + SAVED_AT_A_TIME]))
@@ -179,11 +162,6 @@ def _save_weights(run: RunFolder, state: RunState) -> None:
 
 def _weights(run: RunFolder, trials: list[Any]) -> pa.Table:
     """Make up rows of weights of trials."""
-    import numpy as np
-    import pyarrow as pa
-
-    from analysis import table
-
     replicates = [(trial, number, seed) for trial in trials for number, seed in enumerate(trial.config["seeds"])]
     places = [(stage, tensor) for stage in STAGES for tensor in range(TENSORS)]
     rows = [(*replicate, *place) for replicate in replicates for place in places]

@@ -28,12 +28,13 @@ from typing import Annotated
 import typer
 
 from analysis.command_line import new_app, start
-from benchmarks.orchestration_rivals import ACTIVATIONS, EPOCHS, RATES, SLOTS
 
 app = new_app()
+ACTIVATIONS = ("relu", "tanh", "gelu", "elu")
+RATES = (0.001, 0.003, 0.01, 0.03)
+EPOCHS, SLOTS = 3, 2
+NAME = "pneumoniamnist"
 TRIVIAL = 400
-# trials before the counting begins
-WARM = 50
 
 
 @app.command()
@@ -61,6 +62,9 @@ def main(
                 print(f"{name}: {values[-1]:.1f} s", file=sys.stderr)
         found = {name: statistics.median(values) for name, values in times.items()}
         if "trivial" in names:
+            # once the variables above are set: torch and Ray read them when they are imported
+            from benchmarks.orchestration_trivial import trivial_rate
+
             found["trivial trials a second"] = trivial_rate(Path(folder), trials)
     print(json.dumps(found) if as_json else _text(found))
 
@@ -80,7 +84,7 @@ def _text(found: dict[str, float]) -> str:
 
 
 def _rival(name: str) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.orchestration_rivals", name]
+    return [sys.executable, "-m", f"benchmarks.orchestration_{name}"]
 
 
 def _time(name: str, data_root: Path | None, folder: str) -> float:
@@ -97,7 +101,7 @@ def _time(name: str, data_root: Path | None, folder: str) -> float:
 def _sweep(folder: str, *, measured: bool) -> list[str]:
     grid = ["--set", f"activation={','.join(ACTIVATIONS)}", "--set", f"lr={','.join(map(str, RATES))}"]
     how = ["--epochs", str(EPOCHS), "--seeds", "1", "--scheduler", "fifo", "--quiet", "--storage", folder]
-    command = [sys.executable, "-m", "sweeps.run", "activations", "--dataset", "pneumoniamnist", *grid, *how]
+    command = [sys.executable, "-m", "sweeps.run", "activations", "--dataset", NAME, *grid, *how]
     return command + ([] if measured else ["--no-measure", "--no-report"])
 
 
@@ -112,38 +116,6 @@ def _run_together(commands: Sequence[Sequence[str]], data_root: Path | None, fol
     for process in started:
         if process.wait():
             sys.exit(f"error: {' '.join(map(str, process.args))} ended with {process.returncode}")  # type: ignore[arg-type]
-
-
-def trivial_rate(folder: Path, trials: int = TRIVIAL) -> float:
-    """Return trials a second that report once and end, two workers warm; ledger, tables and live view are on."""
-    from ray import tune
-    from rich.console import Console
-
-    import sweeps.running.tuner
-    from benchmarks.orchestration_rivals import report_once
-    from search_spaces.definition import Sweep
-    from sweeps.planning.settings import Settings
-    from sweeps.record.ledger import read_ledger
-    from sweeps.run_sweep import run
-
-    sweeps.running.tuner.train_trial = report_once
-    rates = [0.001 + 0.00001 * number for number in range(trials + WARM)]
-    sweep = Sweep(
-        "?", {"activation": "relu"}, {"lr": tune.grid_search(rates)}, {"model": "mlp", "epochs": 1},
-        seeds=(0,), scheduler="fifo",
-    )  # fmt: skip
-    with (folder / "screen").open("w") as file:
-        console = Console(file=file, force_terminal=True, width=140, height=40)
-        outcome = run(sweep, "trivial", Settings(storage=folder / "trivial", measure=False, report=False), console)
-    ends = [event["time"] for event in read_ledger(outcome.run.ledger) if event["event"] == "completed"]
-    assert len(ends) == len(rates)
-    return trials / _seconds(ends[WARM - 1], ends[-1])
-
-
-def _seconds(first: str, last: str) -> float:
-    from datetime import datetime
-
-    return (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ray import tune
+
 from analysis.runs.run_folder import RunFolder
 from search_spaces.definition import Sweep
 from sweeps.record.history import QUALITIES
@@ -22,8 +24,6 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 def played_sweep(trials: int, epochs: int = 6, seeds: int = 3) -> Sweep:
     """Return a sweep of five activations, each with the same rates."""
-    from ray import tune
-
     rates = [round(1e-4 * 1.0005**number, 10) for number in range(-(-trials // len(ACTIVATIONS)))]
     return Sweep(
         "Does it grow?", {"activation": tune.grid_search(list(ACTIVATIONS))}, {"lr": tune.grid_search(rates)},

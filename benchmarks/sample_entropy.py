@@ -11,14 +11,15 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from analysis.command_line import new_app, start
-
-if TYPE_CHECKING:
-    import numpy as np
+from analysis.measures.sample_entropy import sample_entropy
 
 # channels into and out of the stages of ResNet-18
 STAGES = ((64, 64), (64, 128), (128, 256), (256, 512))
@@ -56,8 +57,6 @@ def resnet18_sizes() -> list[int]:
 
 def series(kind: str, n: int, seed: int = 0) -> np.ndarray[Any, Any]:
     """Draw `n` values of a kind; of a seed always the same."""
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     draws: dict[str, Callable[[], Any]] = {
         "normal": lambda: rng.standard_normal(n),
@@ -82,8 +81,6 @@ def seconds(function: Callable[[Any], float], arrays: list[Any]) -> tuple[float,
 
 def measure(sizes: list[int], kind: str, beside: Callable[[Any], float] | None) -> Timing:
     """Time exact Sample Entropy of arrays of these sizes, and `beside` where it is given."""
-    from analysis.measures.sample_entropy import sample_entropy
-
     arrays = [series(kind, n, seed) for seed, n in enumerate(sizes)]
     cpu, wall = seconds(sample_entropy, arrays)
     other = seconds(beside, arrays)[0] if beside else None
@@ -106,9 +103,6 @@ def compiled_antropy() -> Callable[[Any], float] | None:
 
 def show(timings: list[Timing]) -> None:
     """Print a table of timings."""
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table("tensors", "values", "kind", "CPU s", "wall s", "antropy CPU s", "antropy / ours")
     for t in timings:
         numbers = [f"{t.cpu:.4f}", f"{t.wall:.4f}"]
@@ -132,8 +126,6 @@ def main(
         cases = [resnet18_sizes()] if resnet18 else [[int(float(size))] for size in sizes.split(",")]
     except ValueError:
         raise typer.BadParameter(f"{sizes!r} is not a list of numbers like 1000,1e5", param_hint="--sizes") from None
-    from analysis.measures.sample_entropy import sample_entropy
-
     sample_entropy(series("normal", 50_000))
     antropy = compiled_antropy() if any(sum(case) <= beside_up_to for case in cases) else None
     timings = [measure(case, kind, antropy if sum(case) <= beside_up_to else None) for case in cases]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from typer.main import get_command
+
 from search_spaces.find import find_sweep
 from sweeps.planning.command import Command, allow_bare_resume, read_command
+from sweeps.run import app
 from trainables.errors import InputError
 
 
@@ -17,10 +20,6 @@ def sweep_name(word: str) -> str:
 
 def parse(words: Sequence[str]) -> Command:
     """Return the command that `sweeps.run` would read. Raises `InputError` for unknown options and bad values."""
-    from typer.main import get_command
-
-    from sweeps.run import app
-
     try:
         context = get_command(app).make_context("sweeps.run", allow_bare_resume(list(words)))
     # Typer raises its own copy of click's exceptions, which has no public name

@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.command_line import new_app, start
+from analysis.runs.find import find_run
+from analysis.runs.lease import hold
+from analysis.runs.remote import storage_errors
+from analysis.runs.sync import remote_of, where
+from analysis.terminal.plain_text import visible
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.runs.run_folder import RunFolder
@@ -32,10 +38,6 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Free space. Checkpoints only serve a resume; weights, tables and figures stay unless --run is given."""
-    from analysis.runs.find import find_run
-    from analysis.runs.lease import hold
-    from analysis.runs.sync import where
-    from analysis.terminal.plain_text import visible
     from sweeps.screen.runs import size_of
 
     folder = find_run(run, storage)
@@ -54,10 +56,6 @@ def clean(
 
 def remove(run: RunFolder, folder: Path) -> None:
     """Remove a folder of a run, here and where the run is kept. Raises `InputError`."""
-    from analysis.runs.remote import storage_errors
-    from analysis.runs.sync import remote_of
-    from trainables.errors import InputError
-
     if remote := remote_of(run):
         with storage_errors(remote):
             remote.delete_folder(folder.relative_to(run.path).as_posix())

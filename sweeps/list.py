@@ -9,10 +9,18 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.runs.find import runs_in
 from analysis.terminal.plain_text import plain
-from sweeps.screen.fields import REGISTRY_LISTS
+from search_spaces.definition import METRICS, mode_of
+from search_spaces.find import find_sweep, sweep_names
+from sweeps.screen.fields import REGISTRY_LISTS, fields
+from sweeps.searchers.table import SEARCHERS
+from trainables.errors import InputError, unknown_name
+from trainables.registries import registry
 
 if TYPE_CHECKING:
     from search_spaces.named_options import Named
@@ -22,13 +30,10 @@ Rows = list[dict[str, str]]
 
 
 def _sweeps() -> Rows:
-    from search_spaces.find import find_sweep, sweep_names
-
     return [{"sweep": name, "question": find_sweep(name)[1].question} for name in sweep_names()]
 
 
 def _runs(storage: str) -> Rows:
-    from analysis.runs.find import runs_in
     from sweeps.screen.runs import list_run
 
     return [list_run(run) for run in runs_in(storage)]
@@ -51,8 +56,6 @@ def _datasets() -> Rows:
 
 def _registry(field: str) -> Callable[[], Rows]:
     def rows() -> Rows:
-        from trainables.registries import registry
-
         return [{field: name, "what": _first_line(entry)} for name, entry in registry(field).items()]
 
     return rows
@@ -89,8 +92,6 @@ def _models(side: int, channels: int, classes: int) -> Rows:
 
 
 def _fields() -> Rows:
-    from sweeps.screen.fields import fields
-
     return fields()
 
 
@@ -108,8 +109,6 @@ def _schedulers() -> Rows:
 
 
 def _searchers() -> Rows:
-    from sweeps.searchers.table import SEARCHERS
-
     return _named("searcher", SEARCHERS)
 
 
@@ -126,8 +125,6 @@ def _named(kind: str, table: Mapping[str, Named]) -> Rows:
 
 
 def _metrics() -> Rows:
-    from search_spaces.definition import METRICS, mode_of
-
     best = {"max": "the highest is best", "min": "the lowest is best"}
     return [{"metric": name, "what": f"{best[mode_of(name)]}; what stops, ranks and selects"} for name in METRICS]
 
@@ -179,8 +176,6 @@ def list_(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="schedules: draw them to a .png or .svg.")] = None,
 ) -> None:
     """List sweeps with their questions, runs, datasets, the fields of a trial and their values, and so on."""
-    from trainables.errors import InputError, unknown_name
-
     if what not in (None, "runs", *LISTS):
         raise InputError(unknown_name("list", what, ["runs", *LISTS]))
     if check and what != "datasets":
@@ -209,9 +204,6 @@ def list_(
 
 
 def _print_check(name: str, image_size: int | None, data_root: Path | None, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from trainables.data.check import check, lines
 
     found = check(name, image_size, data_root)
@@ -233,9 +225,6 @@ def _plot_schedules(path: Path) -> None:
 
 
 def _print(lists: dict[str, Rows], short: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console()
     for name, rows in lists.items():
         if short and name not in ("sweeps", "datasets"):

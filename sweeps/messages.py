@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 from analysis.comparison.labels import show_value
@@ -16,9 +18,13 @@ from analysis.runs.sync import where
 from analysis.terminal.plain_text import say
 from search_spaces.definition import Pbt
 from search_spaces.domains import show_domain
+from sweeps.record.state import read_state
 from sweeps.schedulers.table import name_of
 from sweeps.screen.live import clock
+from sweeps.searchers.grid import count_settings
 from trainables.config import TrialConfig
+from trainables.data.check import class_line
+from trainables.data.downloads import FilePolicy, file_policy
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,8 +94,6 @@ def _settled(sweep: Sweep) -> set[str]:
 
 def _bundles(sweep: Sweep, settings: Settings) -> str:
     """Return what a trial takes, and what this machine has of it."""
-    import os
-
     import torch
 
     wants = sweep.resources
@@ -109,7 +113,6 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
 def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
     from sweeps.planning.match import match_trials
     from sweeps.planning.reuse import find_finished, reasons_not_reused
-    from sweeps.record.state import read_state
 
     known = find_finished(plan.trials, settings.storage, fetch=False)
     if resumed:
@@ -134,8 +137,6 @@ COUNTED = 1000
 def plan_with_progress(console: Console, sweep: Sweep, settings: Command, now: datetime) -> Plan:
     """Return the plan; a terminal shows that it is being made. Raises `InputError`."""
     from sweeps.planning.plan import make_plan
-    from sweeps.searchers.grid import count_settings
-    from trainables.data.downloads import FilePolicy, file_policy
 
     count = count_settings(sweep)
     text = f"planning {count:,} settings" if count >= COUNTED else "planning"
@@ -148,8 +149,6 @@ def plan_with_progress(console: Console, sweep: Sweep, settings: Command, now: d
 
 def wants_start(console: Console) -> bool:
     """Ask after an estimate if the sweep is to start; where nobody can answer, it is not."""
-    import typer
-
     if not (console.is_terminal and sys.stdin.isatty()):
         console.print("nothing was started (--estimate); the same command without it starts", highlight=False)
         return False
@@ -216,7 +215,6 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, s
 def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -> None:
     """Print the classes of each dataset with their images, and what one should know of them, and of memory."""
     from sweeps.planning.notes import memory_note
-    from trainables.data.check import class_line
 
     loaded = [data for data, _ in plan.datasets.values()]
     for line in dict.fromkeys(class_line(data) for data in loaded):

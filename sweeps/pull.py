@@ -8,6 +8,12 @@ from typing import Annotated
 import typer
 
 from analysis.command_line import new_app, start
+from analysis.runs import sync as staging
+from analysis.runs.find import find_run
+from analysis.runs.remote import is_uri
+from analysis.runs.run_folder import RunFolder
+from analysis.terminal.plain_text import visible
+from trainables.errors import InputError
 
 app = new_app()
 EXAMPLES = """
@@ -26,13 +32,6 @@ def pull(
     into: Annotated[Path, typer.Option(help="Folder of the results here.")] = Path("results"),
 ) -> None:
     """Copy a run, or what is new of it, into a folder of results. What is newer here stays."""
-    from analysis.runs import sync as staging
-    from analysis.runs.find import find_run
-    from analysis.runs.remote import is_uri
-    from analysis.runs.run_folder import RunFolder
-    from analysis.terminal.plain_text import visible
-    from trainables.errors import InputError
-
     if not is_uri(run) and not is_uri(storage or ""):
         raise InputError(f"{run} lies here already: give the URI of a run, or --storage URI")
     if is_uri(run) and storage is not None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psutil
+from rich.console import Console
 
 from analysis.command_line import BAD_INPUT, new_app, print_error, start
+from analysis.runs.find import run_to_resume
+from analysis.runs.lease import hold
+from analysis.terminal.plain_text import plain, say
 from analysis.terminal.steady_output import go_on_without_output
 from sweeps.planning.command import Command, allow_bare_resume, with_options
+from sweeps.planning.options import newly_compared
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from rich.console import Console
-
     from search_spaces.definition import Sweep
     from sweeps.planning.trials import Plan
     from sweeps.running.early_ray import EarlyRay
@@ -42,10 +45,6 @@ EXAMPLES = """
 
 def run(command: Command) -> None:
     """Run a sweep and end in one table: plan, train with early stopping, measure, summarise."""
-    from rich.console import Console
-
-    from analysis.terminal.plain_text import plain, say
-    from sweeps.planning.options import newly_compared
     from sweeps.running.early_ray import EarlyRay
     from sweeps.running.interrupt import Interrupt
 
@@ -78,8 +77,6 @@ def _carry_out(
     command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt, early: EarlyRay | None = None
 ) -> int:
     """Plan, show or run, and print what came of it. Returns the exit code. early: the Ray that is being started."""
-    from contextlib import ExitStack
-
     with ExitStack() as leases:
         return _plan_and_run(command, name, sweep, console, interrupt, early, leases)
 
@@ -89,10 +86,6 @@ def _plan_and_run(
     early: EarlyRay | None, leases: ExitStack,
 ) -> int:  # fmt: skip
     """Do what `_carry_out` does. leases: takes the one on the run, before the first file of it is written."""
-    from datetime import datetime
-
-    from analysis.runs.find import run_to_resume
-    from analysis.runs.lease import hold
     from sweeps import messages, summary
     from sweeps.planning.begin import create_run, folder_of_new_run, resume_run
     from sweeps.planning.plan import decide_replicates

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, start
+from analysis.runs.find import find_run
+from analysis.runs.sync import pull, remote_of, where
+from analysis.terminal.plain_text import plain
 from trainables.errors import InputError
+from trainables.json_values import as_json_value
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from analysis.runs.run_folder import RunFolder
 
 app = new_app()
@@ -45,10 +49,6 @@ def show(
     ] = False,
 ) -> None:
     """Show how a run stands. Reads its files alone, so it works while the run writes, also at a URI."""
-    from rich.console import Console
-
-    from analysis.runs.find import find_run
-
     if json_ and watch:
         raise InputError("--json is one document and --watch follows: leave one out")
     folder = find_run(run, storage, whole=False)
@@ -62,7 +62,6 @@ def show(
 
 def _document(folder: RunFolder) -> dict[str, Any]:
     from analysis import table
-    from trainables.json_values import as_json_value
 
     rows = table.read_arrow(folder.trials_table).to_pylist() if folder.trials_table.exists() else []
     return {"run": folder.read_description(), "trials": as_json_value(rows)}
@@ -70,9 +69,6 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 def _watch(console: Console, folder: RunFolder) -> None:
     """Draw the live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
-    from datetime import UTC, datetime
-
-    from analysis.runs.sync import pull, remote_of
     from sweeps.record.state import read_state
     from sweeps.screen.live import make_view
 
@@ -93,10 +89,6 @@ def _watch(console: Console, folder: RunFolder) -> None:
 
 
 def _print(console: Console, folder: RunFolder) -> None:
-    from datetime import timedelta
-
-    from analysis.runs.sync import where
-    from analysis.terminal.plain_text import plain
     from sweeps.record.progress import Tally
     from sweeps.record.state import read_state
     from sweeps.screen.live import describe

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis import table
 from analysis.arrays import flag_array, text_array
@@ -171,8 +172,6 @@ def _keep_one_of_each(trials: pa.Table) -> pa.Table:
 
 
 def _with_gaps(trials: pa.Table) -> pa.Table:
-    import pyarrow.compute as pc
-
     for name, (train, test) in GAPS.items():
         trials = trials.append_column(name, pc.subtract(trials[train], trials[test]))
     return trials

@@ -20,6 +20,7 @@ from analysis.figures import style as figure_style
 from analysis.figures import trial as plots
 from analysis.page.html import Section, figure, paragraph, table
 from analysis.runs.run_folder import RunFolder
+from analysis.weights.rows import read_weights
 
 # Nuisance fields with a heat map of their own.
 HEAT_MAPS = 3
@@ -130,8 +131,6 @@ def hyperparameters(data: ReportData, draw: Drawer) -> Section:
 
 def weight_distributions(data: ReportData, draw: Drawer) -> Iterator[str]:
     """Draw histograms of the best trial of each block, before and after training, where its weights are at hand."""
-    from analysis.weights.rows import read_weights
-
     folders = {key: folder for run in data.results.runs for key, folder in run.trials_by_key().items()}
     for number, block in enumerate(data.results.blocks[:4]):
         best = next((standing for standing in data.comparison.block(block) if standing.trial), None)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode, of_signal
+from analysis.trial_evaluation.select_trials import BEST, choose_trials
 from sweeps.record.state import RunState
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +51,6 @@ class Outcome:
     @property
     def trials(self) -> pd.DataFrame:
         """Return `trials.parquet`: one row per trial and replicate. Raises `InputError` before any trial has ended."""
-        from analysis import table
-        from trainables.errors import InputError
-
         if not self.run.trials_table.exists():
             raise InputError(f"{self.run.path}: no trial has ended yet")
         return table.read(self.run.trials_table, "trials")
@@ -61,8 +61,6 @@ class Outcome:
 
         Raises `InputError` where no trial was trained to its end, or none kept its weights.
         """
-        from analysis.trial_evaluation.select_trials import BEST, choose_trials
-
         return choose_trials(self.run, BEST)[0]
 
     @property

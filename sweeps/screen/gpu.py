@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -132,8 +133,6 @@ def trial_of(pid: int) -> str:
     The name of a thread and not the process's title, which Ray writes anew at every call of an actor. The newest thread
     counts: threads that an earlier trial started, such as those of OpenMP, live on under its name.
     """
-    from pathlib import Path
-
     found = {}
     for path in Path(f"/proc/{pid}/task").glob("*"):
         try:

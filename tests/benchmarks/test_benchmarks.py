@@ -24,7 +24,8 @@ SMALLEST = {
 }
 READS_DATA = ("data", "epoch")
 QUICK = ("bootstrap", "growth", "sample_entropy")
-HELPERS = ("__init__", "__main__", "orchestration_rivals", "played_runs")
+RIVALS = ("orchestration_floor", "orchestration_textbook", "orchestration_trivial")
+HELPERS = ("__init__", "__main__", "played_runs", *RIVALS)
 
 
 def test_each_has_a_name_and_a_smallest_size() -> None:

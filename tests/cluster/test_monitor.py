@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from cluster.alerts import alerts, suggested_share
 from cluster.monitor import app
-from cluster.prometheus import METRICS
+from cluster.prometheus import METRICS, exposition
 from cluster.sample import Sample, take_sample
 from sweeps.screen.gpu import Gpu, GpuProcess, trial_of
 from trainables.errors import InputError
@@ -199,8 +199,6 @@ def test_prometheus_reads_the_text(play: Any, tmp_path: Path) -> None:
 
 def test_odd_names_do_not_break_the_text() -> None:
     parser = pytest.importorskip("prometheus_client.parser")
-    from cluster.prometheus import exposition
-
     gpu = Gpu(0, 'a "b"\\c\n', 1.0, 1.0, 2.0, 3.0, 4.0, None)
     text = exposition([Sample(0.0, "h", 1, 1.0, 1.0, 2.0, (gpu,), "")])
     families = {family.name: family for family in parser.text_string_to_metric_families(text)}

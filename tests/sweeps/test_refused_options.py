@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sweeps.list import LISTS
 from sweeps.screen.fields import REGISTRY_LISTS, fields
 from trainables.config import TrialConfig
 from trainables.data.datasets import load
@@ -70,8 +72,6 @@ def test_every_field_says_what_it_may_be() -> None:
 
 @pytest.mark.parametrize("name", [*REGISTRY_LISTS, "fields", "augmentations", "schedulers", "searchers", "metrics"])
 def test_every_entry_of_a_list_says_what_it_is(name: str) -> None:
-    from sweeps.list import LISTS
-
     for row in LISTS[name]():
         assert row.get("what"), row
 
@@ -91,8 +91,6 @@ def test_a_file_that_is_trusted_is_taken_by_its_name_and_digest(tmp_path: Path) 
 
 
 def test_a_trusted_file_is_no_published_one_in_the_cache(data_root: Path, tmp_path: Path) -> None:
-    import zipfile
-
     published, packed_anew = data_root / "medmnist" / "breastmnist.npz", tmp_path / "breastmnist.npz"
     with zipfile.ZipFile(published) as old, zipfile.ZipFile(packed_anew, "w") as new:
         for name in old.namelist():

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import from_numpy, no_grad, softmax
 
 from analysis import table
@@ -123,8 +124,6 @@ def test_the_model_level_measure_is_the_mean_over_matrices_weighted_by_size(undi
 
 
 def test_tensorboard_reads_the_curves(undisturbed: RunFolder) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     events = EventAccumulator(str(next(undisturbed.tensorboard.glob("*/seed_1"))))
     events.Reload()
     curves = {f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")}

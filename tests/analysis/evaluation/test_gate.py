@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis.evaluation.bootstrap import Figure, Interval
@@ -78,8 +79,6 @@ def test_a_latency_that_was_not_measured_is_not_decided() -> None:
 
 
 def test_warnings_name_weak_classes_confusions_and_the_gap() -> None:
-    import numpy as np
-
     rows = [row("a", 0.9, 0.85, 0.95, f1=0.6), row("b", 0.9, 0.85, 0.95)]
     figures = {"acc": figure(0.8), "ece": figure(0.05, 0.02, 0.09)}
     confusion = np.array([[80.0, 20.0], [5.0, 95.0]])

@@ -17,6 +17,8 @@ from analysis.runs.remote import Remote
 from analysis.runs.run_folder import RunFolder, plain_name
 from cluster.start import command
 from cluster.submit import complete, same_storage
+from search_spaces.find import find_sweep
+from search_spaces.sweep_json import to_data
 from sweeps.planning.reuse import _copy_files
 from sweeps.planning.settings import Settings
 from trainables.errors import InputError
@@ -81,9 +83,6 @@ def test_a_run_is_resumed_by_its_exact_place(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_repeated_on_a_cluster_is_resumed_by_its_own_sweeps_name(tmp_path: Path) -> None:
-    from search_spaces.find import find_sweep
-    from search_spaces.sweep_json import to_data
-
     earlier = make(tmp_path, "smoke", "earlier")
     about = {**ABOUT, "sweep": "smoke", "definition": to_data(find_sweep("smoke")[1])}
     earlier.description.write_text(json.dumps(about))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from sklearn import metrics
 from typer.testing import CliRunner
 
+import trainables.network.trained as trained
 from analysis import table
 from analysis.evaluate import app
 from analysis.evaluation.predictions import read_predictions
+from analysis.report import write_report
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import choose_trials
 from tests.support.trained_run import train_run
@@ -126,10 +129,6 @@ def test_a_trial_without_weights_and_a_run_without_any(run: RunFolder) -> None:
 
 
 def test_data_that_changed_since_is_refused(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    import trainables.network.trained as trained
-
     changed = replace(load("digits"), digest="0000")
     monkeypatch.setattr(trained, "load", lambda *_: changed)
     code, text = command(str(run.path))
@@ -154,8 +153,6 @@ def test_another_split_can_be_evaluated_and_says_what_it_means(run: RunFolder) -
 
 
 def test_the_report_has_a_section_of_what_was_evaluated(run: RunFolder, tmp_path: Path) -> None:
-    from analysis.report import write_report
-
     page = tmp_path / "page.html"
     write_report([run], page, None)
     assert 'id="evaluation"' not in page.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +163,6 @@ def test_a_command_written_as_words_reads_back(values: dict[str, Any]) -> None:
 
 
 def _words(line: str) -> list[str]:
-    import shlex
-
     return shlex.split(line)[3:]
 
 

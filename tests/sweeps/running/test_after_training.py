@@ -11,6 +11,7 @@ from rich.console import Console
 from analysis import report
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
+from sweeps import summary
 from sweeps.check_command import parse
 from sweeps.planning.command import Command
 from sweeps.record.outcome import Halt, Outcome
@@ -91,8 +92,6 @@ def test_a_run_that_ends_before_any_trial_says_how_to_go_on(tmp_path: Path) -> N
 
 
 def test_its_path_is_printed(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sweeps import summary
-
     monkeypatch.setattr(summary, "print_summary", lambda console, run, test: None)
     code, text = told(with_report(outcome))
     assert code == 0

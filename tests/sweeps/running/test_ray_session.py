@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.air.execution._internal.tracked_actor import TrackedActor
+from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 
 from sweeps.ray_private import losses_are_deaths
 from sweeps.running import ray_session
@@ -109,10 +112,6 @@ def test_only_what_ray_did_is_a_loss_of_ray() -> None:
 )  # fmt: skip
 def test_tune_takes_every_loss_of_a_worker_for_its_death(error: Exception) -> None:
     """Tune's own manager of actors, whose `_actor_task_failed` ends the experiment at most of these."""
-    from ray.air.execution._internal.actor_manager import RayActorManager
-    from ray.air.execution._internal.tracked_actor import TrackedActor
-    from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
-
     seen: list[Exception] = []
     actor = TrackedActor("1", on_error=lambda actor, error: seen.append(error))
     task = TrackedActorTask(actor)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 
 import pytest
 from rich.console import Console
 
 from sweeps.messages import print_plan
 from sweeps.planning.command import Command
+from sweeps.planning.plan import make_plan
 from sweeps.record.state import RunState, fold
 from sweeps.screen.live import make_view, varying_fields
 from trainables.config import make_config
@@ -74,10 +76,6 @@ def test_another_state_of_the_run_is_followed() -> None:
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_a_plan_breaks_no_word_and_says_what_it_leaves_out(width: int) -> None:
-    from datetime import datetime
-
-    from sweeps.planning.plan import make_plan
-
     fields = ("weight_decay=0,0.1", "batch_size=32,64", "label_smoothing=0,0.1", "clip_norm=1,5", "momentum=0.8,0.9")
     command = Command(sweep="activations", tune=fields, set=("activation=relu,squared_relu", "optimizer=sgd", "lr=0.1"))
     _, sweep, _ = command.definition()

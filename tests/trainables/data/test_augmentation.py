@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2 import functional as theirs
 
 from analysis.plots_augmentation import augmentation_grid, drawn
 from trainables.config import make_config
@@ -109,8 +110,6 @@ def test_flips_are_exact_and_each_image_has_its_own(kind: str) -> None:
 
 
 def test_jitter_equals_torchvision() -> None:
-    from torchvision.transforms.v2 import functional as theirs
-
     for kind in ("grey", "RGB"):
         images, rng = _images(kind), np.random.default_rng(2)
         factors = torch.tensor(rng.uniform(0.5, 1.5, (3, len(images), 1, 1, 1)), dtype=torch.float32)

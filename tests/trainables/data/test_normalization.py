@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision.transforms._presets import ImageClassification
 from typer.testing import CliRunner
 
 from tests.support.generated_data import medmnist_arrays, write_medmnist
@@ -77,8 +78,6 @@ def test_constant_normalizations(name: str, grey: tuple, rgb: tuple, root: Path)
 
 
 def test_imagenet_is_torchvisions() -> None:
-    from torchvision.transforms._presets import ImageClassification
-
     preset = ImageClassification(crop_size=224)
     found = normalization_of("imagenet", _made(np.zeros((4, 2, 2, 3), np.uint8)))
     assert (found.mean, found.std) == (tuple(preset.mean), tuple(preset.std))

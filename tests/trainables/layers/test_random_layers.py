@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 from torch.nn import functional
+from torchvision.ops import StochasticDepth
 
 from tests.support.short_training import draw
 from trainables.config import make_config
@@ -107,8 +108,6 @@ def test_drop_block_drops_squares_at_about_the_rate_and_leaves_vectors() -> None
 
 @pytest.mark.parametrize(("model", "branches"), [("resnet18", 8), ("resnet50", 16), ("swin_t", 12)])
 def test_stochastic_depth_rises_linearly_to_the_rate(model: str, branches: int) -> None:
-    from torchvision.ops import StochasticDepth
-
     with torch.device("meta"):
         network = build_model(
             make_config({"model": model, "stochastic": "stochastic_depth", "stochastic_strength": 0.4}), GREY

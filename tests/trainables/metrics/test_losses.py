@@ -10,6 +10,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
 
 from trainables.config import make_config
 from trainables.data.arrays import MULTI_LABEL, Task
@@ -81,8 +82,6 @@ def test_weighted_losses_equal_brute_force() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0, 5.0])
 def test_focal_loss(gamma: float) -> None:
-    from torchvision.ops import sigmoid_focal_loss
-
     logits, labels = _case("multi-class")
     p = torch.softmax(logits, 1)[torch.arange(N), labels]
     found = _loss("multi-class", labels, loss="focal", focal_gamma=gamma)(logits, labels)

@@ -17,6 +17,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision import models
+from torchvision.models import get_weight
+from torchvision.models.video import r3d_18
 
 from trainables.config import make_config
 from trainables.data.arrays import DataInfo
@@ -25,6 +28,7 @@ from trainables.data.datasets import load
 from trainables.errors import InputError, pip_install
 from trainables.layers.activations import hidden_activations
 from trainables.models import MODELS
+from trainables.models._convolutions import ACSConv3d
 from trainables.network.build import build_model
 from trainables.network.model_size import ActivationSize, activation_size, model_size, model_sizes
 from trainables.training.loop import TrainingState, start, train
@@ -86,8 +90,6 @@ def test_size_is_the_published_one(name: str) -> None:
     size = model_size(make_config({"model": name}), dataset(published.side))
     assert size.parameters == size.trained == published.parameters
     if published.weights:
-        from torchvision.models import get_weight
-
         meta = get_weight(published.weights).meta
         assert size.parameters == meta["num_params"]
         assert size.macs / 1e9 == pytest.approx(meta["_ops"], abs=6e-4)
@@ -162,8 +164,6 @@ def test_vgg16_and_medical_cnn_have_the_known_parts() -> None:
 
 
 def _torchvision(name: str, classes: int, **options: object) -> Any:
-    from torchvision import models
-
     return getattr(models, name)(weights=None, num_classes=classes, **options)
 
 
@@ -347,8 +347,6 @@ def test_importing_the_models_is_light() -> None:
 
 
 def test_3d_layers_have_as_many_parameters_as_torchvisions_video_resnet() -> None:
-    from torchvision.models.video import r3d_18
-
     with torch.device("meta"):
         theirs = r3d_18()
     ours = on_meta("resnet18_3d", dataset(32, dims=3))
@@ -379,8 +377,6 @@ def test_a_25d_network_is_the_mean_of_the_2d_network_over_slices(stem: str) -> N
 @pytest.mark.parametrize(("out", "kernel", "stride"), [(6, 3, 1), (7, 3, 2), (8, 7, 2), (5, 1, 1), (5, 1, 2)])
 def test_acs_convolution_is_three_sets_of_slice_convolutions(out: int, kernel: int, stride: int) -> None:
     """By brute force: each slice along each axis goes through torch's 2D convolution."""
-    from trainables.models._convolutions import ACSConv3d
-
     torch.manual_seed(0)
     layer = ACSConv3d(2, out, kernel, stride)
     x = torch.rand(1, 2, 8, 8, 8)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from search_spaces.transfer import SWEEP
 from tests.support.short_training import digits, go_on, started
@@ -25,7 +26,7 @@ from trainables.errors import InputError, pip_install
 from trainables.models import MODELS, efficientnet_lite0
 from trainables.network.build import build_model
 from trainables.network.model_size import model_size
-from trainables.network.pretrained_weights import find_weights, read_weights, weights_digest
+from trainables.network.pretrained_weights import adapt_shape, find_weights, read_weights, weights_digest
 from trainables.network.state_dicts import read_state_dict
 from trainables.network.transfer import check_weights, freeze, load_backbone, parameter_groups, stages_of
 from trainables.training.checkpoint import save_weights
@@ -171,10 +172,6 @@ def test_2d_weights_fit_a_3d_network(conv3d: str, file: Callable[..., Path]) -> 
 
 
 def test_positions_are_interpolated_as_torchvision_does(tmp_path: Path) -> None:
-    from torchvision.models.vision_transformer import interpolate_embeddings
-
-    from trainables.network.pretrained_weights import adapt_shape
-
     positions = torch.rand(1, 1 + 14 * 14, 768)
     expected = interpolate_embeddings(32, 16, {"encoder.pos_embedding": positions})["encoder.pos_embedding"]
     config = pretrained("vit_b_16", tmp_path / "any.pt")
