@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.support.ray_head import ray_head
-
 if TYPE_CHECKING:
     from tests.support.ray_head import Head
 
@@ -41,5 +39,7 @@ def data_root() -> Path:
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """A Ray cluster of one node with a token and a dashboard, shared by the tests that need one."""
     pytest.importorskip("aiohttp", reason="needs ray[default]")
+    from tests.support.ray_head import ray_head
+
     with ray_head(tmp_path_factory.mktemp("home")) as running:
         yield running
