@@ -115,19 +115,19 @@ def evaluate_run(
     from analysis.trial_evaluation.files import write_evaluation
     from analysis.trial_evaluation.select_trials import choose_trials
     from analysis.trial_evaluation.terminal import figures_line, print_evaluation
-    from analysis.trial_evaluation.trial import DataSets, data_key, evaluate_trial
+    from analysis.trial_evaluation.trial import Shared, data_key, evaluate_trial
 
     chosen = choose_trials(run, trial)
     best = _best_id(run) if trial == "all" and figures is None else None
-    datasets: DataSets = {}
+    shared = Shared()
     done = []
     with hold(run, instead="try again then"):
         for one in chosen:
-            evaluation = evaluate_trial(one, options, datasets)
+            evaluation = evaluate_trial(one, options, shared)
             folder = run.evaluation_of(one.trial_id)
             write_evaluation(evaluation, folder, options.thresholds)
             if figures if figures is not None else best in (None, one.trial_id):
-                _draw(evaluation, folder, datasets[data_key(evaluation)])
+                _draw(evaluation, folder, shared.data[data_key(evaluation)])
             done.append(evaluation)
             if len(chosen) == 1:
                 print_evaluation(console, evaluation)

@@ -141,6 +141,8 @@ def _figures(explanation: Explanation) -> Iterator[tuple[str, Any]]:
     ]  # fmt: skip
     what = f"{title} for the class that the network names{f', layer {explanation.layer}' if explanation.layer else ''}"
     yield f"saliency_{explanation.method}", figures.saliency_maps(rows, what, explanation.faithfulness.verdict)
+    if images.ndim == 5:
+        yield f"montage_{explanation.method}", figures.montage(rows[0], what, explanation.faithfulness.verdict)
     yield "faithfulness", figures.faithfulness_curves(explanation.faithfulness, title)
     shares = [
         f"component {n + 1} ({100 * share:.0f} % of the variance)"
@@ -172,11 +174,12 @@ def _figures(explanation: Explanation) -> Iterator[tuple[str, Any]]:
             shown, titles[:MOST_LINES], training.images, explanation.nearest[:MOST_LINES], captions[:MOST_LINES]
         ),
     )
+    middle = ", middle slice" if images.ndim == 5 else ""
     if explanation.filters is not None:
-        what = "kernels of the first convolution, mean over input channels"
+        what = f"kernels of the first convolution, mean over input channels{middle}"
         yield "first_filters", figures.panels(explanation.filters, what, diverging=True)
     if explanation.feature_maps is not None:
-        what = f"outputs of the first convolution for the {explanation.shown[0].kind} image"
+        what = f"outputs of the first convolution for the {explanation.shown[0].kind} image{middle}"
         yield "feature_maps", figures.panels(explanation.feature_maps, what, diverging=True)
 
 

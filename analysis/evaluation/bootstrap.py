@@ -89,17 +89,16 @@ def weighted_auc(present: NDArray[np.bool_], scores: Real, weights: NDArray[np.f
     present, scores: (N,); weights: (N, draws). Pairs of a positive and a negative image that are ranked rightly count
     1 and ties 1/2, by their weights.
     """
-    order = np.argsort(scores, kind="stable")
-    ranked, is_positive = scores[order], present[order]
-    negatives = np.cumsum(np.where(is_positive[:, None], 0, weights[order]), axis=0, dtype=np.float32)
-    total = negatives[-1].astype(np.float64)
-    rows = np.flatnonzero(is_positive)
-    below = np.searchsorted(ranked, ranked[rows], "left") - 1
-    upto = np.searchsorted(ranked, ranked[rows], "right") - 1
-    before = np.where(below[:, None] >= 0, negatives[below], 0)
-    of_positives = weights[order[rows]]
-    pairs = np.einsum("rd,rd->d", of_positives, before + negatives[upto], dtype=np.float64) / 2
-    return ratio(pairs, of_positives.sum(axis=0, dtype=np.float64) * total)
+    rows = np.flatnonzero(present)
+    rows = rows[np.argsort(scores[rows], kind="stable")]
+    # Row k: the weight of the k positives with the lowest scores.
+    lowest = np.zeros((len(rows) + 1, weights.shape[1]), np.float32)
+    np.cumsum(weights[rows], axis=0, out=lowest[1:])
+    below, upto = (np.searchsorted(scores[rows], scores[~present], side) for side in ("left", "right"))
+    of_negatives = weights[~present]
+    above = 2 * lowest[-1] - lowest[below] - lowest[upto]
+    pairs = np.einsum("rd,rd->d", of_negatives, above, dtype=np.float64) / 2
+    return ratio(pairs, of_negatives.sum(axis=0, dtype=np.float64) * lowest[-1].astype(np.float64))
 
 
 def auc_of_draws(labels: Labels, scores: Real, task: Task, weights: NDArray[np.float32]) -> Real:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.evaluation.predictions import Predictions
-from trainables.data.arrays import MULTI_LABEL
 from trainables.metrics.calibration import (
     ConformalSets,
     accuracy_by_coverage,
@@ -37,14 +36,14 @@ class Calibration:
     errors: ece (15 bins of equal width), ece_equal_mass, classwise (mean over classes), brier and log_loss; tempered:
     the same once probabilities have the temperature that fits val. classwise_by_class: before.
 
-    conformal: None for multi-label. selective: accuracy of the surest share of the answers.
+    selective: accuracy of the surest share of the answers.
     """
 
     errors: dict[str, float]
     temperature: float
     tempered: dict[str, float]
     classwise_by_class: tuple[float, ...]
-    conformal: ConformalSets | None
+    conformal: ConformalSets
     selective: dict[float, float]
 
 
@@ -65,9 +64,7 @@ def calibrate(fitted_on: Predictions, predictions: Predictions) -> Calibration:
     labels, scores, task = predictions.labels, predictions.scores, predictions.task
     temperature = fit_temperature(fitted_on.labels, fitted_on.scores, task)
     tempered = replace(predictions, scores=with_temperature(scores, temperature, task))
-    sets = None
-    if task != MULTI_LABEL:
-        sets = conformal_sets(labels, scores, conformal_threshold(fitted_on.labels, fitted_on.scores, COVERAGE))
+    sets = conformal_sets(labels, scores, conformal_threshold(fitted_on.labels, fitted_on.scores, COVERAGE))
     return Calibration(
         calibration_errors(predictions), temperature, calibration_errors(tempered),
         tuple(map(float, classwise_errors(labels, scores))), sets, selective_accuracy(predictions),

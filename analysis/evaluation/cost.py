@@ -147,6 +147,11 @@ class LiveTensors(TorchDispatchMode):
     What a kernel takes for itself and frees again is not seen.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Nothing is compiled here, and to keep the compiler off means to import it, which takes over a second.
+        return False
+
     def __init__(self) -> None:
         super().__init__()
         self.alive: dict[int, int] = {}

@@ -31,10 +31,12 @@ class Faithfulness:
 
     deletion, insertion: area under the class's probability, mean over images, as the parts that the map names first are
     removed or put back; p: share of random maps that are as good, each counted once more. randomised: Spearman's rho
-    with the map of the same network with drawn weights. seeds: mean rho between replicates' maps; NaN for one.
+    with the map of the same network with drawn weights. seeds: mean rho between replicates' maps; NaN for one. Both are
+    NaN where no image has two maps that vary.
     """
 
     images: int
+    networks: int
     deletion: float
     random_deletion: float
     deletion_p: float
@@ -56,10 +58,13 @@ class Faithfulness:
             failings.append("taking away what they show hurts no more than taking away a random part")
         if not self.insertion_p <= LEVEL:
             failings.append("putting back what they show helps no more than a random part")
-        if not self.randomised < ALIKE:
+        if self.randomised >= ALIKE:
             failings.append("a network with random weights gives maps like these")
         if self.seeds < ALIKE:
             failings.append("networks that differ by their seed alone show other parts")
+        undefined = [self.randomised, *([self.seeds] if self.networks > 1 else [])]
+        if any(map(math.isnan, undefined)):
+            failings.append("maps are the same everywhere, so that they cannot be compared with those of other weights")
         return failings
 
     @property
@@ -88,7 +93,7 @@ def check_maps(
         results[way] = (float(curve.mean()), float(areas.mean()), p, curve, np.mean(others, axis=0))
     deletion, insertion = results["deletion"], results["insertion"]
     return Faithfulness(
-        len(images), *deletion[:3], *insertion[:3], rank_agreement(maps, method(randomised(model), images, classes)),
+        len(images), len(models), *deletion[:3], *insertion[:3], rank_agreement(maps, method(randomised(model), images, classes)),
         _agreement_of_seeds(models, images, classes, method, maps),
         tuple(deletion[3].tolist()), tuple(deletion[4].tolist()), tuple(insertion[3].tolist()),
         tuple(insertion[4].tolist()),
@@ -142,14 +147,14 @@ def randomised(model: nn.Module) -> nn.Module:
 
 
 def rank_agreement(first: Tensor, second: Tensor) -> float:
-    """Return Spearman's rho of two sets of maps, mean over images with varying maps; 0 without any."""
+    """Return Spearman's rho of two sets of maps, mean over images with varying maps; NaN without any."""
     from scipy.stats import spearmanr
 
     rhos = []
     for one, two in zip(first.flatten(1).cpu().numpy(), second.flatten(1).cpu().numpy(), strict=True):
         if np.ptp(one) > 0 and np.ptp(two) > 0:
             rhos.append(float(spearmanr(one, two).statistic))
-    return float(np.mean(rhos)) if rhos else 0.0
+    return float(np.mean(rhos)) if rhos else math.nan
 
 
 def _agreement_of_seeds(
@@ -157,4 +162,5 @@ def _agreement_of_seeds(
 ) -> float:
     maps = [own, *(method(model, images, classes) for model in models[1:])]
     pairs = [rank_agreement(maps[i], maps[j]) for i in range(len(maps)) for j in range(i)]
-    return float(np.mean(pairs)) if pairs else math.nan
+    known = [rho for rho in pairs if math.isfinite(rho)]
+    return float(np.mean(known)) if known else math.nan

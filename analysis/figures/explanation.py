@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from analysis.explanation.faithfulness import Faithfulness
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 Real = NDArray[np.float64]
 # Slices of a volume.
 SLICES = 5
+MONTAGE_COLUMNS = 8
 # Filters or feature maps.
 MOST_PANELS = 16
 # Letters of a verdict's line.
@@ -54,9 +57,14 @@ def saliency_maps(rows: Sequence[Explained], title: str, verdict: str) -> Figure
         drawn = _volume(axes[number], row) if volumes else _plane(axes, number, row)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, pad=0.01)
     bar.set_label("share of the map's highest value")
-    lines = [title, *textwrap.wrap(f"verdict: {verdict}", WRAP if len(rows) > 2 or volumes else 60)]
-    figure.suptitle("\n".join(lines), fontsize=8.5, x=0.01, ha="left")
+    star = "; * has the map's highest value" if volumes else ""
+    _head(figure, title + star, verdict, WRAP if len(rows) > 2 or volumes else 60)
     return figure
+
+
+def _head(figure: Figure, title: str, verdict: str, wrap: int) -> None:
+    lines = [title, *textwrap.wrap(f"verdict: {verdict}", wrap)]
+    figure.suptitle("\n".join(lines), fontsize=8.5, x=0.01, ha="left")
 
 
 def _plane_grid(count: int) -> tuple[int, int, float, float]:
@@ -91,15 +99,55 @@ def _plane(axes: Any, number: int, row: Explained) -> Any:
 
 
 def _volume(line: Any, row: Explained) -> Any:
-    """Draw slices through the volume, spaced evenly between its ends, with the words first."""
+    """Draw slices through the volume, with the words first; the slice of the map's highest value has a star."""
     line[0].text(0, 0.5, _words(row), transform=line[0].transAxes, va="center", fontsize=7)
-    shown = np.linspace(0, len(row.image) - 1, SLICES + 2).round().astype(int)[1:-1]
     unit, drawn = _unit(row.saliency), None
-    for axis, z in zip(line[1:], shown, strict=True):
-        axis.imshow(row.image[z, ..., 0], cmap="gray", vmin=0, vmax=255)
-        drawn = axis.imshow(unit[z], cmap="inferno", vmin=0, vmax=1, alpha=0.6)
-        axis.set_title(f"slice {z}", fontsize=6.5, pad=2)
+    peak = int(unit.max(axis=(1, 2)).argmax())
+    for axis, z in zip(line[1:], slices_of(row.image, unit), strict=False):
+        drawn = _slice(axis, row.image[z], unit[z])
+        axis.set_title(f"slice {z}{' *' * (z == peak)}", fontsize=6.5, pad=2)
     return drawn
+
+
+def _slice(axis: Any, plane: NDArray[np.uint8], unit: Real) -> Any:
+    """Draw a slice below its map, which is the clearer the higher it is, so that the slice stays to be seen."""
+    # White is shown as grey, so that the map's colours keep their look above it.
+    picture = flat_image(plane)
+    axis.imshow(picture if picture.ndim == 2 else picture // 2, cmap="gray", vmin=0, vmax=2 * 255)
+    axis.imshow(unit, cmap="inferno", vmin=0, vmax=1, alpha=0.8 * np.sqrt(unit))
+    return ScalarMappable(Normalize(0, 1), "inferno")
+
+
+def slices_of(image: NDArray[np.uint8], unit: Real, count: int = SLICES) -> list[int]:
+    """Choose slices of a volume (D, H, W, C): spread over those that are not empty, one that has the map's highest.
+
+    Slices of one value are empty. Where few are not, their neighbours are shown; where none is, the whole volume.
+    """
+    content = np.flatnonzero(np.ptp(image.reshape(len(image), -1), axis=1) > 0)
+    first, last = (content[0], content[-1]) if len(content) else (0, len(image) - 1)
+    missing = max(0, count + 1 - (last - first))
+    first, last = first - missing // 2, last + (missing + 1) // 2
+    chosen = np.clip(np.linspace(first, last, count + 2).round().astype(int)[1:-1], 0, len(image) - 1)
+    peak = int(unit.max(axis=(1, 2)).argmax())
+    chosen[np.abs(chosen - peak).argmin()] = peak
+    return sorted(set(chosen.tolist()))
+
+
+@styled
+def montage(row: Explained, title: str, verdict: str) -> Figure:
+    """Draw every slice of a volume below its map. Above: the verdict."""
+    columns = min(len(row.image), MONTAGE_COLUMNS)
+    figure, axes = new_figure(-(-len(row.image) // columns), columns, 0.95, 1.1)
+    for axis in axes.flat:
+        _bare(axis)
+    unit, drawn = _unit(row.saliency), None
+    for z, axis in zip(range(len(row.image)), axes.flat, strict=False):
+        drawn = _slice(axis, row.image[z], unit[z])
+        axis.set_title(str(z), fontsize=6.5, pad=2)
+    figure.colorbar(drawn, ax=axes, shrink=0.6, pad=0.01).set_label("share of the map's highest value")
+    said = f"{row.kind}: true {row.true}, said {row.said}, {100 * row.confidence:.0f} %; all slices"
+    _head(figure, f"{title}\n{said}", verdict, WRAP)
+    return figure
 
 
 @styled

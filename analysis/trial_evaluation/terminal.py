@@ -12,6 +12,7 @@ from analysis.evaluation.calibration import COVERAGE, Calibration
 from analysis.evaluation.cost import Cost
 from analysis.evaluation.gate import NOTICE, Gate
 from analysis.evaluation.groups import Gap
+from analysis.evaluation.predictions import Predictions
 from analysis.grids import print_grid
 from analysis.terminal.plain_text import visible
 from analysis.trial_evaluation.ranking import SOURCE, Ranking
@@ -33,6 +34,7 @@ from analysis.trial_evaluation.tables import (
     span,
 )
 from analysis.trial_evaluation.trial import TrialEvaluation
+from trainables.data.arrays import MULTI_LABEL
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -50,7 +52,7 @@ def print_evaluation(console: Console, evaluation: TrialEvaluation) -> None:
         print_grid(console, confusion_grid(evaluation))
     print_grid(console, operating_grid(evaluation.operating[evaluation.whole.model], evaluation.whole.model))
     print_grid(console, calibration_grid(evaluation.calibration))
-    for line in calibration_lines(evaluation.calibration[evaluation.whole.model], evaluation.whole.model):
+    for line in calibration_lines(evaluation.calibration[evaluation.whole.model], evaluation.whole):
         say(console, line)
     if evaluation.groups:
         print_grid(console, groups_grid(evaluation.groups))
@@ -74,19 +76,20 @@ def headings(evaluation: TrialEvaluation) -> list[str]:
     ]
 
 
-def calibration_lines(calibration: Calibration, model: str) -> list[str]:
+def calibration_lines(calibration: Calibration, predictions: Predictions) -> list[str]:
     """Write prediction sets and selective prediction in sentences."""
-    lines = []
-    if calibration.conformal:
-        sets = calibration.conformal
-        lines.append(
-            f"prediction sets ({model}) made on val to hold the true class in {100 * COVERAGE:.0f} %: they do in "
-            f"{100 * sets.coverage:.1f} %, with {sets.mean_size:.2f} classes on average"
-        )
+    model, sets = predictions.model, calibration.conformal
+    wanted, held = f"{100 * COVERAGE:.0f} %", f"{100 * sets.coverage:.1f} %"
+    promise = f"the true class in {wanted}: they do in {held}, with {sets.mean_size:.2f} classes"
+    if predictions.task == MULTI_LABEL:
+        promise = f"{wanted} of an image's labels: they hold {held}, with {sets.mean_size:.2f} labels"
     shares = (
         f"{number(accuracy)} of the surest {100 * share:.0f} %" for share, accuracy in calibration.selective.items()
     )
-    return [*lines, f"accuracy ({model}): {', '.join(shares)}"]
+    return [
+        f"prediction sets ({model}) made on val to hold {promise} on average",
+        f"accuracy ({model}): {', '.join(shares)}",
+    ]
 
 
 def gap_line(gap: Gap) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,20 @@ from analysis.evaluation.predictions import Predictions, ensemble, predict_split
 from analysis.trial_evaluation.select_trials import ChosenTrial
 from trainables.data.arrays import Data
 from trainables.errors import InputError
+from trainables.network.model_size import network_key
 from trainables.network.trained import TrainedModel, check_same_data, load_data_of, load_trained
 
 # The largest difference from what training recorded that is no news.
 SAME = 1e-6
-DataSets = dict[tuple[str, int | None, int | None], Data]
+DataKey = tuple[str, int | None, int | None]
+
+
+@dataclass
+class Shared:
+    """What the trials of a run share: data that were loaded, and costs that were measured, one for each network."""
+
+    data: dict[DataKey, Data] = field(default_factory=dict)
+    costs: dict[Hashable, Cost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,18 +98,19 @@ class EvaluationOptions:
 
 
 def evaluate_trial(
-    chosen: ChosenTrial, options: EvaluationOptions, datasets: DataSets | None = None
+    chosen: ChosenTrial, options: EvaluationOptions, shared: Shared | None = None
 ) -> TrialEvaluation:
-    """Evaluate a trial. datasets: those that are loaded already; new ones are added. Raises `InputError`."""
+    """Evaluate a trial. shared: from the trials before; what is new is added. Raises `InputError`."""
+    shared = Shared() if shared is None else shared
     loaded = [load_trained(path) for path in chosen.weights.values()]
-    data = _data_for(loaded, options.data_root, {} if datasets is None else datasets)
+    data = _data_for(loaded, options.data_root, shared)
     here = [predict_split(trained, data, options.split) for trained in loaded]
     val = here if options.split == "val" else [predict_split(trained, data, "val") for trained in loaded]
     everyone, everyone_val = ([*p, *([ensemble(p)] if len(p) > 1 else [])] for p in (here, val))
     labels, task = here[0].labels, here[0].task
     figures = estimate_figures(labels, [p.scores for p in here], task, options.draws)
     rows, confusion = class_rows(here), mean_confusion(here)
-    cost = measure_cost(loaded[0]) if options.cost else None
+    cost = _cost_of(loaded[0], shared) if options.cost else None
     grouped = _grouped(here, data, options)
     gate = None
     if options.thresholds is not None:
@@ -136,19 +146,28 @@ def evaluate_trial(
     )
 
 
-def data_key(evaluation: TrialEvaluation) -> tuple[str, int | None, int | None]:
-    """Return the key of an evaluation's data in `DataSets`."""
+def data_key(evaluation: TrialEvaluation) -> DataKey:
+    """Return the key of an evaluation's data in `Shared`."""
     return evaluation.dataset, evaluation.image_size, evaluation.channels
 
 
-def _data_for(loaded: Sequence[TrainedModel], data_root: Path | None, datasets: DataSets) -> Data:
+def _data_for(loaded: Sequence[TrainedModel], data_root: Path | None, shared: Shared) -> Data:
     config = loaded[0].config
     key = (config.dataset, config.image_size, config.channels)
-    if key not in datasets:
-        datasets[key] = load_data_of(loaded[0], data_root)
+    if key not in shared.data:
+        shared.data[key] = load_data_of(loaded[0], data_root)
     for trained in loaded:
-        check_same_data(trained, datasets[key])
-    return datasets[key]
+        check_same_data(trained, shared.data[key])
+    return shared.data[key]
+
+
+def _cost_of(trained: TrainedModel, shared: Shared) -> Cost:
+    """Measure once for each network: trials that differ by their weights alone cost the same."""
+    config = trained.config
+    key = network_key(config, trained.info), config.precision, config.channels_last
+    if key not in shared.costs:
+        shared.costs[key] = measure_cost(trained)
+    return replace(shared.costs[key], disk_mb=trained.n_bytes / 2**20)
 
 
 def _grouped(predictions: Sequence[Predictions], data: Data, options: EvaluationOptions) -> list[GroupRow]:

@@ -137,18 +137,25 @@ def conformal_threshold(labels: NDArray[np.int64], scores: Real, coverage: float
     """Fit the lowest probability that a class needs to stand in a prediction set, on images that were not trained on.
 
     A set then holds the true class with at least this probability, if the images are exchangeable (Sadinle et al. 2019;
-    Angelopoulos & Bates 2023, section 1). 0 (all classes) where there are too few images.
+    Angelopoulos & Bates 2023, section 1). Of multi-label it holds at least this share of an image's labels in the mean
+    over images that have any (conformal risk control of the false negative rate, Angelopoulos et al. 2024, section 2).
+    0 (all classes) where there are too few images.
     """
-    highest_first = np.sort(scores[np.arange(len(labels)), labels])[::-1]
-    rank = math.ceil((len(labels) + 1) * coverage - 1e-9)
-    return float(highest_first[rank - 1]) if rank <= len(labels) else 0.0
+    present = positives(labels, scores.shape[1])
+    images, classes = np.nonzero(present)
+    order = np.argsort(-scores[images, classes], kind="stable")
+    # The share of its image's labels that each true label is.
+    shares = 1 / present.sum(axis=1)[images[order]]
+    held = np.cumsum(shares) >= (len(np.unique(images)) + 1) * coverage - 1e-9
+    return float(scores[images, classes][order[held.argmax()]]) if held.any() else 0.0
 
 
 @dataclass(frozen=True)
 class ConformalSets:
     """Prediction sets on a split: the share that holds the true class, their mean size, and how many have each size.
 
-    sizes: images with 0, 1, ... C classes in their set. class_coverage: coverage of the images of each class.
+    coverage: for multi-label, the share of an image's labels that its set holds, mean over images with any. sizes:
+    images with 0, 1, ... C classes in their set. class_coverage: coverage of the images of each class.
     """
 
     threshold: float
@@ -160,12 +167,16 @@ class ConformalSets:
 
 def conformal_sets(labels: NDArray[np.int64], scores: Real, threshold: float) -> ConformalSets:
     """Return the sets of the classes with at least the threshold's probability."""
-    inside = scores >= threshold
-    held = inside[np.arange(len(labels)), labels]
+    inside, present = scores >= threshold, positives(labels, scores.shape[1])
+    held = inside & present
+    covered = ratio(held.sum(axis=1), present.sum(axis=1))
+    known = covered[np.isfinite(covered)]
     sizes = np.bincount(inside.sum(axis=1), minlength=scores.shape[1] + 1)
-    by_class = [float(held[labels == c].mean()) if (labels == c).any() else math.nan for c in range(scores.shape[1])]
-    return ConformalSets(threshold, float(held.mean()), float(inside.sum(axis=1).mean()), tuple(map(int, sizes)),
-                         tuple(by_class))  # fmt: skip
+    by_class = ratio(held.sum(axis=0), present.sum(axis=0))
+    return ConformalSets(
+        threshold, float(known.mean()) if len(known) else math.nan, float(inside.sum(axis=1).mean()),
+        tuple(map(int, sizes)), tuple(map(float, by_class)),
+    )  # fmt: skip
 
 
 def accuracy_by_coverage(confidence: Real, correct: NDArray[np.bool_]) -> tuple[Real, Real]:

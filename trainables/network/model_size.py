@@ -48,12 +48,17 @@ def model_size(config: TrialConfig, info: DataInfo) -> ModelSize:
 
     Raises `InputError` where the network cannot be built.
     """
-    # Only the presence of a dropout matters: rates drawn at random have one network.
-    values = tuple(getattr(config, name) for name in NETWORK_FIELDS)
-    key = values, config.dropout and 0.5, info.shape, info.n_classes, info.task
+    key = network_key(config, info)
     if key not in _SIZES:
         _SIZES[key] = _count(config, info)
     return _SIZES[key]
+
+
+def network_key(config: TrialConfig, info: DataInfo) -> Hashable:
+    """Return what two configs share whose networks differ by their weights alone."""
+    # Only the presence of a dropout matters: rates drawn at random have one network.
+    values = tuple(getattr(config, name) for name in NETWORK_FIELDS)
+    return values, config.dropout and 0.5, info.shape, info.n_classes, info.task
 
 
 _SIZES: dict[Hashable, ModelSize] = {}

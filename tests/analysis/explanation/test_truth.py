@@ -79,6 +79,16 @@ def test_replicates_that_show_other_parts_are_said() -> None:
     assert "differ by their seed alone" in found.verdict
 
 
+def test_maps_that_do_not_vary_cannot_be_compared_and_are_no_explanation() -> None:
+    images, classes = bright()
+    flat = check_maps([Corner(), Corner()], images, classes, lambda m, i, c: torch.zeros(len(i), 14, 14))
+    assert math.isnan(flat.randomised)
+    assert math.isnan(flat.seeds)
+    assert math.isnan(rank_agreement(torch.zeros(2, 4, 4), torch.rand(2, 4, 4)))
+    assert "cannot be compared" in flat.verdict
+    assert "random weights gives maps like these" not in flat.verdict
+
+
 def test_curves_run_from_the_whole_image_to_none_and_back() -> None:
     images, classes = bright()
     model = Corner()

@@ -128,6 +128,35 @@ def test_conformal_sets_by_hand() -> None:
     assert (found.coverage, found.mean_size, found.sizes) == (1.0, 1.25, (0, 3, 1))
 
 
+def test_conformal_sets_of_labels_hold_the_promised_share_of_them() -> None:
+    """Over many draws of val, sets hold at least 90 % of an image's labels in the mean over images that have any."""
+    rng = np.random.default_rng(5)
+    scores = rng.beta(0.6, 0.9, (400, 6))
+    labels = (rng.random(scores.shape) < scores).astype(np.int64)
+    assert (labels.sum(axis=1) == 0).any()
+    covered = []
+    for seed in range(300):
+        order = np.random.default_rng(seed).permutation(400)
+        val, test = order[:99], order[99:]
+        found = conformal_sets(labels[test], scores[test], conformal_threshold(labels[val], scores[val], 0.9))
+        covered.append(found.coverage)
+    assert 0.895 < np.mean(covered) < 0.915
+    assert sum(found.sizes) == 301
+    np.testing.assert_allclose(found.class_coverage, [
+        metrics.recall_score(labels[test][:, c], scores[test][:, c] >= found.threshold) for c in range(6)
+    ])  # fmt: skip
+
+
+def test_conformal_sets_of_one_label_an_image_are_those_of_classes() -> None:
+    """An image with one label misses it or not, so that the share of labels is that of images."""
+    labels = np.eye(SCORES.shape[1], dtype=np.int64)[LABELS]
+    threshold = conformal_threshold(LABELS, SCORES, 0.9)
+    assert conformal_threshold(labels, SCORES, 0.9) == threshold
+    assert conformal_sets(labels, SCORES, threshold) == conformal_sets(LABELS, SCORES, threshold)
+    none = conformal_sets(np.zeros_like(labels), SCORES, threshold)
+    assert np.isnan(none.coverage)
+
+
 def test_accuracy_by_coverage() -> None:
     answered, accuracy = accuracy_by_coverage(np.array([0.9, 0.6, 0.8]), np.array([True, False, True]))
     np.testing.assert_allclose(answered, [1 / 3, 2 / 3, 1])
