@@ -93,7 +93,8 @@ def check_maps(
         results[way] = (float(curve.mean()), float(areas.mean()), p, curve, np.mean(others, axis=0))
     deletion, insertion = results["deletion"], results["insertion"]
     return Faithfulness(
-        len(images), len(models), *deletion[:3], *insertion[:3], rank_agreement(maps, method(randomised(model), images, classes)),
+        len(images), len(models), *deletion[:3], *insertion[:3],
+        rank_agreement(maps, method(randomised(model), images, classes)),
         _agreement_of_seeds(models, images, classes, method, maps),
         tuple(deletion[3].tolist()), tuple(deletion[4].tolist()), tuple(insertion[3].tolist()),
         tuple(insertion[4].tolist()),

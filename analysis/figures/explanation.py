@@ -140,7 +140,8 @@ def montage(row: Explained, title: str, verdict: str) -> Figure:
     figure, axes = new_figure(-(-len(row.image) // columns), columns, 0.95, 1.1)
     for axis in axes.flat:
         _bare(axis)
-    unit, drawn = _unit(row.saliency), None
+    unit = _unit(row.saliency)
+    drawn: Any = None
     for z, axis in zip(range(len(row.image)), axes.flat, strict=False):
         drawn = _slice(axis, row.image[z], unit[z])
         axis.set_title(str(z), fontsize=6.5, pad=2)

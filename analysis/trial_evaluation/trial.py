@@ -97,9 +97,7 @@ class EvaluationOptions:
     draws: int = DRAWS
 
 
-def evaluate_trial(
-    chosen: ChosenTrial, options: EvaluationOptions, shared: Shared | None = None
-) -> TrialEvaluation:
+def evaluate_trial(chosen: ChosenTrial, options: EvaluationOptions, shared: Shared | None = None) -> TrialEvaluation:
     """Evaluate a trial. shared: from the trials before; what is new is added. Raises `InputError`."""
     shared = Shared() if shared is None else shared
     loaded = [load_trained(path) for path in chosen.weights.values()]
