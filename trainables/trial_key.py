@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.config import TrialConfig
+from trainables.data.dataset_names import without_path
 
 
 def config_json(config: TrialConfig) -> str:
@@ -37,9 +38,11 @@ def without_paths(config: Mapping[str, Any], weights_digest: str = "") -> dict[s
 
     `folder:/a/b?unreadable=skip` becomes `folder:?unreadable=skip`.
     """
-    kind, colon, rest = str(config["dataset"]).partition(":")
-    dataset = f"{kind}:?{rest.partition('?')[2]}" if colon else kind
-    return {**config, "dataset": dataset, **({"weights": weights_digest} if weights_digest else {})}
+    return {
+        **config,
+        "dataset": without_path(str(config["dataset"])),
+        **({"weights": weights_digest} if weights_digest else {}),
+    }
 
 
 def canonical_json(values: Mapping[str, Any]) -> str:

@@ -24,7 +24,8 @@ MULTI_LABEL: Task = "multi-label, binary-class"
 class Request:
     """A dataset to load: enough to load it again in another process or on another node.
 
-    channels: 1 (grey), 3 (RGB), or None for the dataset's own. loader: "module:function", which takes this request.
+    size: the side of the images; 0 where the loader chooses. channels: 1 (grey), 3 (RGB), or None for the dataset's
+    own. loader: "module:function", which takes this request.
     """
 
     name: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.data.arrays import Data, Request, as_rgb, load_stored
-from trainables.data.folder_names import FOLDER, folder_options, split_name
+from trainables.data.dataset_names import absolute, check_name, is_code, split_name
 from trainables.errors import InputError, unknown_name
 
 
@@ -15,7 +15,8 @@ from trainables.errors import InputError, unknown_name
 class Dataset:
     """A dataset's loader as "module:function", the sizes it comes in, and its source.
 
-    The loader takes a `Request`. No sizes: images are resized to the size that is asked for.
+    The loader takes a `Request`. No sizes: images are resized to the size that is asked for, else to `default_size`;
+    where that is 0, the loader chooses.
     """
 
     loader: str
@@ -23,6 +24,7 @@ class Dataset:
     meaning: str
     licence: str
     citation: str
+    default_size: int = 0
 
 
 MEDMNIST = "trainables.data.formats.medmnist:load_medmnist"
@@ -60,29 +62,33 @@ DATASETS: dict[str, Dataset] = {
     "synapsemnist3d": Dataset(MEDMNIST, SIZES_3D, "3D electron microscope, grey, binary", "CC BY 4.0", YANG),
 }  # fmt: skip
 
-IMAGE_FOLDER = Dataset(
-    "trainables.data.formats.image_folder:load_image_folder", (), "images in class subfolders", "your own", "your own"
-)
+FORMATS = "trainables.data.formats"
+OWN = ("your own", "your own")
+# Data of one's own, by the kind of their name; "" is a user's function.
+OWN_DATA: dict[str, Dataset] = {
+    "folder": Dataset(f"{FORMATS}.image_folder:load_image_folder", (), "images in class subfolders", *OWN, FOLDER_SIZE),
+    "npz": Dataset(f"{FORMATS}.npz:load_npz", (), "arrays of images and labels", *OWN),
+    "csv": Dataset(f"{FORMATS}.table_of_files:load_table", (), "a table of image files", *OWN),
+    "": Dataset(f"{FORMATS}.user_function:load_user_function", (), "a function that returns arrays", *OWN),
+}
+HOW_TO_NAME = ("folder:PATH", "npz:FILE", "csv:FILE?image=COLUMN&label=COLUMN", "FILE.py:NAME")
 
 
 def find(name: str) -> Dataset:
-    """Return the entry of a dataset, or of `folder:PATH`. Raises `InputError` with the closest match."""
-    if name.startswith(FOLDER):
-        folder_options(name)
-        return IMAGE_FOLDER
+    """Return the entry of a dataset, or of data of one's own. Raises `InputError` with the closest match."""
+    kind = split_name(name)[0]
+    if kind or is_code(name):
+        check_name(name)
+        return OWN_DATA[kind]
     if name not in DATASETS:
-        raise InputError(unknown_name("dataset", name, [*DATASETS, "folder:PATH"]))
+        raise InputError(unknown_name("dataset", name, [*DATASETS, *HOW_TO_NAME]))
     return DATASETS[name]
 
 
 def canonical(name: str) -> str:
-    """Return a name that workers, whose working directory is another, can use: a folder's path made absolute."""
+    """Return a name that workers, whose working directory is another, can use: its path is made absolute."""
     find(name)
-    if not name.startswith(FOLDER):
-        return name
-    path, options = split_name(name)
-    absolute = Path(path).expanduser().absolute()
-    return f"{FOLDER}{absolute}{'?' * bool(options)}{options}"
+    return name if name in DATASETS else absolute(name)
 
 
 def default_data_root() -> Path:
@@ -91,14 +97,17 @@ def default_data_root() -> Path:
 
 
 def native_size(name: str, image_size: int | None) -> int:
-    """Return the size to load: the dataset's own where none is asked for. Raises `InputError` for a size it lacks."""
-    sizes = find(name).sizes
-    if not sizes:
-        return image_size or FOLDER_SIZE
+    """Return the size to load: the dataset's own where none is asked for; 0 where its loader chooses.
+
+    Raises `InputError` for a size that the dataset lacks.
+    """
+    entry = find(name)
+    if not entry.sizes:
+        return image_size or entry.default_size
     if image_size is None:
-        return sizes[0]
-    if image_size not in sizes:
-        raise InputError(f"image_size={image_size}: {name} comes in {', '.join(map(str, sizes))}")
+        return entry.sizes[0]
+    if image_size not in entry.sizes:
+        raise InputError(f"image_size={image_size}: {name} comes in {', '.join(map(str, entry.sizes))}")
     return image_size
 
 

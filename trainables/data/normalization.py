@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.arrays import Data, Split, chunks
+from trainables.data.dataset_names import split_name
 from trainables.data.downloads import cache_root, cache_text, write_beside
-from trainables.data.folder_names import FOLDER
 from trainables.errors import InputError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -133,7 +133,7 @@ def _candidates(data: Data) -> list[Path]:
 
 
 def _file_name(data: Data) -> str:
-    if data.source is not None and (data.info.name.startswith(FOLDER) or not data.source.is_dir()):
+    if data.source is not None and (split_name(data.info.name)[0] == "folder" or not data.source.is_dir()):
         name = data.source.name if data.source.is_dir() else data.source.stem
     else:
         name = data.info.name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.arrays import SPLITS
+from trainables.errors import InputError
 
 # The seed of every division that is ours and not published.
 SPLIT_SEED = 42
@@ -48,6 +51,65 @@ def grouped_split(
             split_of[group] = int(lacking.argmax())
             lacking[split_of[group]] -= sizes[group]
     return {split: np.flatnonzero(split_of[member] == number) for number, split in enumerate(SPLITS)}
+
+
+def strata_of(labels: np.ndarray) -> NDArray[np.int64]:
+    """Return one class for each image: of several labels, its rarest one, or a class of its own for none."""
+    if labels.ndim == 1:
+        return labels
+    counts = labels.sum(axis=0)
+    rarity = np.where(labels == 1, counts, len(labels) + 1)
+    return np.where(labels.any(axis=1), rarity.argmin(axis=1), labels.shape[1])
+
+
+def divide(
+    where: str, labels: np.ndarray, groups: np.ndarray | None = None, given: np.ndarray | None = None
+) -> tuple[dict[str, NDArray[np.int64]], list[str]]:
+    """Return the rows of train, val and test, and notes on how they came about.
+
+    given: the split of each row, where the data are divided; a val or test that lacks is cut from train. Undivided
+    data are split 70/15/15. groups: rows of one group stay in one split. where: the data, for messages. Raises
+    `InputError` where there is no train, or a group stands in several of the given splits.
+    """
+    strata = strata_of(labels)
+    by = "class" if groups is None else "class and group"
+    if given is None:
+        rows = _cut(strata, groups, FRACTIONS)
+        return rows, [f"{where}: split 70/15/15 by {by} with seed {SPLIT_SEED}"]
+    rows = {split: np.flatnonzero(given == split) for split in SPLITS}
+    if groups is not None:
+        _check_groups(where, groups, rows)
+    missing = [split for split in SPLITS if len(rows[split]) == 0]
+    if "train" in missing:
+        raise InputError(f"{where} has no train, from which others could be cut: name one split train")
+    if not missing:
+        return rows, []
+    _, val, test = FRACTIONS
+    shares = (val if "val" in missing else 0.0, test if "test" in missing else 0.0)
+    train = rows["train"]
+    parts = _cut(strata[train], None if groups is None else groups[train], (1 - sum(shares), *shares))
+    cut = {split: train[parts[split]] for split in ("train", *missing)}
+    notes = [f"{where} has no {split}: 15 % of train, drawn by {by} with seed {SPLIT_SEED}" for split in missing]
+    return {**rows, **cut}, notes
+
+
+def _cut(
+    strata: np.ndarray, groups: np.ndarray | None, fractions: tuple[float, float, float]
+) -> dict[str, NDArray[np.int64]]:
+    if groups is None:
+        return stratified_split(strata, fractions, SPLIT_SEED)
+    return grouped_split(strata, groups, fractions, SPLIT_SEED)
+
+
+def _check_groups(where: str, groups: np.ndarray, rows: dict[str, NDArray[np.int64]]) -> None:
+    members = {split: set(groups[chosen].tolist()) for split, chosen in rows.items()}
+    for first, second in combinations(SPLITS, 2):
+        if shared := sorted(members[first] & members[second]):
+            more = ", ..." if len(shared) > 3 else ""
+            raise InputError(
+                f"{where}: {len(shared)} group(s) stand in both {first} and {second} "
+                f"({', '.join(map(str, shared[:3]))}{more}): keep each group in one split, or leave the splits out"
+            )
 
 
 def stratified_rows(labels: np.ndarray, fraction: float) -> NDArray[np.int64]:

@@ -18,8 +18,8 @@ from PIL import Image
 from tests.conftest import ROOT
 from tests.support.generated_data import write_images
 from trainables.data.arrays import Data
+from trainables.data.dataset_names import folder_options
 from trainables.data.datasets import canonical, load
-from trainables.data.folder_names import folder_options
 from trainables.errors import InputError
 
 

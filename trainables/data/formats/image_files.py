@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainables.data.reading.decoding import SHOWN, printable
 from trainables.errors import InputError
 
 SUFFIXES = (
@@ -22,8 +23,6 @@ SPLIT_NAMES = {
 # Our own statistics, which lie beside the data.
 OURS = ".normalization.json"
 MASKS = re.compile(r"(^|[_\- ])(masks?|seg|segmentations?|labels?|gt|ground[_\- ]?truth)$", re.IGNORECASE)
-# Names that a message shows at most.
-SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -179,11 +178,6 @@ def _is_inside(root: Path, path: Path) -> bool:
 def _is_text(name: str) -> bool:
     """Tell whether a file's name is UTF-8; Python reads other bytes as lone surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def printable(name: str) -> str:
-    """Return a file's name with bytes that are no UTF-8 as escapes."""
-    return name.encode(errors="backslashreplace").decode()
 
 
 def _relative(listing: ImageListing, path: Path) -> str:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import runpy
-import shutil
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from trainables.data.arrays import MULTI_LABEL, SPLITS, Data, Request, make_data
 from trainables.data.cache import cached, entry_folder
-from trainables.data.downloads import check_md5, check_room, download, find_file
-from trainables.data.formats.colour import to_grey
+from trainables.data.downloads import check_md5, download, find_file
+from trainables.data.reading.colour import to_grey
+from trainables.data.reading.npz_files import array_names, unpack_arrays
 from trainables.errors import InputError
 
 AGAIN = "delete it and run again to download it"
@@ -100,44 +96,15 @@ def _decode(path: Path, request: Request, info: Mapping[str, Any], grey: bool, f
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Write the six arrays of a MedMNIST file as .npy files, streamed: the memory taken does not grow with the file.
+    """Write the six arrays of a MedMNIST file as .npy files.
 
     Raises `InputError` where the file is truncated, lacks an array or holds pickled content.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            wanted = [f"{split}_{kind}.npy" for split in SPLITS for kind in KINDS]
-            missing = [member.removesuffix(".npy") for member in wanted if member not in archive.namelist()]
-            if missing:
-                raise InputError(f"{path} lacks {', '.join(missing)} and is no MedMNIST file: {AGAIN}")
-            check_room(path, folder, sum(archive.getinfo(member).file_size for member in wanted))
-            for member in wanted:
-                with archive.open(member) as packed, (folder / member).open("wb") as target:
-                    _copy_array(packed, target, f"{path}, {member}")
-    except (zipfile.BadZipFile, EOFError, ValueError, zlib.error, NotImplementedError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read ({error}): {AGAIN}") from None
-
-
-def _copy_array(packed: IO[bytes], target: IO[bytes], where: str) -> None:
-    version = npy.read_magic(packed)
-    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read_header is None:
-        raise InputError(f"{where} is an array of an unknown version {version}: {AGAIN}")
-    shape, fortran_order, dtype = read_header(packed)
-    if dtype.hasobject:
-        raise InputError(f"{where} holds pickled objects, which could run code and are refused: {AGAIN}")
-    if shape[:1] in ((), (0,)):
-        raise InputError(f"{where} is empty: {AGAIN}")
-    if fortran_order and len(shape) > 1:
-        raise InputError(f"{where} is in Fortran order, unlike the published file: {AGAIN}")
-    header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    npy.write_array_header_2_0(target, header)
-    start = target.tell()
-    shutil.copyfileobj(packed, target, 2**20)
-    if target.tell() - start != prod(shape) * dtype.itemsize:
-        raise InputError(f"{where} cannot be read (shape {shape}, {target.tell() - start} bytes): {AGAIN}")
+    wanted = [f"{split}_{kind}" for split in SPLITS for kind in KINDS]
+    missing = [name for name in wanted if name not in array_names(path, AGAIN)]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)} and is no MedMNIST file: {AGAIN}")
+    unpack_arrays(path, folder, wanted, AGAIN)
 
 
 def _oriented(

@@ -1,0 +1,1 @@
+"""What formats share: pixels out of files, other types of numbers as uint8, labels, tables."""

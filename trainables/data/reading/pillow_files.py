@@ -1,0 +1,88 @@
+"""Image files that Pillow reads: PNG, JPEG, TIFF and others, also grey ones of 16 or 32 bits and stacks of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, ImageSequence
+
+from trainables.data.dataset_names import Window
+from trainables.data.reading.decoding import Look
+from trainables.data.reading.intensity import image_to_uint8
+
+ERRORS: tuple[type[Exception], ...] = (
+    OSError, ValueError, SyntaxError, MemoryError, EOFError, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def look(path: Path) -> Look:
+    """Read a file's header; no pixel is decoded."""
+    with Image.open(path) as image:
+        # A second picture of a phone's JPEG is no page.
+        pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        grey = image.mode in ("1", "L", "LA", "La") or is_deep(image)
+        return Look(grey, pages, image.width * image.height, by_percentiles=is_deep(image), mode=image.mode)
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Tell whether an image is grey of more than 8 bits."""
+    return image.mode[0] in "IF"
+
+
+def is_stack(path: Path) -> bool:
+    """Tell whether a file holds a volume: a TIFF of several pages."""
+    with Image.open(path) as image:
+        return image.format == "TIFF" and getattr(image, "n_frames", 1) > 1
+
+
+def square(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
+    """Return the image upright, in one mode, squeezed to (side, side, channels) uint8.
+
+    Holds one copy of a large image.
+    """
+    with Image.open(path) as image:
+        upright: Image.Image = image
+        if "transparency" in image.info:
+            upright = image.convert("RGBA")
+        ImageOps.exif_transpose(upright, in_place=True)
+        mode = "L" if channels == 1 else "RGB"
+        if upright.mode != mode:
+            upright = upright.convert(mode)
+        resized = upright.resize((side, side), Image.Resampling.BILINEAR)
+        return np.asarray(resized).reshape(side, side, channels)
+
+
+def pages(path: Path, window: Window | None, frame: int | None = None) -> NDArray[np.uint8]:
+    """Return the pages (D, H, W, 1 or 3) of a file, or one of them, (H, W, 1 or 3), as uint8 of their own size.
+
+    frame: counted from 0.
+    """
+    with Image.open(path) as image:
+        if frame is not None:
+            image.seek(frame)
+            return image_to_uint8(_values(image), window)
+        stack = list(_pages(image))
+    if len({page.shape for page in stack}) > 1:
+        raise ValueError("its pages differ in size or mode")
+    return image_to_uint8(np.stack(stack), window)
+
+
+def _pages(image: Image.Image) -> Iterator[np.ndarray]:
+    for page in ImageSequence.Iterator(image):
+        yield _values(page)
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """Return a page's values (H, W, 1 or 3), upright; grey of more than 8 bits as they are."""
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("1", "LA", "La"):
+        upright = upright.convert("L")
+    elif upright.mode != "L" and not is_deep(upright):
+        upright = upright.convert("RGB")
+    values = np.asarray(upright)
+    return values if values.ndim == 3 else values[..., None]
