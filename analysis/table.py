@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,8 +16,10 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.arrays import text_array
 from analysis.measures import MEASURES
 from trainables.atomic_files import replaced
 from trainables.config import TrialConfig
@@ -259,33 +261,53 @@ def texts(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if field.type == TEXT]
 
 
-def read_arrow(path: Path | str, kind: Kind = "trials") -> pa.Table:
+def read_arrow(
+    path: Path | str, kind: Kind = "trials", names: Sequence[str] | None = None, stages: Sequence[str] | None = None
+) -> pa.Table:
     """Read one table, or those of every run under a folder as one, columns that a version lacks filled with null.
 
+    names: the columns to read (None: all that are there). stages: of `weights`, those to read, with their column.
     Raises `InputError` where there is none, and for a file that is damaged or that is no such table.
     """
     location = Path(path)
     files = [location] if location.is_file() else sorted(location.rglob(f"{kind}.parquet"))
     if not files:
         raise InputError(f"no {kind}.parquet under {location}: name a run's folder, a results folder or a file")
-    tables = [_read_file(file, kind) for file in files]
+    tables = [_read_file(file, kind, names, stages) for file in files]
     return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
 
 
-def _read_file(file: Path, kind: Kind) -> pa.Table:
+def _read_file(file: Path, kind: Kind, names: Sequence[str] | None, stages: Sequence[str] | None) -> pa.Table:
     try:
         # `read_table` would import pandas and datasets.
-        content = pq.ParquetFile(file).read()
+        source = pq.ParquetFile(file)
+        there = source.schema_arrow.names
+        wanted = set(there if names is None else (*names, *(["stage"] if stages else [])))
+        content = _content(source, [name for name in there if name in wanted], stages)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read ({str(error).strip()}): restore it, or move it away") from None
-    names = content.column_names
-    if len(set(names)) < len(names):
+    if len(set(there)) < len(there):
         raise InputError(f"{file} is not a table of {kind} (two columns have one name): restore it, or move it away")
-    if lacking := [name for name in NEEDED[kind] if name not in names or content[name].null_count]:
+    read = set(content.column_names)
+    if lacking := [n for n in NEEDED[kind] if n not in there or (n in read and content[n].null_count)]:
         raise InputError(
             f"{file} is not a table of {kind} (rows lack {', '.join(lacking)}): restore it, or move it away"
         )
+    for name in names or ():
+        if name not in there:
+            content = content.append_column(name, pa.nulls(len(content), columns(kind)[name].type))
     return _cast(content, file, kind)
+
+
+def _content(source: pq.ParquetFile, names: Sequence[str], stages: Sequence[str] | None) -> pa.Table:
+    """Read columns; of some stages a row group after another, so that the rest is never in memory."""
+    if stages is None or "stage" not in names:
+        # without its stages it is no table of weights, which is said later
+        return source.read(names)
+    wanted = text_array(stages)
+    parts = (source.read_row_group(number, names) for number in range(source.num_row_groups))
+    kept = [part.filter(pc.is_in(part["stage"], wanted)) for part in parts]
+    return pa.concat_tables(kept) if kept else source.read(names)
 
 
 def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
@@ -333,9 +355,11 @@ def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
     return result
 
 
-def read(path: Path | str, kind: Kind = "trials") -> pd.DataFrame:
-    """Read one or more tables as a pandas frame; the metadata of a single file is in `frame.attrs`."""
-    content = read_arrow(path, kind)
+def read(
+    path: Path | str, kind: Kind = "trials", names: Sequence[str] | None = None, stages: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Read tables as `read_arrow` does, as a pandas frame; the metadata of a single file is in `frame.attrs`."""
+    content = read_arrow(path, kind, names, stages)
     frame = content.to_pandas()
     frame.attrs = {
         key.decode(): value.decode(errors="replace")

@@ -20,6 +20,8 @@ from trainables.errors import InputError, unknown_name
 
 OUTCOMES = ("val_auc", "val_acc", "test_auc", "test_acc", *GAPS)
 CONTROLS = ("parameters", "epochs_trained")
+# columns of a tensor that say where it stands
+PLACE = ("stage", "tensor", "position", "module_type", "shape")
 DEPTHS = ("first third", "middle third", "last third")
 # Trials that a block of equal settings should have on average.
 BLOCK_SIZE = 3
@@ -97,8 +99,8 @@ def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
 def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[str] | None = None) -> list[Association]:
     """Associate each module type and each third of the depth, from the best weights of each tensor."""
     trials = results.trials[results.trials["finished"]]
-    weights = results.frame("weights")
-    weights = weights[(weights["stage"] == "best") & weights["trial"].isin(trials["trial"])]
+    weights = results.frame("weights", [*PLACE, *model_measures()], ["best"])
+    weights = weights[weights["trial"].isin(trials["trial"])]
     measures = [name for name in model_measures() if weights[name].notna().any()]
     settings = _settings(results, hold)
     rest = trial_means(trials, list(outcomes))
@@ -142,7 +144,7 @@ def part_means(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
 def _associate(
     means: pd.DataFrame, part: str, measures: Sequence[str], outcomes: Sequence[str], settings: pd.DataFrame
 ) -> list[Association]:
-    blocks = means["block"].to_numpy()
+    blocks = np.unique(means["block"], return_inverse=True)[1]
     held = hold_fields(blocks, settings.loc[means["trial"]])
     associations = []
     for measure in measures:

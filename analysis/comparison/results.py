@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -62,18 +63,26 @@ class Results:
         """Return the scientific values, in the order in which every figure colours them."""
         return list(dict.fromkeys(self.table["value"].to_pylist()))
 
-    def frame(self, kind: table.Kind) -> pd.DataFrame:
-        """Return the trials' epochs or weights, with `trial`, `value` and `block`; empty where there are none."""
+    def frame(
+        self, kind: table.Kind, names: Sequence[str] | None = None, stages: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Return the trials' epochs or weights, with `trial`, `value` and `block`; empty where there are none.
+
+        names: the columns to read besides those that name a replicate (None: all). stages: of weights, those to read.
+        """
         import pandas as pd
 
-        files = [getattr(run, f"{kind}_table") for run in self.runs]
-        frames = [table.read(file, kind) for file in files if file.exists()]
-        names = self.trials[["trial", "value", "block"]].drop_duplicates("trial")
+        wanted = None if names is None else list(dict.fromkeys((*table.IDENTITY, *names)))
+        frames = [table.read(file, kind, wanted, stages) for file in self._files(kind)]
+        settings = self.trials[["trial", "value", "block"]].drop_duplicates("trial")
         if not frames:
-            return pd.DataFrame(columns=[*table.columns(kind), *names])
+            return pd.DataFrame(columns=[*table.columns(kind), *settings])
         joined = pd.concat(frames, ignore_index=True)
         joined["trial"] = joined["sweep"] + "/" + joined["run_id"] + "/" + joined["trial_id"]
-        return joined.merge(names, on="trial")
+        return joined.merge(settings, on="trial")
+
+    def _files(self, kind: table.Kind) -> list[Path]:
+        return [file for run in self.runs if (file := getattr(run, f"{kind}_table")).exists()]
 
 
 def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
@@ -194,7 +203,7 @@ def with_stopped(results: Results, stopped: Stopped) -> Results:
         raise InputError(unknown_name("way with stopped trials", stopped, ("left-out", "equal-epochs")))
     trials = results.trials[results.trials["ended"].isin(["completed", "stopped"])]
     limits = trials.groupby("block", sort=False)["epochs_trained"].min().clip(lower=1)
-    epochs = results.frame("epochs")
+    epochs = results.frame("epochs", ["epoch", "is_best", *table.quality_names()])
     if epochs.empty:
         raise InputError("equal-epochs needs the run's epochs.parquet, which is not there: use left-out")
     epochs = epochs[(epochs["epoch"] <= epochs["block"].map(limits)) & epochs["is_best"].astype(bool)]

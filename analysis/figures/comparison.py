@@ -86,7 +86,7 @@ def learning_curves(results: Results, metric: str | None = None) -> Figure:
     The best trial is thick and in another colour, trials that were stopped are faded and end in a cross.
     """
     metric = metric or results.metric
-    epochs = results.frame("epochs")
+    epochs = results.frame("epochs", ["epoch", metric])
     means = epochs.groupby(["block", "value", "trial", "epoch"], sort=False)[metric].mean().reset_index()
     blocks = results.trials.groupby("block", sort=False)["value"]
     values = {str(block): list(dict.fromkeys(names)) for block, names in blocks}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.correlations import Association, matrix_rows, part_means, trial_means
+from analysis.comparison.correlations import PLACE, Association, matrix_rows, part_means, trial_means
 from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
@@ -81,7 +81,7 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
     """
     from matplotlib.ticker import MaxNLocator
 
-    weights = results.frame("weights")
+    weights = results.frame("weights", [*PLACE, "epoch", *measures])
     finished = results.trials.loc[results.trials["finished"], "trial"].unique()
     rows = weights[weights["trial"].isin(finished) & matrix_rows(weights)]
     along = rows["stage"].str.startswith("epoch_")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from analysis.comparison.correlations import Association
+from analysis.comparison.correlations import PLACE, Association
 from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
@@ -30,7 +30,7 @@ ORDER_WARNING = (
 
 def weights(data: ReportData, draw: Drawer) -> Section:
     """Show complexity by layer, from start to end, and the distributions behind it."""
-    rows = data.everything.frame("weights")
+    rows = data.everything.frame("weights", [*PLACE, *figures_complexity.MEASURES], figures_complexity.STAGES)
     finished = data.everything.trials.loc[data.everything.trials["finished"], "trial"]
     rows = rows[rows["trial"].isin(finished)]
     if rows.empty:

@@ -102,7 +102,7 @@ def curves(data: ReportData, draw: Drawer) -> Section:
         "trial of a value, its setting above it, the range of its seeds shaded; trials that were stopped, failed or "
         "diverged are grey and end in a cross."
     )
-    if results.frame("epochs").empty:
+    if results.frame("epochs", []).empty:
         return Section("curves", "Learning curves", paragraph("No epochs.parquet stands beside the trials.", "note"))
     return Section("curves", "Learning curves", draw.put("learning_curves", figures.learning_curves(results), caption))
 

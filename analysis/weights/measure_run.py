@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+import numpy as np
 
 from analysis import table
 from analysis.measures import MEASURES
@@ -14,7 +17,6 @@ from analysis.parallel.workers import run_jobs
 from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
-from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
 from analysis.weights.weights_table import write_complexity
 from trainables.errors import InputError, at_end, unknown_name
@@ -22,8 +24,10 @@ from trainables.errors import InputError, at_end, unknown_name
 # Seconds between two savings of what has been measured.
 SAVE_SECONDS = 30.0
 IDENTITY = tuple(table.IDENTITY)
-# Trial, seed, stage, tensor.
-Key = tuple[str, int, str, str]
+# Share of the time that goes into saving at most.
+SAVE_SHARE = 0.05
+# Trial, seed, stage.
+Stage = tuple[str, int, str]
 
 
 class Job(Protocol):
@@ -58,6 +62,18 @@ class Replicate:
         """Return the job with its files in another folder."""
         parts = tuple((names, {s: folder / path.name for s, path in files.items()}) for names, files in self.parts)
         return replace(self, folder=folder, parts=parts)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What `weights.parquet` holds of one file of weights: its epoch, and two flags for each of `MEASURES`.
+
+    lacking: a tensor lacks the measure. had: the first tensor has it.
+    """
+
+    epoch: int | None
+    lacking: np.ndarray
+    had: np.ndarray
 
 
 @dataclass
@@ -105,16 +121,19 @@ def measure_run(
     """
     if not run.trials_table.exists():
         raise InputError(f"{run.path} has no trials.parquet yet: measure it when its first trial has ended")
-    rows = known_rows(run)
-    jobs = list(missing(run, rows, measures, every, again))
-    count = 0
+    jobs = list(missing(run, known_stages(run), measures, every, again))
+    count, unsaved, metadata = 0, list[Row](), run.metadata()
 
-    def add(job: Replicate, new_rows: Sequence[Row]) -> None:
+    def add(job: Replicate, rows: Sequence[Row]) -> None:
         nonlocal count
-        merge(rows, job, new_rows)
-        count += len(new_rows)
+        unsaved.extend({**job.identity, **row} for row in rows)
+        count += len(rows)
 
-    problems = measure_jobs(measure, jobs, add, lambda: save(run, rows), workers, address, progress)
+    def save() -> None:
+        write_complexity(run, unsaved, metadata)
+        unsaved.clear()
+
+    problems = measure_jobs(measure, jobs, add, save, workers, address, progress)
     return Measured(count, len(jobs), problems)
 
 
@@ -127,12 +146,13 @@ def measure_jobs(
     address: str | None,
     progress: Callable[[int, int], None],
 ) -> list[str]:
-    """Do jobs side by side and hand each result to `add`; `save` every 30 s and at any end.
+    """Do jobs side by side and hand each result to `add`; `save` every 30 s, less often where that takes long, and at
+    any end.
 
     Returns a line for each job that failed.
     """
     problems: list[str] = []
-    saved, unsaved = time.monotonic(), False
+    due, unsaved = time.monotonic() + SAVE_SECONDS, False
     with at_end(lambda: save() if unsaved else None):
         for done, (job, result) in enumerate(run_jobs(work, jobs, workers, address), start=1):
             if isinstance(result, InputError):
@@ -141,30 +161,34 @@ def measure_jobs(
                 add(job, result)
                 unsaved = True
             progress(done, len(jobs))
-            if unsaved and time.monotonic() - saved > SAVE_SECONDS:
+            began = time.monotonic()
+            if unsaved and began >= due:
                 save()
-                saved, unsaved = time.monotonic(), False
+                ended, unsaved = time.monotonic(), False
+                due = ended + max(SAVE_SECONDS, (ended - began) / SAVE_SHARE)
     return problems
 
 
-def known_rows(run: RunFolder) -> dict[Key, Row]:
-    """Return the rows of `weights.parquet` by `key_of`."""
-    rows = table.read_arrow(run.weights_table, "weights").to_pylist() if run.weights_table.exists() else []
-    return {key_of(row): row for row in rows}
-
-
-def key_of(row: Row) -> Key:
-    """Return a row's trial, seed, stage and tensor."""
-    return row["trial_id"], row["seed"], row["stage"], row["tensor"]
+def known_stages(run: RunFolder) -> dict[Stage, Known]:
+    """Return what `weights.parquet` holds of each file of weights. Memory: flags of its rows, and not the rows."""
+    if not run.weights_table.exists():
+        return {}
+    content = table.read_arrow(run.weights_table, "weights", ["trial_id", "seed", "stage", "epoch", *MEASURES])
+    keys = list(zip(*(content[name].to_pylist() for name in ("trial_id", "seed", "stage")), strict=True))
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    owner = np.array([numbers[key] for key in keys], np.int64)
+    missing = np.column_stack([content[name].is_null().to_numpy() for name in MEASURES])
+    lacking = np.zeros((len(numbers), len(MEASURES)), bool)
+    np.logical_or.at(lacking, owner, missing)
+    first = np.unique(owner, return_index=True)[1]
+    epochs = content["epoch"].take(first).to_pylist()
+    return {key: Known(epochs[n], lacking[n], ~missing[first[n]]) for key, n in numbers.items()}
 
 
 def missing(
-    run: RunFolder, rows: Mapping[Key, Row], measures: Sequence[str], every: int, again: bool
+    run: RunFolder, known: Mapping[Stage, Known], measures: Sequence[str], every: int, again: bool
 ) -> Iterator[Replicate]:
     """Yield the work that is left for each replicate with weights. Raises `InputError` where `every` finds nothing."""
-    by_stage: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows.values():
-        by_stage.setdefault((row["trial_id"], row["seed"], row["stage"]), []).append(row)
     folders = run.trials_by_key()
     along = False
     for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
@@ -175,8 +199,8 @@ def missing(
         along = along or len(files) > len(STAGES)
         parts: dict[tuple[str, ...], dict[str, Path]] = {}
         for stage, path in files.items():
-            known = by_stage.get((identity["trial_id"], identity["seed"], stage), [])
-            if wanted := tuple(measures) if again else due(known, path, measures):
+            have = known.get((identity["trial_id"], identity["seed"], stage))
+            if wanted := tuple(measures) if again else due(have, path, measures):
                 parts.setdefault(wanted, {})[stage] = path
         if parts:
             yield Replicate(identity, folder, tuple(parts.items()))
@@ -186,33 +210,16 @@ def missing(
         )
 
 
-def due(known: Sequence[Row], path: Path, measures: Sequence[str]) -> tuple[str, ...]:
+def due(known: Known | None, path: Path, measures: Sequence[str]) -> tuple[str, ...]:
     """Return the measures that a file's rows lack; all of them where the rows are of an earlier epoch than the file."""
-    if not known or known[0]["epoch"] != read_epoch(path):
-        had = [name for name in MEASURES if known and known[0].get(name) is not None]
-        return tuple(dict.fromkeys([*measures, *had]))
-    return tuple(name for name in measures if any(row.get(name) is None for row in known))
+    if known is None:
+        return tuple(measures)
+    if known.epoch != read_epoch(path):
+        return tuple(dict.fromkeys([*measures, *compress(MEASURES, known.had)]))
+    lacking = set(compress(MEASURES, known.lacking))
+    return tuple(name for name in measures if name in lacking)
 
 
 def measure(job: Replicate) -> list[Row]:
     """Return the rows of one replicate; runs in a worker process."""
     return [row for measures, files in job.parts for row in measure_replicate(job.folder, measures, files)]
-
-
-def merge(rows: dict[Key, Row], job: Replicate, new_rows: Sequence[Row]) -> None:
-    """Put new columns beside those that are known; the free values of a stochastic matrix give way to its weight."""
-    for row in new_rows:
-        full = {**job.identity, **row}
-        if row["module_type"] in STOCHASTIC:
-            rows.pop(key_of({**full, "tensor": row["tensor"].removesuffix("weight") + "logits"}), None)
-        rows[key_of(full)] = {**rows.get(key_of(full), {}), **full}
-
-
-def save(run: RunFolder, rows: Mapping[Key, Row]) -> None:
-    """Write both tables, in the order of trials, seeds, stages and tensors."""
-    order = {stage: number for number, stage in enumerate(STAGES)}
-
-    def position(row: Row) -> tuple[Any, ...]:
-        return row["trial_id"], row["replicate"], order.get(row["stage"], len(STAGES)), row["stage"], row["position"]
-
-    write_complexity(run, sorted(rows.values(), key=position), run.metadata())

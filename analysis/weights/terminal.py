@@ -156,7 +156,8 @@ def print_measured(
 
 def print_layers(console: Console, run: RunFolder, measures: Sequence[str], trials: set[str]) -> None:
     """Print for each dataset and model its tensors at the start and at the best epoch, means over trials."""
-    weights = table.read(run.weights_table, "weights")
+    names = ["trial_id", "stage", "tensor", "position", "module_type", "shape", BASELINE, *measures]
+    weights = table.read(run.weights_table, "weights", names, ["initial", "best"])
     settings = table.read(run.trials_table).drop_duplicates("trial_id")
     rows = weights[weights["trial_id"].isin(trials)].merge(
         settings[["trial_id", "dataset", "image_size", "model"]], on="trial_id"

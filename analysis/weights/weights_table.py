@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis import table
+from analysis.arrays import flag_array, text_array
 from analysis.runs.run_folder import RunFolder
+from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.model_columns import refill_trials
 from analysis.weights.rows import STAGES, Row
 from trainables.errors import InputError
@@ -35,8 +37,25 @@ def write_complexity(run: RunFolder, rows: Sequence[Row], metadata: Mapping[str,
 
 def add_weights(run: RunFolder, rows: pa.Table) -> None:
     """Write rows that are a table already, as `write_complexity` does."""
-    _rewrite(run, rows.schema, _merged(_groups(run, rows.schema), rows))
+    _rewrite(run, rows.schema, _merged(_without_free_values(_groups(run, rows.schema), rows), rows))
     refill_trials(run)
+
+
+def _without_free_values(groups: Iterable[pa.Table], new: pa.Table) -> Iterator[pa.Table]:
+    """Leave out the free values of stochastic matrices (version 0.1.0 measured these) whose weights are among the new.
+
+    A stochastic matrix multiplies by its weight, which is made of them.
+    """
+    weights = new.filter(pc.is_in(new["module_type"], text_array(STOCHASTIC)))
+    given_way = {(*key, tensor.removesuffix("weight") + "logits") for *key, tensor in _tensors(weights)}
+    for group in groups:
+        kept = [tensor not in given_way for tensor in _tensors(group)] if given_way else [True]
+        yield group if all(kept) else group.filter(flag_array(kept))
+
+
+def _tensors(rows: pa.Table) -> Iterator[Key]:
+    """Yield trial, replicate, stage and tensor of each row."""
+    return zip(*(rows[name].to_pylist() for name in ("trial_id", "replicate", "stage", "tensor")), strict=True)
 
 
 def forget(run: RunFolder, keys: Collection[str]) -> None:

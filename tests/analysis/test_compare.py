@@ -26,7 +26,7 @@ from analysis import table
 from analysis.compare import app
 from analysis.comparison.correlations import associate_models, associate_parts, part_means, parts
 from analysis.comparison.importance import importances
-from analysis.comparison.rank_correlation import spearman
+from analysis.comparison.rank_correlation import _block_ranks, spearman
 from analysis.comparison.results import Results, load, with_stopped
 from analysis.comparison.sentences import answers, association_words, importance_words
 from analysis.comparison.standings import Comparison, Difference, Standing, compare
@@ -205,6 +205,38 @@ def test_partial_spearman_is_that_of_the_inverse_correlation_matrix() -> None:
     assert found.rho == pytest.approx(expected)
     freedom = 40 - 2 - 2
     assert found.p == pytest.approx(2 * stats.t.sf(abs(expected) * math.sqrt(freedom / (1 - expected**2)), freedom))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranks_within_blocks_are_those_of_scipy_block_by_block(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 40, 300)
+    labels[:40] = np.arange(40)
+    values = np.round(rng.normal(size=300), 1)
+    expected = np.zeros(300)
+    for label in range(40):
+        inside = labels == label
+        rank = stats.rankdata(values[inside]) / inside.sum()
+        expected[inside] = rank - rank.mean()
+    assert _block_ranks(values, labels) == pytest.approx(expected, abs=1e-14)
+
+
+def test_results_read_the_columns_and_the_stages_that_are_asked_for(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"activation": ["relu", "tanh"]}, {}, lambda c, s, e: 0.8)
+    results = load([run])
+    everything = results.frame("weights")
+    best = results.frame("weights", ["tensor", "lmc"], ["best"])
+    assert list(best) == [*table.IDENTITY, "stage", "tensor", "lmc", "trial", "value", "block"]
+    expected = everything[everything["stage"] == "best"].reset_index(drop=True)
+    assert 0 < len(best) < len(everything)
+    pd.testing.assert_frame_equal(best, expected[list(best)])
+
+
+def test_a_column_that_an_earlier_version_lacks_is_null(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"activation": ["relu", "tanh"]}, {}, lambda c, s, e: 0.8)
+    table.write_arrow(run.weights_table, table.read_arrow(run.weights_table, "weights").drop_columns(["alpha"]))
+    assert load([run]).frame("weights", ["tensor", "alpha"])["alpha"].isna().all()
+    associate_parts(load([run]), ("val_auc",))
 
 
 def test_spearman_within_blocks_ignores_what_differs_between_them() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from rich.console import Console
@@ -28,6 +29,7 @@ from analysis.weights import measure_run as measuring
 from analysis.weights.files import guess_types, read_learned
 from analysis.weights.measure_run import choose, measure_run
 from analysis.weights.terminal import as_json, columns_for, print_layers
+from analysis.weights.weights_table import write_complexity
 from tests.support.made_results import make_run
 from trainables.errors import InputError
 from trainables.models import module_types
@@ -341,6 +343,7 @@ def test_what_was_measured_before_an_interruption_is_kept(run: RunFolder) -> Non
 
 def test_it_saves_while_it_measures(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(measuring, "SAVE_SHARE", math.inf)
     seen: list[int] = []
 
     def look(done: int, total: int) -> None:
@@ -348,6 +351,33 @@ def test_it_saves_while_it_measures(run: RunFolder, monkeypatch: pytest.MonkeyPa
 
     measure_run(run, QUICK, progress=look)
     assert seen == [0, 18, 36, 54]
+
+
+def test_a_tensor_without_a_measure_is_measured_again_and_keeps_its_others(run: RunFolder) -> None:
+    measure_run(run, QUICK)
+    before = pq.read_table(run.weights_table)
+    lacking = before["lmc"].to_pylist()
+    lacking[7] = None
+    index = before.schema.get_field_index("lmc")
+    table.write_arrow(run.weights_table, before.set_column(index, before.schema.field(index), [lacking]))
+    assert measure_run(run, QUICK).replicates == 1
+    pd.testing.assert_frame_equal(pq.read_table(run.weights_table).to_pandas(), before.to_pandas())
+
+
+def test_free_values_give_way_to_the_weight_that_is_made_of_them(run: RunFolder) -> None:
+    """Version 0.1.0 measured the free values of stochastic matrices; the weights that multiply take their place."""
+    measure_run(run, QUICK)
+    rows = [row for row in table.read_arrow(run.weights_table, "weights").to_pylist() if row["tensor"] == "3.weight"]
+    others = table.read_arrow(run.weights_table, "weights").num_rows - len(rows)
+    run.weights_table.unlink()
+    stochastic = [{**row, "module_type": "StochasticLinear"} for row in rows]
+    write_complexity(run, [{**row, "tensor": "3.logits"} for row in stochastic], {})
+    write_complexity(run, stochastic[:5], {})
+    tensors = table.read(run.weights_table, "weights")["tensor"].value_counts().to_dict()
+    assert tensors == {"3.logits": len(rows) - 5, "3.weight": 5}
+    write_complexity(run, stochastic[5:], {})
+    assert set(table.read(run.weights_table, "weights")["tensor"]) == {"3.weight"}
+    assert others == 5 * len(rows)
 
 
 def test_weights_along_training_are_measured_where_they_were_kept(tmp_path: Path) -> None:
