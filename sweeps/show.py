@@ -69,22 +69,23 @@ def _document(folder: RunFolder) -> dict[str, Any]:
 
 def _watch(console: Console, folder: RunFolder) -> None:
     """Draw the live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
-    from sweeps.record.state import read_state
+    from sweeps.record.state import GrowingLedger
     from sweeps.screen.live import make_view
 
     about, remote = folder.read_description(), remote_of(folder)
     scientific = tuple(about["roles"]["scientific"])
     nuisance = tuple(about["roles"].get("nuisance", ()))
-    state, now = read_state(folder.ledger), datetime.now(UTC)
-    gone = (now - (state.first or now)).total_seconds()
-    view = make_view(state, about["metric"], about["mode"], scientific, console, False, nuisance, gone)
+    ledger, now = GrowingLedger(folder.ledger), datetime.now(UTC)
+    gone = (now - (ledger.look().first or now)).total_seconds()
+    view = make_view(ledger.state, about["metric"], about["mode"], scientific, console, False, nuisance, gone)
     with contextlib.suppress(KeyboardInterrupt), view:
         while not view.state.ended:
             if remote:
                 time.sleep(REMOTE_SECONDS)
                 pull(folder, remote, whole=False)
             time.sleep(1)
-            view.follow(read_state(folder.ledger))
+            if (state := ledger.look()) is not view.state:
+                view.follow(state)
             view.update()
 
 

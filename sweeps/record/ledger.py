@@ -118,19 +118,15 @@ def read_ledger(path: Path) -> Iterator[Event]:
     file that cannot be read or holds no event at all. Memory is bounded by `MAX_LINE`.
     """
     damaged: list[int] = []
-    number = good = 0
-    try:
-        for number, line in enumerate(_lines(path), start=1):
-            event = _event_in(line)
-            if event is not None:
-                good += 1
-                yield event
-            elif good or len(damaged) < MAX_GARBAGE:
-                damaged.append(number)
-            else:
-                break
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+    good = 0
+    for number, (event, _) in enumerate(read_lines(path), start=1):
+        if event is not None:
+            good += 1
+            yield event
+        elif good or len(damaged) < MAX_GARBAGE:
+            damaged.append(number)
+        else:
+            break
     if damaged and not good:
         raise InputError(f"{path} is no ledger: line 1 holds no event; name another run, or restore the file")
     if damaged:
@@ -138,14 +134,28 @@ def read_ledger(path: Path) -> Iterator[Event]:
         say_once(f"{path}: {count} left out (line {damaged[0]}{', ...' if len(damaged) > 1 else ''})")
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines that have an end; an empty one in place of each that is too long."""
+def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[Event | None, int]]:
+    """Yield the event of each whole line from an offset in bytes on, None for a damaged line, and where the line ends.
+
+    Raises `InputError` for a file that cannot be read.
+    """
+    try:
+        for line, end in _lines(path, offset):
+            yield _event_in(line), end
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
+def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the lines that have an end, an empty one in place of each that is too long, and where each ends."""
     with path.open("rb") as file:
+        file.seek(offset)
         whole = True
         while line := file.readline(MAX_LINE):
+            offset += len(line)
             ends = line.endswith(b"\n")
             if ends:
-                yield line if whole else b""
+                yield line if whole else b"", offset
             whole = ends
 
 

@@ -15,12 +15,15 @@ from typing import Any
 from analysis.trial_status import ENDED, has_ended
 from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_plan, lost_epoch, replacements_in
 from sweeps.record.history import History
-from sweeps.record.ledger import Event, read_ledger, say_once, time_of
+from sweeps.record.ledger import Event, read_ledger, read_lines, say_once, time_of
+from trainables.errors import InputError
 
 PLANNED = (
     "trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal", "code", "data",
     "weights",
 )  # fmt: skip
+# bytes before its end by which a ledger is known again: a line has its time, to the millisecond
+TAIL = 512
 # the events that only a trial which has not ended can have
 WAKING = {"started", "epoch", "waiting", "retried", "interrupted", *ENDED}
 
@@ -220,9 +223,9 @@ def _apply_epoch(trial: TrialState, event: Event) -> None:
         trial.gpu_percents.append(event["gpu_percent"])
 
 
-def fold(events: Iterable[Event]) -> RunState:
-    """Return the state after all events; those that cannot be are left out and counted."""
-    state = RunState()
+def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
+    """Return the state after all events, from an earlier one on; those that cannot be are left out and counted."""
+    state = state or RunState()
     for event in events:
         try:
             state.apply(event)
@@ -238,3 +241,40 @@ def read_state(ledger: Path) -> RunState:
     if state.left_out:
         say_once(f"{ledger}: events left out: {state.left_out}, the first {state.first_left_out}")
     return state
+
+
+class GrowingLedger:
+    """A ledger that another process writes. A look takes the time of the lines that came since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self.state = RunState()
+        # end of the last line that was applied, and the bytes before it, by which the file is known again
+        self._end, self._before = 0, b""
+
+    def look(self) -> RunState:
+        """Apply what was appended; return the same state, or a new one where the file is another. Raises `InputError`.
+
+        A run that is kept at a URI may be fetched anew.
+        """
+        if self._tail() != self._before:
+            self._begin()
+        if not self._end:
+            # an unreadable file is refused, and damaged lines are said
+            next(read_ledger(self.path), None)
+        for event, end in read_lines(self.path, self._end):
+            fold([event] if event else [], self.state)
+            self._end = end
+        self._before = self._tail()
+        return self.state
+
+    def _tail(self) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(0, self._end - TAIL))
+                return file.read(min(TAIL, self._end))
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read ({error.strerror or error})") from None

@@ -58,7 +58,7 @@ LOOKED_AT = 1000
 
 
 def varying_fields(state: RunState, fields: Sequence[str]) -> list[str]:
-    """Return the fields whose values differ between trials; those that a searcher has yet to propose count."""
+    """Return the fields whose values differ between the first trials; where there is none yet, all of them."""
     trials = list(itertools.islice(state.trials.values(), LOOKED_AT))
     return [name for name in dict.fromkeys(fields) if len({str(trial.config.get(name)) for trial in trials}) != 1]
 
@@ -96,7 +96,15 @@ class _Lines:
     def follow(self, state: RunState) -> None:
         """Show another state of the run: one that was read anew."""
         self.state, self.tally = state, Tally(state, self.metric, self.mode, self.scientific)
-        self.varying = varying_fields(state, self.fields)
+        self._looked_at, self._varying = -1, list[str]()
+
+    @property
+    def varying(self) -> list[str]:
+        """Return the fields that are shown of each trial; a searcher adds trials, and so values, later."""
+        trials = min(len(self.state.trials), LOOKED_AT)
+        if trials != self._looked_at:
+            self._looked_at, self._varying = trials, varying_fields(self.state, self.fields)
+        return self._varying
 
     def progress(self) -> Progress:
         """Return how far the run is, by its own clock."""

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeps.record import ledger as module
 from sweeps.record.history import NUMBERS
 from sweeps.record.ledger import MAX_GARBAGE, MAX_LINE, Ledger, cut_damaged_end, read_ledger
 from sweeps.record.progress import Tally
-from sweeps.record.state import RunState, fold
+from sweeps.record.state import GrowingLedger, RunState, fold
 from trainables.errors import InputError
 
 PLANNED = {
@@ -197,6 +198,50 @@ def test_an_ended_trial_is_woken_by_nothing_but_a_requeue() -> None:
         state = fold([*LIFE, *later[:number]])
         assert (state.trials["0001"].status, state.trials["0001"].stop_reason) == ("completed", "all")
     assert fold([*LIFE, {"event": "requeued", "trial_id": "0001"}]).trials["0001"].status == "planned"
+
+
+def lines_of(events: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(event).encode() + b"\n" for event in events)
+
+
+def test_a_growing_ledger_is_followed_wherever_a_write_is_seen(tmp_path: Path) -> None:
+    """Cut at every byte: what was appended is applied once, and nothing before its line is whole."""
+    path, content = tmp_path / "ledger.jsonl", lines_of([*LIFE[:3], {"event": "note"}, *LIFE[3:]]) + b"damaged\n"
+    path.write_bytes(b"")
+    growing = GrowingLedger(path)
+    first = growing.look()
+    for end in range(len(content) + 1):
+        path.write_bytes(content[:end])
+        assert growing.look() is first
+        assert repr(first) == repr(fold(read_ledger(path)) if b"\n" in content[:end] else RunState())
+    assert first.trials["0001"].status == "completed"
+
+
+def test_a_look_reads_what_was_appended_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(lines_of(LIFE[:5]))
+    growing, read = GrowingLedger(path), list[int]()
+    growing.look()
+    lines = module._lines
+    monkeypatch.setattr(module, "_lines", lambda file, offset: read.append(offset) or lines(file, offset))
+    before = path.stat().st_size
+    path.write_bytes(lines_of(LIFE))
+    assert growing.look().trials["0001"].status == "completed"
+    assert read == [before]
+
+
+def test_a_ledger_that_is_another_one_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(lines_of(LIFE))
+    growing = GrowingLedger(path)
+    old = growing.look()
+    other = [LIFE[0], {**LIFE[0], "trial_id": "0002", "time": "2026-01-02T00:00:00+00:00"}, *LIFE[1:]]
+    path.write_bytes(lines_of(other))
+    assert growing.look() is not old
+    assert repr(growing.state) == repr(fold(other))
+    path.unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        growing.look()
 
 
 def test_an_epoch_whose_line_is_lost_leaves_a_hole_and_not_an_end() -> None:

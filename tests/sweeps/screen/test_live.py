@@ -53,6 +53,17 @@ def test_what_is_tuned_is_shown_of_each_running_trial(width: int) -> None:
     assert "0002 lr_scale=3" in shown
 
 
+def test_a_field_is_shown_once_a_searcher_has_proposed_a_second_value() -> None:
+    time_ = "2026-11-27T00:00:01+00:00"
+    state = state_of(planned("0001", "", lr_scale=0.3))
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40, color_system=None)
+    with make_view(state, "val_auc", "max", (), console, False, ("lr_scale",)) as view:
+        for event in (planned("0002", "", lr_scale=3.0), {"event": "started", "time": time_, "trial_id": "0002"}):
+            state.apply(event)
+        view.update()
+    assert "0002 lr_scale=3" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_names_of_others_do_not_steer_the_terminal() -> None:
     state = state_of(planned("0001", HOSTILE, lr=0.1), planned("0002", "b", lr=0.2))
     shown = screen(state, 140)
