@@ -41,40 +41,14 @@ def compare(
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Compare scientific values, each at its best nuisance setting by validation, and complexity with performance."""
-    from analysis.comparison.correlations import associate_models, associate_parts
-    from analysis.comparison.importance import importances
-    from analysis.comparison.results import load, with_stopped
-    from analysis.comparison.standings import compare as compare_values
-
-    everything = load(find_runs(runs, storage), metric)
-    results = with_stopped(everything, stopped)  # type: ignore[arg-type]
-    comparison = compare_values(results, against)
-    important = importances(everything)
-    # A measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs.
-    held = [] if hold == ["none"] else hold
-    models = associate_models(everything, held)
-    parts = associate_parts(everything, (everything.metric, "gap_acc"), held)
-    if json_:
-        from analysis.comparison.sentences import answers
-
-        document = {
-            "runs": [str(run.path) for run in results.runs],
-            "scientific": results.scientific,
-            "nuisance": results.nuisance,
-            "metric": results.metric,
-            "stopped": stopped,
-            "equal_epochs": results.equal_epochs,
-            "answers": answers(results, comparison),
-            **vars(comparison),
-            "importance": important,
-            "correlations": models,
-            "correlations_by_part": parts,
-        }
-        print(json.dumps(as_json_value(document)))
-        return
+    from analysis.comparison.compare_runs import compare_runs
     from analysis.comparison.terminal import print_comparison
 
-    print_comparison(Console(), results, comparison, important, models, parts)
+    compared = compare_runs(find_runs(runs, storage), metric, against, stopped, hold)
+    if json_:
+        print(json.dumps(as_json_value(compared.document(stopped))))
+    else:
+        print_comparison(Console(), compared)
 
 
 if __name__ == "__main__":

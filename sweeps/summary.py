@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from analysis.comparison.results import load
-from analysis.comparison.summary import print_standings
+from analysis.comparison.terminal import print_standings
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from analysis.terminal.plain_text import plain, say

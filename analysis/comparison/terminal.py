@@ -1,40 +1,63 @@
-"""A comparison on a terminal, readable from 80 columns on: the answer first, then the tables behind it."""
+"""A comparison on a terminal, readable from 80 columns on: the answer first, then the tables behind it.
+
+Loads without pandas, for the summary of a run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from analysis.comparison.correlations import Association
-from analysis.comparison.importance import Importance
+from analysis.comparison.cautions import alike, edges
 from analysis.comparison.results import Results
-from analysis.comparison.sentences import answers, association_words, importance_words
-from analysis.comparison.standings import Comparison
+from analysis.comparison.sentences import answers, association_words, importance_words, verdict
+from analysis.comparison.standings import compare
+from analysis.comparison.statistics import FEWEST
 from analysis.comparison.tables import associations_grid, differences_grid, standings_grid
 from analysis.grids import print_grid
 from analysis.terminal.plain_text import visible
 
+if TYPE_CHECKING:
+    from analysis.comparison.compare_runs import ComparedRuns
+
 # Associations on the screen; all stand in --json.
 SHOWN = 10
+COMPLEXITY = ("lmc", "sample_entropy")
 
 
-def print_comparison(
-    console: Console,
-    results: Results,
-    comparison: Comparison,
-    importances: Sequence[Importance],
-    models: Sequence[Association],
-    parts: Sequence[Association],
-) -> None:
+def print_standings(console: Console, results: Results, *, test: bool = True) -> None:
+    """Print for each block its values at their best settings, and whether they can be told apart.
+
+    test: leave it out while trials are still to come, so that nobody stops or goes on by it.
+    """
+    comparison = compare(results, also=COMPLEXITY)
+    metrics = tuple(name for name in (*comparison.metrics, *COMPLEXITY) if test or not name.startswith("test_"))
+    for block in results.blocks:
+        standings = comparison.block(block)
+        title = block if len(results.blocks) > 1 else ""
+        print_grid(console, standings_grid(results, standings, metrics, title))
+        found = [*alike(results, comparison, block), verdict(results, comparison, block)]
+        for sentence in (*filter(None, found), *edges(results, comparison, block)):
+            console.print(sentence, markup=False, highlight=False)
+    seeds = max((standing.n for standing in comparison.standings), default=0)
+    how = f"mean ±95 % interval over {seeds} replicates" if seeds >= FEWEST else f"{seeds} replicate(s): no interval"
+    how = how if seeds else f"no trial has a finite {results.metric}"
+    tested = "test only reported" if test else "test is shown when all trials have ended"
+    console.print(f"{how}; selected by {results.metric}, {tested}", style="dim", highlight=False)
+
+
+def print_comparison(console: Console, compared: ComparedRuns) -> None:
     """Print the answers, then the values of each block, their differences, and the correlations."""
-    for text in (*answers(results, comparison), *map(importance_words, importances), association_words(models)):
+    results, comparison, models = compared.results, compared.comparison, compared.models
+    important = map(importance_words, compared.importances)
+    for text in (*answers(results, comparison), *important, association_words(models)):
         print_text(console, text)
     for block in results.blocks:
         print_grid(console, standings_grid(results, comparison.block(block), comparison.metrics, block))
         if any(d.block == block for d in comparison.differences):
             print_grid(console, differences_grid(comparison, block))
-    for title, associations in (("complexity of the model", models), ("complexity by type and depth", parts)):
+    for title, associations in (("complexity of the model", models), ("complexity by type and depth", compared.parts)):
         if grid := associations_grid(associations, title, SHOWN):
             print_grid(console, grid)
     print_text(console, explanation(results), "dim")

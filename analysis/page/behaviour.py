@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
+from analysis.comparison.compare_runs import ComparedRuns
 from analysis.figures import behaviour as figures_behaviour
-from analysis.page.html import Section, paragraph
-from analysis.page.sections import Drawer, ReportData
+from analysis.page.parts import Drawing, Paragraph, Section
 
 # Blocks and architectures with a figure of their own.
 MODELS = 4
 
 
-def behaviour(data: ReportData, draw: Drawer) -> Section | None:
+def behaviour(compared: ComparedRuns) -> Section | None:
     """Draw the activations by layer; None where nothing was measured."""
-    results = data.everything
+    results = compared.everything
     rows = results.frame("activations")
     if rows.empty:
         return None
@@ -25,18 +27,19 @@ def behaviour(data: ReportData, draw: Drawer) -> Section | None:
         "Of each layer's outputs on the validation images, at the best epoch: their entropy in 100 bins as a share of "
         "the largest possible, the share that is exactly 0, and the share of units that are 0 for every image."
     )
-    html = paragraph(text)
-    parts = [part for _, part in rows.groupby(["block", "layers"], sort=False)]
-    for number, part in enumerate(parts[:MODELS]):
-        html += _figure(draw, number, str(models[part["trial"].iloc[0]]), part, results.values)
-    return Section("behaviour", "What the layers do with data", html)
+    kinds = [part for _, part in rows.groupby(["block", "layers"], sort=False)]
+    drawings = [
+        _drawing(number, str(models[part["trial"].iloc[0]]), part, results.values)
+        for number, part in enumerate(kinds[:MODELS])
+    ]
+    return Section("behaviour", "What the layers do with data", (Paragraph(text), *drawings))
 
 
-def _figure(draw: Drawer, number: int, model: str, part: pd.DataFrame, values: list[str]) -> str:
+def _drawing(number: int, model: str, part: pd.DataFrame, values: list[str]) -> Drawing:
     count = part["trial"].nunique()
     caption = (
         f"Activations by layer of {model} on {part['block'].iloc[0]}: means over {count} trials and their seeds for "
         "each value, their range shaded."
     )
-    drawn = figures_behaviour.activations_by_layer(part, values)
-    return draw.put(f"activations_by_layer_{number}", drawn, caption)
+    draw = partial(figures_behaviour.activations_by_layer, part, values)
+    return Drawing(f"activations_by_layer_{number}", draw, caption)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
+from analysis.comparison.compare_runs import ComparedRuns
 from analysis.comparison.correlations import PLACE, Association
 from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
-from analysis.page.html import Section, paragraph, table
-from analysis.page.sections import Drawer, ReportData, weight_distributions
+from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
+from analysis.page.sections import weight_distributions
 
 # Blocks and architectures with bars of their own.
 MODELS = 4
@@ -28,27 +30,33 @@ ORDER_WARNING = (
 )
 
 
-def weights(data: ReportData, draw: Drawer) -> Section:
+def weights(compared: ComparedRuns) -> Section:
     """Show complexity by layer, from start to end, and the distributions behind it."""
-    rows = data.everything.frame("weights", [*PLACE, *figures_complexity.MEASURES], figures_complexity.STAGES)
-    finished = data.everything.trials.loc[data.everything.trials["finished"], "trial"]
+    results = compared.everything
+    rows = results.frame("weights", [*PLACE, *figures_complexity.MEASURES], figures_complexity.STAGES)
+    finished = results.trials.loc[results.trials["finished"], "trial"]
     rows = rows[rows["trial"].isin(finished)]
     if rows.empty:
         text = "The weights were not measured: python -m analysis.complexity RUN, then this report again."
-        return Section("weights", "Complexity of the weights", paragraph(text))
-    html = paragraph(ORDER_WARNING, "warning") + "".join(_by_layer(data, draw, rows))
+        return Section("weights", "Complexity of the weights", (Paragraph(text),))
     caption = (
         "Complexity of the whole model from its initial weights to the best and the last epoch: means over the "
         "finished trials of each value, weighted by the size of the weight matrices."
     )
-    html += draw.put("along_training", figures_complexity.complexity_along_training(data.everything), caption)
-    return Section("weights", "Complexity of the weights", html + "".join(weight_distributions(data, draw)))
+    along = Drawing("along_training", partial(figures_complexity.complexity_along_training, results), caption)
+    parts: tuple[Part, ...] = (
+        Paragraph(ORDER_WARNING, "warning"),
+        *_by_layer(compared, rows),
+        along,
+        *weight_distributions(compared),
+    )
+    return Section("weights", "Complexity of the weights", parts)
 
 
-def _by_layer(data: ReportData, draw: Drawer, rows: pd.DataFrame) -> Iterator[str]:
+def _by_layer(compared: ComparedRuns, rows: pd.DataFrame) -> Iterator[Drawing]:
     """Draw a figure for each block and architecture: models whose tensors have the same names."""
     names = pd.Series({trial: tuple(dict.fromkeys(part)) for trial, part in rows.groupby("trial")["tensor"]})
-    trials = data.everything.trials.drop_duplicates("trial").set_index("trial")
+    trials = compared.everything.trials.drop_duplicates("trial").set_index("trial")
     kinds = pd.DataFrame({"block": trials["block"], "tensors": names}).dropna()
     for number, (block, tensors) in enumerate(list(dict.fromkeys(kinds.itertuples(index=False, name=None)))[:MODELS]):
         members = [trial for trial, *kind in kinds.itertuples(name=None) if tuple(kind) == (block, tensors)]
@@ -58,36 +66,36 @@ def _by_layer(data: ReportData, draw: Drawer, rows: pd.DataFrame) -> Iterator[st
             "and their seeds at the best epoch, with standard deviations; the thin line is where the layer began."
         )
         part = rows[rows["trial"].isin(members)]
-        yield draw.put(f"by_layer_{number}", figures_complexity.complexity_by_layer(part), caption)
+        yield Drawing(f"by_layer_{number}", partial(figures_complexity.complexity_by_layer, part), caption)
 
 
-def performance(data: ReportData, draw: Drawer) -> Section:
+def performance(compared: ComparedRuns) -> Section:
     """Show the correlation of complexity with performance."""
-    results = data.everything
-    known = [a for a in data.models if not math.isnan(a.plain.rho)]
-    html = paragraph(association_words(data.models))
-    if not known:
-        return Section("performance", "Complexity and performance", html)
-    caption = (
-        "Each point is a finished trial. ρ is Spearman's with its 95 % interval."
-    )  # fmt: skip
-    drawn = figures_complexity.complexity_and_performance(results)
-    html += draw.put("complexity_and_performance", drawn, caption)
-    outcomes = (results.metric, "gap_acc")
-    held = held_words(known[0])
-    caption = (
-        f"Spearman's ρ{' ' * bool(held)}{held} of every measure with the {name_of(outcomes[0])} and the "
-        f"{name_of(outcomes[1])}, with 95 % intervals. Filled diamonds survive the correction for many tests."
-    )
-    html += draw.put("correlations", figures_complexity.correlation_forest(data.models, outcomes), caption)
-    html += "<h3>Models</h3>" + associations_table(data.models)
-    html += "<h3>By module type and depth</h3>" + associations_table(data.parts)
-    return Section("performance", "Complexity and performance", html)
+    results = compared.everything
+    known = [a for a in compared.models if not math.isnan(a.plain.rho)]
+    parts: list[Part] = [Paragraph(association_words(compared.models))]
+    if known:
+        outcomes = (results.metric, "gap_acc")
+        held = held_words(known[0])
+        points = "Each point is a finished trial. ρ is Spearman's with its 95 % interval."
+        forest = (
+            f"Spearman's ρ{' ' * bool(held)}{held} of every measure with the {name_of(outcomes[0])} and the "
+            f"{name_of(outcomes[1])}, with 95 % intervals. Filled diamonds survive the correction for many tests."
+        )
+        draw_points = partial(figures_complexity.complexity_and_performance, results)
+        draw_forest = partial(figures_complexity.correlation_forest, compared.models, outcomes)
+        parts += [
+            Drawing("complexity_and_performance", draw_points, points),
+            Drawing("correlations", draw_forest, forest),
+            *(Heading("Models"), *associations_table(compared.models)),
+            *(Heading("By module type and depth"), *associations_table(compared.parts)),
+        ]
+    return Section("performance", "Complexity and performance", tuple(parts))
 
 
-def associations_table(associations: Sequence[Association]) -> str:
+def associations_table(associations: Sequence[Association]) -> tuple[Part, ...]:
     """Tabulate the clearest associations; all of them are in `python -m analysis.compare --json`."""
     grid = associations_grid(associations, "correlations", SHOWN)
     if grid is None:
-        return paragraph("Too few trials.", "note")
-    return table(grid) + paragraph(f"{grid.title}; p corrected over all of them (Benjamini-Hochberg).", "note")
+        return (Paragraph("Too few trials.", "note"),)
+    return grid, Paragraph(f"{grid.title}; p corrected over all of them (Benjamini-Hochberg).", "note")

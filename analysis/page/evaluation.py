@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from functools import partial
 from typing import Any
 
+from analysis.comparison.compare_runs import ComparedRuns
 from analysis.evaluation.calibration import calibrate
 from analysis.evaluation.gate import NOTICE
 from analysis.evaluation.per_class import averages, class_rows, mean_confusion
 from analysis.evaluation.predictions import ENSEMBLE, Predictions, read_predictions
 from analysis.figures import evaluation as figures
 from analysis.grids import Cell, Column, Grid, number_cell
-from analysis.page.html import Section, paragraph, table
-from analysis.page.sections import Drawer, ReportData
+from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
 from analysis.runs.run_folder import EvaluationFolder, RunFolder
 from analysis.trial_evaluation.tables import classes_grid
 from trainables.errors import InputError
@@ -24,18 +24,18 @@ Document = Mapping[str, Any]
 HEADLINE = ("acc", "auc", "f1_macro", "ece")
 
 
-def evaluation(data: ReportData, draw: Drawer) -> Section | None:
+def evaluation(compared: ComparedRuns) -> Section | None:
     """Show tables of all evaluated trials, and figures of the best by val; None where none was evaluated."""
-    documents = [pair for run in data.everything.runs for pair in _documents(run)]
+    documents = [pair for run in compared.everything.runs for pair in _documents(run)]
     if not documents:
         return None
-    html = paragraph(NOTICE, "note") + table(_trials_grid([document for _, document in documents]))
+    parts: list[Part] = [Paragraph(NOTICE, "note"), _trials_grid([document for _, document in documents])]
     folder, best = max(documents, key=lambda pair: _value(pair[1], "val", "auc"))
     try:
-        html += "".join(_best(folder, best, draw))
+        parts += _best(folder, best)
     except InputError as error:
-        html += paragraph(str(error), "note")
-    return Section("evaluation", "What the trained networks are worth", html)
+        parts.append(Paragraph(str(error), "note"))
+    return Section("evaluation", "What the trained networks are worth", tuple(parts))
 
 
 def _documents(run: RunFolder) -> Iterator[tuple[EvaluationFolder, Document]]:
@@ -76,7 +76,7 @@ def _figure_cell(figure: Document) -> Cell:
     return number_cell(math.nan if value is None else float(value), 4, below)
 
 
-def _best(folder: EvaluationFolder, document: Document, draw: Drawer) -> Iterator[str]:
+def _best(folder: EvaluationFolder, document: Document) -> list[Part]:
     parts = read_predictions(folder.predictions)
     here = [one for one in parts if one.split == document.get("split")]
     seeds = [one for one in here if one.model != ENSEMBLE]
@@ -85,25 +85,23 @@ def _best(folder: EvaluationFolder, document: Document, draw: Drawer) -> Iterato
         raise InputError(f"{folder.predictions} lacks the split {document.get('split')}: evaluate the trial again")
     name, split = f"{document.get('run')}/{document.get('trial')}", seeds[0].split
     rows = class_rows(seeds)
-    yield f"<h3>{_escaped(name)}, the best of them by val AUC: {_escaped(split)}</h3>"
-    yield table(classes_grid(rows, averages(seeds)))
-    for drawn in _drawings(seeds, here[-1], val[here[-1].model], rows):
-        yield draw.put(f"evaluation_{drawn[0]}", drawn[1], drawn[2])
+    heading = Heading(f"{name}, the best of them by val AUC: {split}")
+    grid = classes_grid(rows, averages(seeds))
+    return [heading, grid, *_drawings(seeds, here[-1], val[here[-1].model], rows)]
 
 
 def _drawings(
     seeds: Sequence[Predictions], whole: Predictions, val: Predictions, rows: Sequence[Any]
-) -> Iterator[tuple[str, Any, str]]:
+) -> Iterator[Drawing]:
     over = f"mean over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    confusion = figures.confusion(mean_confusion(seeds), whole.class_names)
-    yield "confusion_matrix", confusion, f"Confusion matrix, {over}. Colour: per cent of the true class."
-    yield "per_class", figures.per_class(rows), f"Each class against the rest, {over}. Lines: 95 % over images."
-    yield "roc", figures.roc(seeds), "ROC curves. Thin lines: further seeds."
-    yield "pr", figures.precision_recall(seeds), "Precision by recall. Thin lines: further seeds."
-    drawn = figures.calibration(whole, calibrate(val, whole))
+    confusion = partial(figures.confusion, mean_confusion(seeds), whole.class_names)
+    caption = f"Confusion matrix, {over}. Colour: per cent of the true class."
+    yield Drawing("evaluation_confusion_matrix", confusion, caption)
+    caption = f"Each class against the rest, {over}. Lines: 95 % over images."
+    yield Drawing("evaluation_per_class", partial(figures.per_class, rows), caption)
+    yield Drawing("evaluation_roc", partial(figures.roc, seeds), "ROC curves. Thin lines: further seeds.")
+    caption = "Precision by recall. Thin lines: further seeds."
+    yield Drawing("evaluation_pr", partial(figures.precision_recall, seeds), caption)
     what = "the ensemble of the seeds" if len(seeds) > 1 else "the network"
-    yield "calibration", drawn, f"Calibration of {what}, and its accuracy where only the surest images are answered."
-
-
-def _escaped(text: str) -> str:
-    return escape(text)
+    caption = f"Calibration of {what}, and its accuracy where only the surest images are answered."
+    yield Drawing("evaluation_calibration", partial(figures.calibration, whole, calibrate(val, whole)), caption)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.comparison.compare_runs import ComparedRuns
 from analysis.comparison.labels import distinct_texts, hashable, show_value, telling_fields
 from analysis.comparison.results import Results, config_columns
 from analysis.grids import Cell, Grid, columns_of
-from analysis.page.html import LongColumn, Section, definitions, long_table, paragraph, table
-from analysis.page.sections import ReportData
+from analysis.page.parts import Command, Definitions, Heading, LongColumn, LongTable, Paragraph, Part, Section
 
 
-def all_trials(data: ReportData) -> Section:
+def all_trials(compared: ComparedRuns) -> Section:
     """Tabulate every trial and replicate, to sort and to filter."""
-    results = data.everything
+    results = compared.everything
     ascending = results.mode == "min"
     rows = results.trials.sort_values(results.metric, ascending=ascending, na_position="last", kind="stable")
-    return Section("trials", "All trials", long_table("trials", list(_long_columns(results, rows))))
+    return Section("trials", "All trials", (LongTable("trials", list(_long_columns(results, rows))),))
 
 
 def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
@@ -50,33 +49,33 @@ def _texts(column: pd.Series) -> list[str]:
     return distinct_texts([hashable(value.tolist() if hasattr(value, "tolist") else value) for value in column])
 
 
-def failures(data: ReportData) -> Section:
+def failures(compared: ComparedRuns) -> Section:
     """List the trials that did not train to their end, by cause."""
-    trials = data.everything.trials.drop_duplicates("trial")
+    trials = compared.everything.trials.drop_duplicates("trial")
     bad = trials[trials["ended"].isin(["failed", "diverged", "interrupted"])]
     stopped = int((trials["ended"] == "stopped").sum())
     text = (
         f"{stopped} of {len(trials)} trials were stopped early, by a rung or by their own patience." if stopped else ""
     )
     if bad.empty:
-        return Section("failures", "Failures", paragraph(f"No trial failed or diverged. {text}".strip()))
+        return Section("failures", "Failures", (Paragraph(f"No trial failed or diverged. {text}".strip()),))
     rows = tuple(
         (Cell(str(status)), Cell(str(reason)), Cell(str(len(part)), sort=float(len(part))), Cell(part["trial"].iloc[0]))
         for (status, reason), part in bad.groupby(["ended", "stop_reason"], sort=False, dropna=False)
     )
     heads = ["status", "cause", "trials", "for example"]
-    rows_by_cause = table(Grid("", columns_of(heads, words=["status", "cause", "for example"]), rows))
-    return Section("failures", "Failures", paragraph(text) * bool(text) + rows_by_cause)
+    by_cause = Grid("", columns_of(heads, words=["status", "cause", "for example"]), rows)
+    return Section("failures", "Failures", (*([Paragraph(text)] * bool(text)), by_cause))
 
 
-def provenance(data: ReportData, command: Sequence[str]) -> Section:
+def provenance(compared: ComparedRuns, command: Sequence[str]) -> Section:
     """Name the code and machines that made the runs, and the commands that make them and this page again."""
-    html = ""
-    for run, metadata in zip(data.everything.runs, data.everything.metadata, strict=True):
-        html += f"<h3>{escape(f'{run.sweep}/{run.run_id}')}</h3>{definitions(_provenance(metadata))}"
-        html += f"<pre>{escape(sweep_command(metadata))}</pre>"
-    html += f"<h3>This page</h3><pre>{escape(shlex.join(command))}</pre>"
-    return Section("provenance", "Provenance and commands", html)
+    parts: list[Part] = []
+    for run, metadata in zip(compared.everything.runs, compared.everything.metadata, strict=True):
+        parts += [Heading(f"{run.sweep}/{run.run_id}"), Definitions(_provenance(metadata))]
+        parts.append(Command(sweep_command(metadata)))
+    parts += [Heading("This page"), Command(shlex.join(command))]
+    return Section("provenance", "Provenance and commands", tuple(parts))
 
 
 def _provenance(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -263,7 +263,7 @@ def with_report(outcome: Outcome) -> Outcome:
         return outcome
     run = outcome.run
     try:
-        from analysis.report import write_report
+        from analysis.page.write import write_report
 
         page = write_report([run], run.path / "report.html", run.path / "figures", png=False)
     except KeyboardInterrupt:

@@ -39,7 +39,7 @@ from analysis.comparison.statistics import (
     paired_p,
     seeds_to_tell_apart,
 )
-from analysis.comparison.summary import print_standings
+from analysis.comparison.terminal import print_standings
 from analysis.runs.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.support.made_results import make_run

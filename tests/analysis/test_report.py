@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from analysis.comparison.results import Results, load
 from analysis.comparison.standings import compare
 from analysis.figures import comparison as figures
 from analysis.figures import complexity as figures_complexity
-from analysis.figures.style import for_page, svg
-from analysis.grids import Grid, columns_of, number_cell
-from analysis.page.html import LongColumn, as_json, long_table, table
-from analysis.report import app, write_report
+from analysis.figures.style import for_page, new_figure, svg
+from analysis.grids import Cell, Grid, columns_of, number_cell
+from analysis.page.parts import Command, Definitions, Drawing, Heading, LongColumn, LongTable, Paragraph
+from analysis.page.render import as_json, part_html
+from analysis.page.write import write_report
+from analysis.report import app
 from analysis.runs.run_folder import RunFolder
 from tests.analysis.test_compare import LEVELS, RATES, score, status
 from tests.support.made_results import make_run
@@ -121,10 +124,24 @@ def test_the_page_needs_nothing_but_itself(run: RunFolder, page: Page) -> None:
 def test_text_of_the_results_is_escaped(run: RunFolder, page: Page) -> None:
     html = (run.path / "report.html").read_text()
     assert "<script>alert" not in html
-    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in html
+    assert "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;" in html
+    assert unescape(re.findall("<h1>(.*?)</h1>", html)[0]) == NASTY
     assert "<b>no memory</b>" not in html  # the failure's cause
     assert "&lt;b&gt;no memory&lt;/b&gt;" in html
     assert html.count("<script") == html.count("</script>") == 2
+
+
+def test_every_text_of_a_part_is_escaped() -> None:
+    for part in (
+        Paragraph(NASTY), Heading(NASTY), Command(NASTY), Definitions({NASTY: NASTY}),
+        Grid("", columns_of([NASTY]), ((Cell(NASTY, NASTY),),)),
+        LongTable("rows", [LongColumn(NASTY, [NASTY], text=True, status=True)]),
+        Drawing("name", lambda: new_figure(1, 1, 1, 1)[0], NASTY),
+    ):  # fmt: skip
+        html = part_html(part)
+        assert "<script>" not in html, part
+        assert NASTY in unescape(html), part
+        assert not re.search(r"""class="[^"]*['<>]""", html), part
 
 
 def test_a_script_element_cannot_be_closed_from_inside() -> None:
@@ -254,14 +271,15 @@ def test_a_long_table_keeps_its_rows_beside_the_page() -> None:
         LongColumn("a", [float(i) for i in range(20_000)], digits=2),
         LongColumn("b", ["<x>"] * 20_000, text=True),
     ]
-    html = long_table("rows", columns)
+    html = part_html(LongTable("rows", columns))
     assert html.count("<tr>") == 51
     assert "<x>" not in html
     assert len(json.loads(Page(html).scripts["rows-data"])["columns"][0]["values"]) == 20_000
 
 
 def test_cells_sort_by_number_and_are_escaped() -> None:
-    html = table(Grid("", columns_of(["<name>", "value"], ["<name>"]), ((number_cell(math.nan), number_cell(-0.5)),)))
+    cells = (number_cell(math.nan), number_cell(-0.5))
+    html = part_html(Grid("", columns_of(["<name>", "value"], ["<name>"]), (cells,)))
     assert 'data-v=""' in html
     assert 'data-v="-0.5"' in html
     assert "&lt;name&gt;" in html

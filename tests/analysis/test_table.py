@@ -15,7 +15,7 @@ import pytest
 
 from analysis import table
 from analysis.comparison.results import load
-from analysis.report import write_report
+from analysis.page.write import write_report
 from tests.support.made_results import make_run
 from trainables.config import TrialConfig
 from trainables.errors import InputError

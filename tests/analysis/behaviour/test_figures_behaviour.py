@@ -9,7 +9,7 @@ import pytest
 
 from analysis import table
 from analysis.figures.behaviour import activations_by_layer
-from analysis.report import write_report
+from analysis.page.write import write_report
 from analysis.runs.run_folder import RunFolder
 from tests.support.made_results import make_run
 

@@ -16,7 +16,7 @@ import trainables.network.trained as trained
 from analysis import table
 from analysis.evaluate import app
 from analysis.evaluation.predictions import read_predictions
-from analysis.report import write_report
+from analysis.page.write import write_report
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import choose_trials
 from tests.support.trained_run import train_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from analysis import report
+from analysis.page import write
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
 from sweeps import summary
@@ -49,7 +49,7 @@ def test_a_report_that_fails_is_told_and_costs_nothing(outcome: Outcome, monkeyp
     def fail(*arguments: object, **options: object) -> Path:
         raise RuntimeError("no font\nat all")
 
-    monkeypatch.setattr(report, "write_report", fail)
+    monkeypatch.setattr(write, "write_report", fail)
     found = with_report(outcome)
     assert found.report == "not written (RuntimeError: no font at all)"
     assert found.problems == ()
@@ -59,7 +59,7 @@ def test_a_ctrl_c_leaves_it_out(outcome: Outcome, monkeypatch: pytest.MonkeyPatc
     def interrupt(*arguments: object, **options: object) -> Path:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(report, "write_report", interrupt)
+    monkeypatch.setattr(write, "write_report", interrupt)
     assert with_report(outcome).report.startswith("left out")
 
 
