@@ -21,7 +21,9 @@ from trainables.training.replicates import METRICS
 WARM = 50
 
 
-def report_once(tune_config: dict[str, str], datasets: Any, threads: int, client: Any = None) -> None:
+def report_once(
+    tune_config: dict[str, str], datasets: Any, threads: int, client: Any = None, sources: Any = None
+) -> None:
     """Report once and train nothing."""
     job = Job.from_json(tune_config["job"])
     means = dict.fromkeys(METRICS, 0.5)

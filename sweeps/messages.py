@@ -42,7 +42,7 @@ def varied(sweep: Sweep, plan: Plan) -> list[str]:
     """Return the fields that differ between trials, scientific ones first."""
     fields = [*sweep.compared, *sweep.nuisance]
     trials = plan.trials or plan.examples
-    return [name for name in fields if len({str(getattr(trial.config, name)) for trial in trials}) > 1]
+    return [name for name in fields if len({str(getattr(trial.config, name, None)) for trial in trials}) > 1]
 
 
 def print_plan(
@@ -55,8 +55,9 @@ def print_plan(
     first, default = (plan.trials or plan.examples)[0].config, TrialConfig.model_fields
     held = {
         name: getattr(first, name)
-        for name in default
-        if name not in varied_fields and (name in sweep.fixed or getattr(first, name) != default[name].default)
+        for name in (*default, *(first.model_extra or {}))
+        if name not in varied_fields
+        and (name not in default or name in sweep.fixed or getattr(first, name) != default[name].default)
     }
     text = ", ".join(f"{name}={show_value(value)}" for name, value in held.items())
     say(console, f"{text}; all other fields at their defaults", "fixed:", "dim")
@@ -82,7 +83,7 @@ def _plan_grid(plan: Plan, fields: Sequence[str]) -> Grid:
     )
     rows = []
     for trial in plan.trials or plan.examples:
-        values = (show_value(getattr(trial.config, name)) for name in fields)
+        values = (show_value(getattr(trial.config, name, None)) for name in fields)
         rows.append((trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}"))
     return Grid("", columns, tuple(tuple(map(Cell, row)) for row in rows))
 

@@ -25,8 +25,8 @@ def training_digest(model: str) -> str:
     """Return the digest of the files that training this model imports, so that no other model's file changes it."""
     from trainables.models import MODELS
 
-    own = Path(str(MODELS[model].__file__)).relative_to(ROOT).as_posix()
-    return _digest_of(tuple(sorted(imported_from((ENTRY, own)))))
+    own = [Path(str(MODELS[model].__file__)).relative_to(ROOT).as_posix()] if model in MODELS else []
+    return _digest_of(tuple(sorted(imported_from((ENTRY, *own)))))
 
 
 def file_digests() -> dict[str, str]:

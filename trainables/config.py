@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -10,8 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from trainables.errors import unknown_name, validated
+from trainables.config_checks import check_settings
+from trainables.errors import InputError, shorten, unknown_name, validated
 from trainables.registries import ALSO_KNOWN_AS, REGISTRIES, registry
+from trainables.user_code.part_names import (
+    OWN_ACTIVATION,
+    PARTS,
+    field_of,
+    is_argument,
+    is_library_model,
+    is_own,
+)
 
 
 def _field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
@@ -27,10 +37,12 @@ class TrialConfig(BaseModel):
     """One trial's configuration. Equal configs give equal results on equal CPUs with as many threads.
 
     A field that is None takes the dataset's or the model's own value. Unknown keys and values out of range are errors
-    that name the field, the value, what is allowed and the closest match.
+    that name the field, the value, what is allowed and the closest match. Arguments of a part, such as `model.width`,
+    are fields beside the others; `trainables.parts` checks them, and no code of a user's is read here.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", validate_default=False, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, bool | int | float | str | None]
 
     dataset: str = _field("digits", "dataset name, or folder:PATH")
     image_size: int | None = _field(None, "side of the images; None: the dataset's own", "px", ge=4, le=1024)
@@ -115,6 +127,8 @@ class TrialConfig(BaseModel):
     @field_validator(*REGISTRIES)
     @classmethod
     def _known(cls, value: str, info: Any) -> str:
+        if is_own(info.field_name, value) or (info.field_name == "activation" and value == OWN_ACTIVATION):
+            return value
         names = registry(info.field_name)
         if info.field_name == "activation" and ":" in value:
             return str(import_module("trainables.layers.activations").canonical(value))
@@ -141,7 +155,8 @@ class TrialConfig(BaseModel):
     def _known_augmentation(cls, value: str) -> str:
         from trainables.data.augmentation import strengths_of
 
-        strengths_of(value)
+        if not is_own("augmentation", value):
+            strengths_of(value)
         return value
 
     @field_validator("seeds")
@@ -155,8 +170,10 @@ class TrialConfig(BaseModel):
     @classmethod
     def _known_fields(cls, values: Any) -> Any:
         for name in values if isinstance(values, dict) else ():
-            if name not in cls.model_fields:
-                raise ValueError(unknown_name("field", name, cls.model_fields, ALSO_KNOWN_AS))
+            if not is_field(name):
+                raise ValueError(unknown_field(name))
+            if is_argument(name) and not _is_scalar(values[name]):
+                raise ValueError(f"{name}={shorten(values[name])}: must be a finite number, text, true, false or none")
         return values
 
     @model_validator(mode="before")
@@ -165,7 +182,10 @@ class TrialConfig(BaseModel):
         """Fill in the model's own defaults, so that a config says what was trained."""
         if not isinstance(values, dict):
             return values
-        model = registry("model").get(str(values.get("model", cls.model_fields["model"].default)))
+        name = str(values.get("model", cls.model_fields["model"].default))
+        if is_library_model(name) and values.get("activation") is None:
+            values = {**values, "activation": OWN_ACTIVATION}
+        model = registry("model").get(name)
         own = {name: value for name, value in getattr(model, "DEFAULTS", {}).items() if values.get(name) is None}
         filled = {**values, **own}
         if filled.get("weights") is None and filled.get("transfer", "scratch") != "scratch":
@@ -202,55 +222,16 @@ class TrialConfig(BaseModel):
         return value if value in (None, "imagenet") else os.path.abspath(os.path.expanduser(str(value)))
 
     @model_validator(mode="after")
-    def _transfer_uses_its_options(self) -> TrialConfig:
-        if self.transfer == "scratch" and self.weights is not None:
-            raise ValueError("weights has no effect with transfer='scratch': choose frozen, partial:N or full")
-        if self.transfer in ("scratch", "frozen") and self.backbone_lr_scale != 1:
-            raise ValueError(f"backbone_lr_scale has no effect with transfer={self.transfer!r}: leave it out")
+    def _settings_fit_one_another(self) -> TrialConfig:
+        check_settings(self)
         return self
 
-    @model_validator(mode="after")
-    def _loss_uses_its_options(self) -> TrialConfig:
-        if self.focal_gamma is not None and self.loss != "focal":
-            raise ValueError(f"focal_gamma has no effect with loss={self.loss!r}: leave it out, or choose loss=focal")
-        return self
+    def __hash__(self) -> int:
+        return hash((tuple(self.__dict__.values()), frozenset((self.__pydantic_extra__ or {}).items())))
 
-    @model_validator(mode="after")
-    def _model_uses_its_options(self) -> TrialConfig:
-        used = options_of(self.model)
-        for name in MODEL_OPTIONS:
-            if getattr(self, name) != type(self).model_fields[name].default and name not in used:
-                raise ValueError(f"{name} has no effect on model {self.model!r}: leave it out, or choose another model")
-        return self
 
-    @model_validator(mode="after")
-    def _settings_have_an_effect(self) -> TrialConfig:
-        for name, needed, has_effect in (
-            ("stochastic_temperature", f"stochastic={self.stochastic!r}", _entry_reads(self, "stochastic")),
-            ("kl_weight", f"stochastic={self.stochastic!r}", _entry_reads(self, "stochastic")),
-            ("momentum", f"optimizer={self.optimizer!r}", _entry_reads(self, "optimizer")),
-            ("min_delta", "patience=None", {"min_delta"} if self.patience else set()),
-            ("early_stopping_metric", "patience=None", {"early_stopping_metric"} if self.patience else set()),
-        ):
-            if getattr(self, name) != type(self).model_fields[name].default and name not in has_effect:
-                raise ValueError(f"{name} has no effect with {needed}: leave it out")
-        self._check_stochastic()
-        if self.save_every > self.epochs:
-            raise ValueError(f"save_every={self.save_every} keeps nothing of {self.epochs} epochs: choose less, or 0")
-        if self.optimizer == "sgd_nesterov" and self.momentum == 0:
-            raise ValueError("momentum=0: sgd_nesterov needs some; choose optimizer=sgd")
-        if self.batch_size < 2 * self.accumulate:
-            raise ValueError(f"batch_size={self.batch_size}: accumulate={self.accumulate} leaves parts of one image")
-        return self
-
-    def _check_stochastic(self) -> None:
-        entry, strength = registry("stochastic")[self.stochastic], self.stochastic_strength
-        if strength is not None and entry.strength is None:
-            raise ValueError(f"stochastic_strength has no effect with stochastic={self.stochastic!r}: leave it out")
-        if strength is not None and strength >= entry.below:
-            raise ValueError(f"stochastic_strength={strength}: {self.stochastic} needs a rate below {entry.below}")
-        if entry.kind == "stochastic matrix" and self.transfer != "scratch":
-            raise ValueError(f"stochastic={self.stochastic!r} replaces all weights: it needs transfer=scratch")
+def _is_scalar(value: object) -> bool:
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, bool | int | str | None)
 
 
 # A profile sets these fields; another value beside it is refused.
@@ -266,21 +247,34 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
-def _entry_reads(config: TrialConfig, field: str) -> set[str]:
-    return set(registry(field)[getattr(config, field)].options)
-
-
 # Fields whose new value takes effect on training that goes on: no weight's shape follows from them.
 CHANGEABLE = (
     "lr", "lr_scale", "backbone_lr_scale", "momentum", "weight_decay", "label_smoothing", "focal_gamma", "kl_weight",
     "clip_norm", "dropout",
 )  # fmt: skip
-MODEL_OPTIONS = ("hidden_dims", "width", "depth", "blocks", "skips", "stem", "conv3d", "dropout")
 
 
-def options_of(model: str) -> tuple[str, ...]:
-    """Return the names of the options that a model reads."""
-    return tuple(registry("model")[model].OPTIONS)
+def is_changeable(name: str) -> bool:
+    """Return whether a field's new value takes effect on training that goes on."""
+    return name in CHANGEABLE or (is_argument(name) and field_of(name) == "optimizer")
+
+
+def is_field(name: str) -> bool:
+    """Return whether a config may have a value of this name: a field, or an argument of a part."""
+    return name in TrialConfig.model_fields or is_argument(name)
+
+
+def unknown_field(name: str, what: str = "field") -> str:
+    """Return one line for a name that no config has, with the closest match."""
+    argument = name.rpartition(".")[2]
+    known = [f"{part}.{argument}" for part in PARTS] if "." in name else []
+    return unknown_name(what, name, [*known, *TrialConfig.model_fields], ALSO_KNOWN_AS)
+
+
+def check_field(name: str, what: str = "field") -> None:
+    """Raise `InputError` for a name that no config has."""
+    if not is_field(name):
+        raise InputError(unknown_field(name, what))
 
 
 def make_config(values: Mapping[str, Any]) -> TrialConfig:

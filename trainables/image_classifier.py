@@ -32,6 +32,8 @@ from trainables.training.cost import peak_memory_mb, reset_peak_memory
 from trainables.training.loop import EpochMetrics, TrainingState, start
 from trainables.training.precision import make_repeatable
 from trainables.training.replicates import epoch_row, last_epoch, mean_and_spread, train_replicates, trained_epochs
+from trainables.user_code.in_use import use_sources
+from trainables.user_code.source import Source
 
 CHECKPOINT = "checkpoint.pt"
 # A checkpoint of another trial, in the trial's folder.
@@ -83,13 +85,16 @@ def train_trial(
     datasets: Mapping[DataKey, tuple[Data, Normalization]],
     threads: int,
     client: FileClient | None = None,
+    sources: Mapping[str, Source] | None = None,
 ) -> None:
     """Train all replicates of the job in `tune_config["job"]`, from its latest checkpoint if there is one.
 
     Reports once an epoch, when that epoch's files are in the run's folder. client: for workers that may not share it.
+    sources: the user's code that trials need.
     """
     from ray import tune
 
+    use_sources(sources or {})
     reset_peak_memory()
     job = Job.from_json(tune_config["job"])
     name_thread(f"trial {job.trial_id}")

@@ -1,10 +1,15 @@
-"""The names that a config field may hold, in tables imported when they are asked for; and other names of fields."""
+"""The names that a config field may hold, in tables imported when they are asked for; and other names of fields.
+
+A part of a user's own, FILE.py:NAME, stands wherever a name of a table does: `entry` makes one of the same kind of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
+
+from trainables.user_code.part_names import is_own
 
 # Field -> the table that lists what it may be; by name, so that neither this file nor `trainables/config.py` is heavy.
 REGISTRIES: dict[str, str] = {
@@ -15,6 +20,17 @@ REGISTRIES: dict[str, str] = {
     "schedule": "trainables.training.schedules:SCHEDULES",
     "loss": "trainables.metrics.losses:LOSSES",
     "normalization": "trainables.data.normalization:NORMALIZATIONS",
+}
+
+# Field -> the function that makes an entry of its table from a user's own part.
+ADAPTERS: dict[str, str] = {
+    "model": "trainables.parts.model:entry_of",
+    "activation": "trainables.parts.activation:entry_of",
+    "stochastic": "trainables.parts.stochastic:entry_of",
+    "optimizer": "trainables.parts.optimizer:entry_of",
+    "schedule": "trainables.parts.schedule:entry_of",
+    "loss": "trainables.parts.loss:entry_of",
+    "augmentation": "trainables.parts.augmentation:entry_of",
 }
 
 # Other programs' names of fields, and ours.
@@ -37,6 +53,18 @@ ALSO_KNOWN_AS = {
 
 def registry(field: str) -> Mapping[str, Any]:
     """Return the table of names that a config field may hold."""
-    module, name = REGISTRIES[field].split(":")
-    table: Mapping[str, Any] = getattr(import_module(module), name)
+    table: Mapping[str, Any] = _named(REGISTRIES[field])
     return table
+
+
+def entry(field: str, value: str) -> Any:
+    """Return the entry of a field's table, or one of the same kind that is made of a user's own part.
+
+    Raises `InputError` where the user's code cannot be found, imported or used.
+    """
+    return _named(ADAPTERS[field])(value) if is_own(field, value) else registry(field)[value]
+
+
+def _named(path: str) -> Any:
+    module, name = path.split(":")
+    return getattr(import_module(module), name)

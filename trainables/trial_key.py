@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from trainables.config import TrialConfig
 from trainables.data.dataset_names import without_path
+from trainables.user_code.part_names import specs_in
 
 
 def config_json(config: TrialConfig) -> str:
@@ -34,12 +36,14 @@ def key_of_0_1_0(config: Mapping[str, Any], data_digest: str, code_digest: str, 
 
 
 def without_paths(config: Mapping[str, Any], weights_digest: str = "") -> dict[str, Any]:
-    """Return a config's values without the paths of its data and weights, whose digests say more.
+    """Return a config's values without the paths of its data, weights and user code, whose digests say more.
 
-    `folder:/a/b?unreadable=skip` becomes `folder:?unreadable=skip`.
+    `folder:/a/b?unreadable=skip` becomes `folder:?unreadable=skip`, and `lab/net.py:Net` becomes `net.py:Net`.
     """
+    parts = {field: PurePath(spec).name for field, spec in specs_in(config).items()}
     return {
         **config,
+        **parts,
         "dataset": without_path(str(config["dataset"])),
         **({"weights": weights_digest} if weights_digest else {}),
     }

@@ -129,9 +129,10 @@ def new_values(added: Sequence[PlannedTrial], known: Sequence[TrialState]) -> li
     """`epochs 3 (so far 2)`: the values of the trials added that no trial of a run has had, by field."""
     found = []
     configs = [trial.config.model_dump(mode="json") for trial in added]
-    for name in TrialConfig.model_fields if known else ():
+    names = dict.fromkeys((*TrialConfig.model_fields, *(name for config in configs for name in config)))
+    for name in names if known else ():
         old = {show_value(trial.config[name]) for trial in known if name in trial.config}
-        new = {show_value(config[name]) for config in configs} - old
+        new = {show_value(config[name]) for config in configs if name in config} - old
         if new:
             found.append(f"{name} {', '.join(sorted(new))} (so far {', '.join(sorted(old)) or 'not known'})")
     return found

@@ -52,7 +52,7 @@ def _stratum_notes(sweep: Sweep, plan: Plan, rule: Rule, name: str) -> Iterator[
 
 
 def _differs(plan: Plan, field: str) -> bool:
-    return len({getattr(trial.config, field) for trial in plan.trials or plan.examples}) > 1
+    return len({getattr(trial.config, field, None) for trial in plan.trials or plan.examples}) > 1
 
 
 def _stratum_sizes(plan: Plan) -> Counter[str]:

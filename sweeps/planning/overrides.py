@@ -12,9 +12,12 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.definition import Sweep
-from trainables.config import TrialConfig
-from trainables.errors import InputError, one_line, shorten, unknown_name
-from trainables.registries import ALSO_KNOWN_AS
+from search_spaces.domains import is_grid, values_of
+from trainables.config import TrialConfig, check_field
+from trainables.errors import InputError, one_line, shorten
+from trainables.parts.arguments import signature_of
+from trainables.user_code.part_names import is_argument
+from trainables.user_code.signature import parse_value
 
 # one value, in double quotes where it has a comma
 VALUE = re.compile(r'\s*+(?:"((?:[^"]|"")*)"\s*|([^",][^,]*|))(?:,|$)')
@@ -48,8 +51,7 @@ def parse_assignment(text: str, option: str = "--set") -> tuple[str, list[Any]]:
     name = name.strip()
     if not equals or not values.strip():
         raise InputError(f"{option} {shorten(text)}: write FIELD=VALUE or FIELD=VALUE,VALUE")
-    if name not in TrialConfig.model_fields:
-        raise InputError(unknown_name("field", name, TrialConfig.model_fields, ALSO_KNOWN_AS))
+    check_field(name)
     if name == "seeds":
         return name, [parse_seeds(values)]
     found = [_parse(name, value) for value in split_values(values)]
@@ -76,7 +78,12 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _parse(field: str, text: str) -> Any:
-    """Return one value as its field's type; a list's parts are written with dashes. Raises `InputError`."""
+    """Return one value as its field's type; a list's parts are written with dashes. Raises `InputError`.
+
+    The type of an argument of a part is known once the parts are: see `_typed`.
+    """
+    if is_argument(field):
+        return _Text(text)
     annotation = TrialConfig.model_fields[field].annotation
     members = (annotation, *get_args(annotation))
     if text.lower() == "none" and NoneType in members:
@@ -123,7 +130,46 @@ def override(
         if len(values) != 1 or name == "seeds":
             raise InputError(f"--fix {text}: one value of one field, other than seeds")
         sweep = _in_role(sweep, "fixed", name, values[0])
-    return sweep
+    return _typed(sweep)
+
+
+class _Text(str):
+    """A value of an argument as it was written."""
+
+
+def _typed(sweep: Sweep) -> Sweep:
+    """Return the sweep with what was written for arguments of parts as values of the types that those ask for."""
+    roles: dict[str, Any] = {
+        role: {name: _typed_domain(sweep, name, domain) for name, domain in getattr(sweep, role).items()}
+        for role in ("scientific", "nuisance", "fixed")
+    }
+    return replace(sweep, **roles)
+
+
+def _typed_domain(sweep: Sweep, name: str, domain: Any) -> Any:
+    if not is_argument(name):
+        return domain
+    if is_grid(domain):
+        return {"grid_search": [_typed_domain(sweep, name, value) for value in domain["grid_search"]]}
+    if not isinstance(domain, _Text):
+        return domain
+    try:
+        return parse_value(str(domain), _annotation(sweep, name))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _annotation(sweep: Sweep, name: str) -> Any:
+    """Return the type of an argument by the first value of its part that takes it; `Any` where none does."""
+    field, _, argument = name.partition(".")
+    roles = (getattr(sweep, role) for role in ("scientific", "nuisance", "fixed"))
+    parts = [value for role in roles if field in role for value in values_of(role[field]) or ()]
+    parts += [case[field] for case in sweep.cases if field in case]
+    for part in parts or [TrialConfig.model_fields[field].default]:
+        signature = signature_of(field, part, (argument,))
+        if signature is not None and argument in signature.arguments:
+            return signature.arguments[argument].annotation
+    return Any
 
 
 def _without(sweep: Sweep, name: str) -> tuple[Mapping[str, Any], ...]:

@@ -18,11 +18,11 @@ from sweeps.schedulers.pbt import population_fields
 from sweeps.searchers.domains import changeable_ranges
 from sweeps.searchers.grid import check_roles, check_size, config_of, expand, scientific_rows
 from sweeps.searchers.optuna_space import check_space, first_setting, settings_of_each_row
-from trainables.config import CHANGEABLE, TrialConfig, make_config
+from trainables.config import CHANGEABLE, TrialConfig, check_field, make_config
 from trainables.data.arrays import Data
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
-from trainables.errors import InputError, unknown_name
+from trainables.errors import InputError
 from trainables.image_classifier import DataKey, data_key
 
 
@@ -118,13 +118,12 @@ def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ..
         return ()
     wanted: tuple[str, ...] | None = getattr(rule, "stratify", None)
     for name in wanted or ():
-        if name not in TrialConfig.model_fields:
-            raise InputError(unknown_name("field to stratify by", name, TrialConfig.model_fields))
+        check_field(name, "field to stratify by")
     chosen = sweep.compared if wanted is None else wanted
     differ = [
         name
         for name in ALWAYS_APART
-        if name in sweep.nuisance or len({getattr(config, name) for config in configs}) > 1
+        if name in sweep.nuisance or len({getattr(config, name, None) for config in configs}) > 1
     ]
     return tuple(dict.fromkeys((*chosen, *differ)))
 

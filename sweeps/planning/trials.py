@@ -8,13 +8,14 @@ from datetime import datetime
 
 from sweeps.record.names import two_words
 from sweeps.schedulers.asha import next_bracket
-from trainables.code_digest import training_digest
 from trainables.config import TrialConfig
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
 from trainables.image_classifier import DataKey, data_key
 from trainables.network.pretrained_weights import weights_digest
+from trainables.parts.planned import check_parts, code_of
 from trainables.trial_key import trial_key
+from trainables.user_code.part_names import short_name
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ class Planner:
 
         data, _ = self.datasets[data_key(config)]
         check_weights(config, data.info)
-        code, weights = training_digest(config.model), weights_digest(config)
+        check_parts(config, data.info)
+        code, weights = code_of(config), weights_digest(config)
         key = trial_key(config, data.digest, code, weights)
         size = model_size(config, data.info)
-        name = f"{self.now:%Y%m%d-%H%M%S}_{config.model}_{config.activation}_{two_words(key)}_{key}"
+        parts = f"{short_name(config.model)}_{short_name(config.activation)}"
+        name = f"{self.now:%Y%m%d-%H%M%S}_{parts}_{two_words(key)}_{key}"
         stratum = stratum_of(config, self.stratify)
         trials = self.trials_by_bracket.setdefault(stratum, {})
         bracket = next_bracket(trials, self.brackets)
@@ -99,4 +102,4 @@ class Plan:
 
 def stratum_of(config: TrialConfig, fields: tuple[str, ...]) -> str:
     """Return a readable name of the group that a trial competes in: `activation=relu`."""
-    return " ".join(f"{name}={getattr(config, name)}" for name in fields)
+    return " ".join(f"{name}={getattr(config, name, None)}" for name in fields)

@@ -23,6 +23,7 @@ from sweeps.running.recorder import Recorder
 from trainables.data.arrays import Data
 from trainables.data.normalization import Normalization
 from trainables.image_classifier import Job, train_trial
+from trainables.user_code.in_use import sources_in_use
 
 
 def run_trials(
@@ -45,7 +46,9 @@ def run_trials(
     # Tune holds one trial ready for a searcher, so workers would start one after another; ours keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
-    trainable = tune.with_parameters(train_trial, datasets=dict(datasets), threads=threads, client=client)
+    trainable = tune.with_parameters(
+        train_trial, datasets=dict(datasets), threads=threads, client=client, sources=sources_in_use()
+    )
     source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(

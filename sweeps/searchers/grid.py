@@ -12,9 +12,15 @@ import numpy as np
 
 from search_spaces.definition import Sweep
 from search_spaces.domains import check_domain, draw, is_random, plain, values_of
-from trainables.config import MODEL_OPTIONS, TrialConfig, make_config, options_of
+from trainables.config import TrialConfig, check_field
+from trainables.config_checks import MODEL_OPTIONS, options_of
 from trainables.errors import InputError, unknown_name
+from trainables.parts.arguments import accepts
+from trainables.parts.planned import planned_config
 from trainables.registries import registry
+from trainables.user_code.in_use import source_of
+from trainables.user_code.part_names import PARTS, is_argument, is_own
+from trainables.user_code.source import is_user_code
 
 # seed of the random nuisance domains
 DRAW_SEED = 0
@@ -58,13 +64,25 @@ def check_roles(sweep: Sweep) -> None:
     if twice:
         raise InputError(f"{', '.join(sorted(twice))}: a field has one role, scientific, nuisance or fixed")
     for name in (*sweep.compared, *sweep.nuisance, *sweep.fixed):
-        if name not in TrialConfig.model_fields or name == "seeds":
+        if name == "seeds":
             raise InputError(unknown_name("field", name, [f for f in TrialConfig.model_fields if f != "seeds"]))
+        check_field(name)
     for name, domain in (*sweep.scientific.items(), *sweep.nuisance.items()):
         check_domain(name, domain)
+    # Workers get what has been asked for, so all that any trial may need is read now.
+    for spec in _specs_of(sweep):
+        source_of(spec)
     for name, domain in (*sweep.scientific.items(), *sweep.fixed.items()):
         if is_random(domain):
             raise InputError(f"{name} is compared or fixed, so it must be tune.grid_search([...]) or a value")
+
+
+def _specs_of(sweep: Sweep) -> Iterator[str]:
+    """Yield the user's code that any trial of a sweep may need."""
+    for values in (sweep.scientific, sweep.nuisance, sweep.fixed, *sweep.cases):
+        for field in PARTS:
+            found = (values_of(values[field]) or ()) if field in values else ()
+            yield from (value for value in found if is_user_code(value))
 
 
 def scientific_rows(sweep: Sweep) -> list[Setting]:
@@ -77,7 +95,7 @@ def scientific_rows(sweep: Sweep) -> list[Setting]:
 def config_of(sweep: Sweep, row: Setting, setting: Setting, rows: Sequence[Setting]) -> TrialConfig:
     """Return the config of a scientific row with a nuisance setting; `rows` are all that are compared."""
     values = {**{name: plain(value) for name, value in sweep.fixed.items()}, **setting, **row, "seeds": sweep.seeds}
-    return make_config(_without_foreign_options(values, rows))
+    return planned_config(_without_foreign_arguments(sweep, _without_foreign_options(values, rows), rows))
 
 
 def _case_fields(sweep: Sweep) -> set[str]:
@@ -122,10 +140,22 @@ def _without_foreign_options(values: dict[str, Any], rows: Sequence[Mapping[str,
     """Drop what only another of the compared models or stochastic layers reads; an option of none stays an error."""
     foreign: set[str] = set()
     for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
-        compared = {row[field] for row in rows if row.get(field) in registry(field)}
+        compared = {row[field] for row in rows if row.get(field) in registry(field) or is_own(field, row.get(field))}
         chosen = str(values.get(field))
         if len(compared) > 1 and chosen in compared:
             foreign |= set().union(*(options(name) for name in compared)) - options(chosen)
+    return {name: value for name, value in values.items() if name not in foreign}
+
+
+def _without_foreign_arguments(sweep: Sweep, values: Setting, rows: Sequence[Setting]) -> Setting:
+    """Drop what only another value of a part takes; an argument of none stays an error."""
+    foreign: set[str] = set()
+    for name in filter(is_argument, values):
+        field, _, argument = name.partition(".")
+        chosen = values.get(field, TrialConfig.model_fields[field].default)
+        others = {*(row.get(field) for row in rows), *(values_of(sweep.nuisance.get(field)) or ())} - {None, chosen}
+        if not accepts(field, chosen, argument) and any(accepts(field, other, argument) for other in others):
+            foreign.add(name)
     return {name: value for name, value in values.items() if name not in foreign}
 
 
@@ -134,5 +164,7 @@ def _model_options(model: str) -> set[str]:
 
 
 def _stochastic_options(name: str) -> set[str]:
+    if is_own("stochastic", name):
+        return set()
     entry = registry("stochastic")[name]
     return {*entry.options, *(["stochastic_strength"] if entry.strength is not None else [])}

@@ -16,6 +16,8 @@ from trainables.data.mixing import cut_and_mix
 from trainables.data.normalization import Normalization
 from trainables.data.splitting import stratified_rows
 from trainables.errors import InputError
+from trainables.registries import entry
+from trainables.user_code.part_names import arguments_in, is_own
 
 # At most this share of a GPU's memory is filled with images; larger sets stay mapped and go batch by batch.
 DEVICE_SHARE = 1 / 8
@@ -111,6 +113,11 @@ def training_batches(
     """
     if config.channels not in (None, info.channels):
         raise InputError(f"channels={config.channels}, but {info.name} was loaded with {info.channels}: load it again")
+    if is_own("augmentation", config.augmentation):
+        change = entry("augmentation", config.augmentation)(**arguments_in(config, "augmentation"))
+        for images, labels in _iterate(split, config.batch_size, _training_order(split, config, generator)):
+            yield normalized(split, change(images.movedim(-1, 1).contiguous()).movedim(1, -1)), labels
+        return
     strengths = strengths_of(config.augmentation)
     for images, labels in _iterate(split, config.batch_size, _training_order(split, config, generator)):
         if not strengths:

@@ -7,9 +7,11 @@ numeric parameters of what builds the module.
 from __future__ import annotations
 
 import inspect
+import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +37,9 @@ from trainables.layers.layerwise_activations import (
     RescaledJumpReLU,
     RescaledReLU,
 )
+from trainables.registries import entry
+from trainables.user_code.part_names import is_own
+from trainables.user_code.signature import Scalar
 
 
 class _Variant(partial[nn.Module]):
@@ -109,9 +114,14 @@ ACTIVATIONS: dict[str, Callable[..., nn.Module]] = {
 def make_activation(name: str) -> nn.Module:
     """Return a new module of the named activation, with its options; layers share no learned parameters."""
     base, options = _parse(name)
-    module = ACTIVATIONS[base](**options)
+    module: nn.Module = entry("activation", base)(**options)
     setattr(module, _MARK, True)
     return module
+
+
+def with_arguments(name: str, arguments: Mapping[str, Scalar]) -> str:
+    """Return the name of a user's activation with its arguments, as `make_activation` reads it."""
+    return f"{name}?{json.dumps(dict(arguments))}" if arguments else name
 
 
 _MARK = "is_hidden_activation"
@@ -148,7 +158,10 @@ def numeric_options(base: str) -> dict[str, float]:
     return {p.name: p.default for p in parameters if type(p.default) is float}
 
 
-def _parse(name: str) -> tuple[str, dict[str, float]]:
+def _parse(name: str) -> tuple[str, dict[str, Any]]:
+    own, _, arguments = name.partition("?")
+    if is_own("activation", own):
+        return own, json.loads(arguments or "{}")
     base, *parts = name.split(":")
     if base not in ACTIVATIONS:
         raise InputError(unknown_name("activation", base, ACTIVATIONS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from torch.nn import functional
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import MULTI_LABEL, Task
+from trainables.registries import entry
+from trainables.user_code.part_names import arguments_in
 
 FOCAL_GAMMA = 2.0
 
@@ -101,7 +104,8 @@ def training_loss(
     """
     present, absent = class_weights(labels, n_classes) if config.class_weights == "balanced" else (None, None)
     gamma = FOCAL_GAMMA if config.focal_gamma is None else config.focal_gamma
-    weighting, loss = Weighting(present, absent, config.label_smoothing, gamma), LOSSES[config.loss]
+    weighting = Weighting(present, absent, config.label_smoothing, gamma)
+    loss = partial(entry("loss", config.loss), **arguments_in(config, "loss"))
     return lambda logits, targets: loss(logits, targets, weighting, task)
 
 

@@ -19,12 +19,15 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
 
+import torch
 from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
-from trainables.layers.activations import hidden_activations
+from trainables.layers.activations import hidden_activations, with_arguments
+from trainables.registries import entry
+from trainables.user_code.part_names import arguments_in, is_own
 
 
 def _find_models() -> dict[str, ModuleType]:
@@ -37,15 +40,27 @@ MODELS: dict[str, ModuleType] = _find_models()
 
 def build_plain(config: TrialConfig, info: DataInfo) -> nn.Module:
     """Build a config's model without its stochastic layers: pretrained weights fit it."""
-    file = MODELS[config.model]
-    model: nn.Module = file.build(config, info)
-    own = getattr(file, "DEFAULTS", {}).get("activation", TrialConfig.model_fields["activation"].default)
+    chosen = entry("model", config.model)
+    named = with_arguments(config.activation, arguments_in(config, "activation"))
+    model: nn.Module = chosen.build(config.model_copy(update={"activation": named}), info)
+    own = getattr(chosen, "DEFAULTS", {}).get("activation", TrialConfig.model_fields["activation"].default)
     if config.activation != own and next(hidden_activations(model), None) is None:
-        raise InputError(
-            f"activation={config.activation} has no effect on model {config.model!r}: its file must build hidden "
-            "activations with make_activation(config.activation)"
+        how = (
+            "its signature must ask for `activation` and call it for each hidden layer, as activation()"
+            if is_own("model", config.model)
+            else "its file must build hidden activations with make_activation(config.activation)"
         )
+        raise InputError(f"activation={config.activation} has no effect on model {config.model!r}: {how}")
     return model
+
+
+def planning_device(config: TrialConfig) -> torch.device:
+    """Return the device on which a network is built to be looked at: nothing is allocated unless its code is not ours.
+
+    A user's code may read values while it builds, which the meta device does not have.
+    """
+    own = any(is_own(field, getattr(config, field)) for field in ("model", "activation", "stochastic"))
+    return torch.device("cpu" if own else "meta")
 
 
 def module_types(model: nn.Module) -> dict[str, str]:

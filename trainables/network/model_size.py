@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,9 +13,15 @@ from torch import Tensor, nn
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
+from trainables.models import planning_device
+from trainables.models._inputs import side_of
 from trainables.network.build import build_model
 from trainables.network.transfer import freeze
 from trainables.registries import registry
+from trainables.user_code.errors import user_errors
+from trainables.user_code.in_use import source_of
+from trainables.user_code.part_names import field_of, is_own, specs_in
+from trainables.user_code.source import first_line
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,9 @@ def network_key(config: TrialConfig, info: DataInfo) -> Hashable:
     """Return what two configs share whose networks differ by their weights alone."""
     # Only the presence of a dropout matters: rates drawn at random have one network.
     values = tuple(getattr(config, name) for name in NETWORK_FIELDS)
-    return values, config.dropout and 0.5, info.shape, info.n_classes, info.task
+    own = tuple(sorted((n, v) for n, v in (config.model_extra or {}).items() if field_of(n) in NETWORK_FIELDS))
+    code = tuple(source_of(spec).digest for field, spec in specs_in(vars(config)).items() if field in NETWORK_FIELDS)
+    return values, own, code, config.dropout and 0.5, info.shape, info.n_classes, info.task
 
 
 _SIZES: dict[Hashable, ModelSize] = {}
@@ -68,13 +77,52 @@ def _count(config: TrialConfig, info: DataInfo) -> ModelSize:
     """Count on the meta device: nothing is allocated, nothing is computed, no weights are read."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with planning_device(config), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model = build_model(config, info).eval()
-        model(torch.zeros(1, info.channels, *info.shape[:-1]))
+        logits = _passed(model, config, info)
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (1, info.n_classes):
+        raise InputError(
+            f"model {config.model!r} makes {shape} of one image, {info.name} needs logits of shape (1, "
+            f"{info.n_classes}): end it in a linear layer of `classes` outputs"
+        )
     freeze(model, config)
     parameters = list(model.parameters())
     trained = sum(p.numel() for p in parameters if p.requires_grad)
     return ModelSize(sum(p.numel() for p in parameters), trained, counter.get_total_flops() // 2)
+
+
+def _passed(model: nn.Module, config: TrialConfig, info: DataInfo) -> Any:
+    """Pass one image through a network. Raises `InputError` where a network that is not ours cannot take it."""
+    image = torch.zeros(1, info.channels, *info.shape[:-1])
+    if not any(is_own(field, getattr(config, field)) for field in ("model", "activation", "stochastic")):
+        return model(image)
+    with user_errors(config.model, type(model), f"on images of {'x'.join(map(str, info.shape[:-1]))} px"):
+        try:
+            return model(image)
+        except (RuntimeError, ValueError) as error:
+            larger = _larger_side(config, info)
+            if larger is None:
+                raise
+            raise InputError(
+                f"model {config.model!r} cannot take images of {side_of(info)} px ({first_line(error)}): choose "
+                f"image_size={larger} or larger"
+            ) from None
+
+
+# Sides in pixels that are tried to say which images a network can take.
+SIDES = (32, 64, 96, 128, 224)
+
+
+def _larger_side(config: TrialConfig, info: DataInfo) -> int | None:
+    """Return the least of `SIDES`, larger than the images', that a network can take."""
+    for side in SIDES:
+        larger = replace(info, shape=(*(side,) * (len(info.shape) - 1), info.channels))
+        with suppress(Exception):
+            if side > side_of(info):
+                build_model(config, larger).eval()(torch.zeros(1, info.channels, *larger.shape[:-1]))
+                return side
+    return None
 
 
 @dataclass(frozen=True)
@@ -120,7 +168,7 @@ def _flat(output: Any) -> tuple[Any, ...]:
 
 def planned_activation_size(config: TrialConfig, info: DataInfo) -> ActivationSize:
     """Return the activation size of a config's model, on the meta device: nothing is allocated."""
-    with torch.device("meta"):
+    with planning_device(config):
         return activation_size(build_model(config, info), torch.zeros(1, info.channels, *info.shape[:-1]))
 
 

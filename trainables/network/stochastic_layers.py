@@ -28,6 +28,7 @@ from trainables.layers.random_weights import BayesianLayer, ConcreteDropout, Dro
 from trainables.layers.stochastic_matrices import replace_module, use_stochastic_matrices
 from trainables.models._resnet import Block
 from trainables.network.transfer import frozen_paths, is_inside
+from trainables.registries import entry
 
 STRENGTH, TEMPERATURE, KL = "stochastic_strength", "stochastic_temperature", "kl_weight"
 Transform = Callable[[nn.Module, TrialConfig], nn.Module]
@@ -54,7 +55,9 @@ def _matrices(columns: str) -> Transform:
     )
 
 
-def _behind_activations(make: Callable[[TrialConfig], nn.Module]) -> Transform:
+def behind_activations(make: Callable[[TrialConfig], nn.Module]) -> Transform:
+    """Return the change of a model that puts a module behind each hidden activation."""
+
     def transform(model: nn.Module, config: TrialConfig) -> nn.Module:
         activations = list(hidden_activations(model))
         _need(len(activations), config, "hidden activation")
@@ -95,7 +98,7 @@ PLAIN = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 def _drop_block(model: nn.Module, config: TrialConfig) -> nn.Module:
     _need(sum(isinstance(module, nn.Conv2d | nn.Conv3d) for module in model.modules()), config, "feature map")
-    return _behind_activations(lambda c: DropBlock(strength_of(c)))(model, config)
+    return behind_activations(lambda c: DropBlock(strength_of(c)))(model, config)
 
 
 def _gumbel_softmax(model: nn.Module, config: TrialConfig) -> nn.Module:
@@ -104,7 +107,7 @@ def _gumbel_softmax(model: nn.Module, config: TrialConfig) -> nn.Module:
             f"stochastic=gumbel_softmax groups units along dimension 1, where {config.model!r} has none: "
             "choose a convolutional model or mlp"
         )
-    return _behind_activations(lambda c: GumbelSoftmax(c.stochastic_temperature))(model, config)
+    return behind_activations(lambda c: GumbelSoftmax(c.stochastic_temperature))(model, config)
 
 
 def _stochastic_depth(model: nn.Module, config: TrialConfig) -> nn.Module:
@@ -154,15 +157,15 @@ STOCHASTIC_LAYERS: dict[str, StochasticLayer] = {
     ),
     "additive_noise": StochasticLayer(
         RANDOM, "Gaussian noise of this deviation added behind each activation",
-        _behind_activations(lambda c: AdditiveNoise(strength_of(c))), (STRENGTH,), strength=0.1,
+        behind_activations(lambda c: AdditiveNoise(strength_of(c))), (STRENGTH,), strength=0.1,
     ),
     "multiplicative_noise": StochasticLayer(
         RANDOM, "factor 1 + Gaussian noise of this deviation behind each activation",
-        _behind_activations(lambda c: MultiplicativeNoise(strength_of(c))), (STRENGTH,), strength=0.2,
+        behind_activations(lambda c: MultiplicativeNoise(strength_of(c))), (STRENGTH,), strength=0.2,
     ),
     "dropout": StochasticLayer(
         RANDOM, "units dropped behind each activation at this rate",
-        _behind_activations(lambda c: nn.Dropout(strength_of(c))), (STRENGTH,), strength=0.2, below=1,
+        behind_activations(lambda c: nn.Dropout(strength_of(c))), (STRENGTH,), strength=0.2, below=1,
     ),
     "drop_connect": StochasticLayer(
         RANDOM, "weights dropped at this rate",
@@ -178,11 +181,11 @@ STOCHASTIC_LAYERS: dict[str, StochasticLayer] = {
     ),
     "bernoulli_units": StochasticLayer(
         RANDOM, "0 or 1 with probability sigmoid(x/T) behind each activation, straight-through",
-        _behind_activations(lambda c: BernoulliUnits(c.stochastic_temperature)), (TEMPERATURE,),
+        behind_activations(lambda c: BernoulliUnits(c.stochastic_temperature)), (TEMPERATURE,),
     ),
     "threshold_units": StochasticLayer(
         RANDOM, "0 or 1 behind each activation by a random threshold of this deviation, straight-through",
-        _behind_activations(lambda c: ThresholdUnits(strength_of(c))), (STRENGTH,), strength=1.0,
+        behind_activations(lambda c: ThresholdUnits(strength_of(c))), (STRENGTH,), strength=1.0,
     ),
     "gumbel_softmax": StochasticLayer(
         RANDOM, "one of 8 units behind each activation, straight-through at temperature T", _gumbel_softmax,
@@ -213,7 +216,7 @@ def apply_stochastic(model: nn.Module, config: TrialConfig) -> nn.Module:
     random layer that an evaluation could sample.
     """
     before = {id(module) for module in model.modules()}
-    model = STOCHASTIC_LAYERS[config.stochastic].transform(model, config)
+    model = entry("stochastic", config.stochastic).transform(model, config)
     _refuse_idle(model, config, before)
     if config.evaluation_samples and not random_layers(model):
         raise InputError(f"evaluation_samples={config.evaluation_samples}: the model has no random layer: leave it out")

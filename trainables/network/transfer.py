@@ -14,27 +14,31 @@ stochastic depth are off.
 from __future__ import annotations
 
 from functools import lru_cache
-from types import MethodType, ModuleType
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainables.config import MODEL_OPTIONS, TrialConfig
+from trainables.config import TrialConfig
+from trainables.config_checks import MODEL_OPTIONS
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
 from trainables.layers.activations import hidden_activations
-from trainables.models import MODELS, build_plain
+from trainables.models import build_plain, planning_device
 from trainables.network.pretrained_weights import adapt_shape, find_weights, read_weights
+from trainables.registries import entry
+from trainables.user_code.part_names import field_of, is_own
 
 Stages = list[tuple[str, ...]]
 
 
 def stages_of(model: nn.Module, config: TrialConfig) -> Stages:
     """Return the model's parts from input to classifier, each as paths of modules or parameters, the head last."""
-    family: ModuleType = MODELS[config.model]
+    family = entry("model", config.model)
     if not hasattr(family, "stages"):
-        raise InputError(f"model {config.model!r} has no stages, which transfer needs: write stages() in its file")
+        where = "in its class" if is_own("model", config.model) else "in its file"
+        raise InputError(f"model {config.model!r} has no stages, which transfer needs: write stages() {where}")
     stages: Stages = family.stages(model)
     return stages
 
@@ -68,16 +72,17 @@ def check_weights(config: TrialConfig, info: DataInfo) -> None:
     path = find_weights(config)
     if path is not None:
         built = {name: getattr(config, name) for name in ("model", "activation", "weights", *MODEL_OPTIONS)}
+        built |= {name: value for name, value in (config.model_extra or {}).items() if field_of(name) in built}
         _try_weights(TrialConfig.model_construct(transfer="full", **built), info, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
 def _try_weights(config: TrialConfig, info: DataInfo, changed: int) -> None:
-    """Try weights on a model on the meta device.
+    """Try weights on a model, on the meta device where it is ours.
 
     changed: the file's time, so that another one at the same path is tried.
     """
-    with torch.device("meta"):
+    with planning_device(config):
         model = build_plain(config, info)
     load_backbone(model, config)
 

@@ -27,6 +27,7 @@ from trainables.training.gradients import gradient_norms, gradient_notes, total_
 from trainables.training.optimizers import make_optimizer
 from trainables.training.precision import Numerics, numerics_of
 from trainables.training.schedules import Schedule
+from trainables.user_code.part_names import arguments_in
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) 
     if config.compile:
         learner.compile()
     optimizer = make_optimizer(learner, config)
-    schedule = Schedule(config.schedule, optimizer, config.epochs)
+    schedule = Schedule(config.schedule, optimizer, config.epochs, arguments_in(config, "schedule"))
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
     return TrainingState(seed, model, learner, optimizer, schedule, Patience(config), scaler)
 

@@ -12,60 +12,66 @@ from torch import Tensor, nn, optim
 from trainables.config import TrialConfig
 from trainables.errors import InputError, pip_install
 from trainables.network.transfer import parameter_groups
+from trainables.registries import entry
+from trainables.user_code.part_names import arguments_in
+from trainables.user_code.signature import Scalar
 
 Groups = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class OptimizerEntry:
-    """An optimiser.
+    """An optimiser: `build(groups, config, **arguments)`.
 
     lr: torch's own default rate (timm's for lion); options: config fields that it reads beside the common ones.
+    kind: what takes the arguments that `optimizer.NAME` sets; given: those that are not set so.
     """
 
     meaning: str
-    build: Callable[[Groups, TrialConfig], optim.Optimizer]
+    build: Callable[..., optim.Optimizer]
     lr: float
     options: tuple[str, ...] = ()
+    kind: Callable[..., Any] = lambda: None
+    given: tuple[str, ...] = ("params", "lr", "weight_decay")
 
 
-def _sgd(nesterov: bool) -> Callable[[Groups, TrialConfig], optim.Optimizer]:
-    return lambda g, c: optim.SGD(g, momentum=c.momentum, weight_decay=c.weight_decay, nesterov=nesterov)
+def _of_torch(meaning: str, kind: Callable[..., optim.Optimizer], lr: float) -> OptimizerEntry:
+    """Return the entry of one of torch's optimisers that reads nothing but the common fields."""
+
+    def build(groups: Groups, config: TrialConfig, **arguments: Scalar) -> optim.Optimizer:
+        return kind(groups, weight_decay=config.weight_decay, **arguments)
+
+    return OptimizerEntry(meaning, build, lr, kind=kind)
 
 
-def _lion(groups: Groups, config: TrialConfig) -> optim.Optimizer:
+def _sgd(meaning: str, nesterov: bool) -> OptimizerEntry:
+    def build(groups: Groups, config: TrialConfig, **arguments: Any) -> optim.Optimizer:
+        own: Any = {"momentum": config.momentum, "weight_decay": config.weight_decay, "nesterov": nesterov}
+        return optim.SGD(groups, **own, **arguments)
+
+    given = ("params", "lr", "weight_decay", "momentum", "nesterov")
+    return OptimizerEntry(meaning, build, 1e-3, ("momentum",), optim.SGD, given)
+
+
+def _lion(groups: Groups, config: TrialConfig, **arguments: Any) -> optim.Optimizer:
     try:
         from timm.optim import Lion
     except ImportError:
         raise InputError(f"optimizer=lion needs timm: {pip_install('timm')}, or choose another") from None
-    optimizer: optim.Optimizer = Lion(groups, weight_decay=config.weight_decay)
+    optimizer: optim.Optimizer = Lion(groups, weight_decay=config.weight_decay, **arguments)
     return optimizer
 
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
-    "sgd": OptimizerEntry("SGD with momentum", _sgd(nesterov=False), 1e-3, ("momentum",)),
-    "sgd_nesterov": OptimizerEntry("SGD with Nesterov's momentum", _sgd(nesterov=True), 1e-3, ("momentum",)),
-    "adam": OptimizerEntry("Kingma & Ba 2015", lambda g, c: optim.Adam(g, weight_decay=c.weight_decay), 1e-3),
-    "adamw": OptimizerEntry(
-        "Adam, weight decay apart (Loshchilov & Hutter 2019)",
-        lambda g, c: optim.AdamW(g, weight_decay=c.weight_decay),
-        1e-3,
-    ),
-    "adamax": OptimizerEntry(
-        "Adam by the largest gradient", lambda g, c: optim.Adamax(g, weight_decay=c.weight_decay), 2e-3
-    ),
-    "nadam": OptimizerEntry(
-        "Adam with Nesterov's momentum", lambda g, c: optim.NAdam(g, weight_decay=c.weight_decay), 2e-3
-    ),
-    "radam": OptimizerEntry(
-        "Adam, its first steps tamed (Liu et al. 2020)", lambda g, c: optim.RAdam(g, weight_decay=c.weight_decay), 1e-3
-    ),
-    "rmsprop": OptimizerEntry(
-        "by the running mean square", lambda g, c: optim.RMSprop(g, weight_decay=c.weight_decay), 1e-2
-    ),
-    "adagrad": OptimizerEntry(
-        "by the sum of squares", lambda g, c: optim.Adagrad(g, weight_decay=c.weight_decay), 1e-2
-    ),
+    "sgd": _sgd("SGD with momentum", nesterov=False),
+    "sgd_nesterov": _sgd("SGD with Nesterov's momentum", nesterov=True),
+    "adam": _of_torch("Kingma & Ba 2015", optim.Adam, 1e-3),
+    "adamw": _of_torch("Adam, weight decay apart (Loshchilov & Hutter 2019)", optim.AdamW, 1e-3),
+    "adamax": _of_torch("Adam by the largest gradient", optim.Adamax, 2e-3),
+    "nadam": _of_torch("Adam with Nesterov's momentum", optim.NAdam, 2e-3),
+    "radam": _of_torch("Adam, its first steps tamed (Liu et al. 2020)", optim.RAdam, 1e-3),
+    "rmsprop": _of_torch("by the running mean square", optim.RMSprop, 1e-2),
+    "adagrad": _of_torch("by the sum of squares", optim.Adagrad, 1e-2),
     "muon": OptimizerEntry(
         "orthogonal steps for matrices, AdamW for the rest", lambda g, c: MuonWithAdamW(g, c.weight_decay), 1e-3
     ),
@@ -81,7 +87,8 @@ def make_optimizer(model: nn.Module, config: TrialConfig) -> optim.Optimizer:
     groups = parameter_groups(model, config)
     for group in groups:
         group["lr"] = group["lr"] * config.lr_scale
-    return OPTIMIZERS[config.optimizer].build(groups, config)
+    chosen: OptimizerEntry = entry("optimizer", config.optimizer)
+    return chosen.build(groups, config, **arguments_in(config, "optimizer"))
 
 
 class MuonWithAdamW(optim.Optimizer):

@@ -7,10 +7,14 @@ the step alone, a resumed run meets the same rates; only `plateau`, which watche
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch.optim import Optimizer
+
+from trainables.registries import entry
+from trainables.user_code.signature import Scalar
 
 # Step, epochs, steps per epoch.
 Factor = Callable[[int, int, int], float]
@@ -144,35 +148,75 @@ class Plateau:
         """Return the multiple of the rate."""
         return float(DROP**self.drops)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
+        return {"best": self.best, "waited": self.waited, "drops": self.drops}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Restore a checkpoint's state."""
+        self.best, self.waited, self.drops = saved["best"], saved["waited"], saved["drops"]
+
+
+class WatchingFactor(Protocol):
+    """A factor that hangs on the validation losses so far."""
+
+    def __call__(self, step: int, epochs: int, steps: int) -> float:
+        """Return the multiple of the peak rate."""
+
+    def see(self, loss: float) -> None:
+        """Take in the loss after an epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Restore a checkpoint's state."""
+
+
+@dataclass(frozen=True)
+class FactorMaker:
+    """A schedule that has arguments, or a state of its own: `make(**arguments)` gives the factor of one training."""
+
+    make: Callable[..., Factor | WatchingFactor]
+
 
 class Schedule:
-    """Sets the rates of an optimiser: before each step `set`, after each epoch `end_epoch`."""
+    """Sets the rates of an optimiser: before each step `set`, after each epoch `end_epoch`.
 
-    def __init__(self, name: str, optimizer: Optimizer, epochs: int) -> None:
-        self.name = name
+    arguments: of a schedule of a user's own.
+    """
+
+    def __init__(
+        self, name: str, optimizer: Optimizer, epochs: int, arguments: Mapping[str, Scalar] | None = None
+    ) -> None:
+        found: Factor | FactorMaker = entry("schedule", name)
+        self.factor = found.make(**(arguments or {})) if isinstance(found, FactorMaker) else found
         self.optimizer = optimizer
         self.epochs = epochs
         self.peaks = [float(group["lr"]) for group in optimizer.param_groups]
-        self.plateau = Plateau(epochs)
+        plateau = Plateau(epochs)
+        self.watching: Any = self.factor if hasattr(self.factor, "see") else plateau
+        self.plateau = plateau if name == "plateau" else None
 
     def set(self, step: int, steps: int) -> None:
         """Set the rate of a step (from 0, over all epochs) where an epoch has `steps`."""
-        factor = SCHEDULES[self.name](step, self.epochs, steps)
-        factor *= self.plateau.factor if self.name == "plateau" else 1.0
+        factor = self.factor(step, self.epochs, steps)
+        factor *= self.plateau.factor if self.plateau else 1.0
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
     def end_epoch(self, val_loss: float) -> None:
-        """Tell `plateau` this epoch's validation loss."""
-        self.plateau.see(val_loss)
+        """Take in this epoch's validation loss."""
+        self.watching.see(val_loss)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
-        return {"best": self.plateau.best, "waited": self.plateau.waited, "drops": self.plateau.drops}
+        state: dict[str, Any] = self.watching.state_dict()
+        return state
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""
-        self.plateau.best, self.plateau.waited, self.plateau.drops = saved["best"], saved["waited"], saved["drops"]
+        self.watching.load_state_dict(saved)
 
 
 def curve(name: str, epochs: int, steps_per_epoch: int) -> list[float]:

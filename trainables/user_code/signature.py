@@ -35,12 +35,20 @@ def arguments_of(part: Callable[..., Any], given: Collection[str] = ()) -> dict[
     """
     hints = _hints(part)
     arguments: dict[str, Argument] = {}
-    for name, parameter in inspect.signature(part).parameters.items():
+    for name, parameter in parameters_of(part).items():
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name not in given:
             has_type = parameter.default not in (parameter.empty, None)
             own = type(parameter.default) if has_type else Any
             arguments[name] = Argument(name, hints.get(name, own), parameter.default)
     return arguments
+
+
+def parameters_of(part: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class or function; none where it is built in and has no signature."""
+    try:
+        return inspect.signature(part).parameters
+    except ValueError:
+        return {}
 
 
 def _hints(part: Callable[..., Any]) -> dict[str, Any]:
@@ -51,32 +59,43 @@ def _hints(part: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def check_arguments(what: str, part: Callable[..., Any], values: Mapping[str, Scalar], given: Collection[str]) -> None:
+def check_arguments(
+    what: str, part: Callable[..., Any], values: Mapping[str, Scalar], given: Collection[str], prefix: str = ""
+) -> None:
     """Raise `InputError` for an unknown argument, one that is missing, or a value of another type.
 
-    what: the spec, for messages. given: the names that we pass where the signature asks for them.
+    what: the spec, for messages. given: the names that we pass where the signature asks for them. prefix: what an
+    argument's name begins with where it is set, such as `model.`.
     """
     arguments = arguments_of(part, given)
     for name, value in values.items():
         if name not in arguments:
-            if _takes_any_name(part):
+            if name not in given and takes_any_name(part):
                 continue
-            raise InputError(f"{what}: {unknown_name('argument', name, arguments)}")
+            known = [f"{prefix}{known}" for known in arguments]
+            wrong = unknown_name("argument", prefix + name, known) if known else _takes_none(prefix + name)
+            raise InputError(f"{what}: {wrong}")
         if not fits(value, arguments[name].annotation):
             wanted = _type_name(arguments[name].annotation)
-            raise InputError(f"{what}: {name}={value!r} must be {wanted}")
+            raise InputError(f"{what}: {prefix}{name}={value!r} must be {wanted}")
     missing = [argument.name for argument in arguments.values() if argument.is_required and argument.name not in values]
     if missing:
-        raise InputError(f"{what} needs {', '.join(missing)}: set it, such as {missing[0]}=VALUE")
+        ours = f", or name it as we do ({', '.join(given)})" if given else ""
+        raise InputError(f"{what} needs {', '.join(missing)}: set it, such as {prefix}{missing[0]}=VALUE{ours}")
 
 
-def _takes_any_name(part: Callable[..., Any]) -> bool:
-    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(part).parameters.values())
+def _takes_none(name: str) -> str:
+    return f"it takes no arguments that can be set: leave out {name}"
+
+
+def takes_any_name(part: Callable[..., Any]) -> bool:
+    """Return whether a signature has **kwargs."""
+    return any(p.kind is p.VAR_KEYWORD for p in parameters_of(part).values())
 
 
 def passed(part: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the offered values that the signature asks for by name."""
-    parameters = inspect.signature(part).parameters
+    parameters = parameters_of(part)
     return {name: value for name, value in offered.items() if name in parameters}
 
 

@@ -28,6 +28,8 @@ from trainables.errors import InputError, unknown_name
 SPEC = re.compile(r"(?P<source>[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+):(?P<name>[A-Za-z_]\w*)")
 # Bytes of a source in all; more is no hand-written code.
 LARGEST = 4 * 2**20
+# The package below which user code is imported, followed by the source's digest.
+PACKAGE = "_sweeps_user_code_"
 
 
 @dataclass(frozen=True)
@@ -170,13 +172,13 @@ def _module_of(source: Source) -> ModuleType:
     try:
         return importlib.import_module(source.installed)
     except Exception as error:
-        raise InputError(f"{source.installed} cannot be imported: {_first_line(error)}") from None
+        raise InputError(f"{source.installed} cannot be imported: {first_line(error)}") from None
 
 
 @cache
 def _imported(digest: str, main: str, files: tuple[tuple[str, str], ...]) -> ModuleType:
     """Import the main module of a source below a package whose name holds the digest, so that none clash."""
-    importer = _Importer(f"_sweeps_user_code_{digest}", dict(files))
+    importer = _Importer(f"{PACKAGE}{digest}", dict(files))
     sys.meta_path.insert(0, importer)
     return importer.load(_module_name(main))
 
@@ -203,7 +205,7 @@ class _Importer(MetaPathFinder, Loader):
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"{self._where(error, name)}: {_first_line(error)}") from None
+            raise InputError(f"{self._where(error, name)}: {first_line(error)}") from None
 
     def _where(self, error: BaseException, name: str) -> str:
         """Return `my_net.py, line 12`: the innermost frame that is the user's."""
@@ -252,6 +254,7 @@ class _Importer(MetaPathFinder, Loader):
         return module if fromlist else sys.modules[f"{self.package}.{top}"]
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the error's type and the first line of its text."""
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
