@@ -68,7 +68,7 @@ def drawn(data: Data, augmentation: str, row: int, seed: int) -> np.ndarray:
 
 
 def main(
-    dataset: Annotated[str, typer.Argument(help="dataset name, or folder:PATH")],
+    dataset: Annotated[str, typer.Argument(help="dataset name, or data of your own, such as npz:FILE (docs/data.md)")],
     out: Annotated[Path, typer.Argument(help="the PNG file to write")],
     image_size: Annotated[int | None, typer.Option(help="side of the images in px")] = None,
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,

@@ -40,8 +40,9 @@ def _runs(storage: str) -> Rows:
 
 
 def _datasets() -> Rows:
-    from trainables.data.datasets import DATASETS
+    from trainables.data.datasets import DATASETS, HOW_TO_NAME, OWN_DATA
 
+    named = {**DATASETS, **dict(zip(HOW_TO_NAME, OWN_DATA.values(), strict=True))}
     return [
         {
             "dataset": name,
@@ -50,7 +51,7 @@ def _datasets() -> Rows:
             "licence": entry.licence,
             "source": entry.citation,
         }
-        for name, entry in DATASETS.items()
+        for name, entry in named.items()
     ]
 
 

@@ -15,7 +15,7 @@ from trainables.errors import InputError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-Dataset = Annotated[str, typer.Argument(help="dataset name, or folder:PATH")]
+Dataset = Annotated[str, typer.Argument(help="dataset name, or data of your own, such as npz:FILE (docs/data.md)")]
 Size = Annotated[int | None, typer.Option("--image-size", help="side of the images in px; left out: the dataset's own")]
 Channels = Annotated[int | None, typer.Option("--channels", help="1: as grey, 3: as RGB images")]
 Root = Annotated[Path | None, typer.Option("--data-root", help="folder of the data files")]

@@ -69,7 +69,7 @@ def _default(name: str) -> str:
 
 # fields whose values are neither a registry's nor said by their type alone
 ELSEWHERE = {
-    "dataset": "see sweeps.list datasets, or folder:PATH",
+    "dataset": "see sweeps.list datasets; your own: folder:PATH, npz:FILE, csv:FILE?..., FILE.py:NAME",
     "augmentation": "see sweeps.list augmentations",
     "hidden_dims": "whole numbers with dashes, such as 512-256",
     "transfer": "scratch frozen full partial:N",

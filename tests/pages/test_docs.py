@@ -18,7 +18,9 @@ from trainables.network.stochastic_layers import STOCHASTIC_LAYERS
 from trainables.training.optimizers import OPTIMIZERS
 from trainables.training.schedules import SCHEDULES
 
-PAGES = {name: (ROOT / "docs" / name).read_text() for name in ("models.md", "complexity.md", "evaluation.md")}
+PAGES = {
+    name: (ROOT / "docs" / name).read_text() for name in ("models.md", "complexity.md", "evaluation.md", "data.md")
+}
 COMMANDS = sorted(
     {
         line.split("#")[0].strip().replace("…", "x")

@@ -71,7 +71,7 @@ OWN_DATA: dict[str, Dataset] = {
     "csv": Dataset(f"{FORMATS}.table_of_files:load_table", (), "a table of image files", *OWN),
     "": Dataset(f"{FORMATS}.user_function:load_user_function", (), "a function that returns arrays", *OWN),
 }
-HOW_TO_NAME = ("folder:PATH", "npz:FILE", "csv:FILE?image=COLUMN&label=COLUMN", "FILE.py:NAME")
+HOW_TO_NAME = ("folder:PATH", "npz:FILE", "csv:FILE", "FILE.py:NAME")
 
 
 def find(name: str) -> Dataset:

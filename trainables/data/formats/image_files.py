@@ -143,7 +143,7 @@ def _add_images(listing: ImageListing, folder: Path, class_name: str, split: str
         elif entry.is_dir(follow_symlinks=False):
             _add_images(listing, path, class_name, split)
         elif path.suffix.lower() in SUFFIXES:
-            listing.images.append(ImageFile(path, class_name, split, _fault(path)))
+            listing.images.append(ImageFile(path, class_name, split, fault_of(path)))
             listing.links += entry.is_symlink() and not _is_inside(listing.root, path)
         elif entry.is_dir():
             listing.linked_folders.append(_relative(listing, path))
@@ -159,7 +159,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise InputError(f"{folder} cannot be read ({error.strerror}): change its permissions, or move it") from None
 
 
-def _fault(path: Path) -> str:
+def fault_of(path: Path) -> str:
     """Say why a file cannot be an image; empty where it may be one."""
     if not _is_text(str(path)):
         return "its name is not UTF-8: rename it"

@@ -35,18 +35,23 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class ImageSource:
-    """One image: the name that is shown, its file or the files of its slices, and why it cannot be used, or empty."""
+    """One image: the name that is shown, its file, and why it cannot be used, or empty.
+
+    is_series: its files are the slices of one volume.
+    """
 
     name: str
     paths: tuple[Path, ...]
     fault: str = ""
+    is_series: bool = False
 
 
 @dataclass(frozen=True)
 class Look:
     """The facts in a file's header. fault: why the file cannot be used, or empty. mode: Pillow's.
 
-    pages: of a file whose first page alone is read. by_percentiles: its values are brought to uint8 by themselves.
+    pages: of a file whose first page alone is read. depth: slices, of which one can be taken. by_percentiles: its
+    values are brought to uint8 by themselves.
     """
 
     grey: bool = True
@@ -56,19 +61,22 @@ class Look:
     is_3d: bool = False
     by_percentiles: bool = False
     mode: str = ""
+    depth: int = 1
 
 
 @dataclass(frozen=True)
 class Reader:
     """One way to read images: `look` at a header, and `read` pixels as uint8 of (shape of one image).
 
-    errors: what both raise for a file that cannot be read. name: of the library, for notes on its warnings.
+    errors: what both raise for a file that cannot be read. name: of the library, for notes on its warnings. check:
+    raises `InputError` for what the headers of all files show.
     """
 
     look: Callable[[ImageSource], Look]
     read: Callable[[ImageSource, tuple[int, ...]], NDArray[np.uint8]]
     errors: tuple[type[Exception], ...]
     name: str
+    check: Callable[[Sequence[Look]], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ def decode(sources: Sequence[ImageSource], reader: Reader, wanted: Wanted, folde
     # Warnings are ignored: the same ones come again when the pixels are read.
     looks = in_threads(partial(_look, reader), sources, "ignore")[0]
     usable = [look for look in looks if not look.fault]
+    if reader.check is not None and usable:
+        reader.check(usable)
     grey = sum(look.grey for look in looks)
     channels = wanted.channels or (1 if grey == len(looks) else 3)
     size, is_3d = _size(wanted, sources, looks), any(look.is_3d for look in usable)
@@ -166,6 +176,9 @@ def _look(reader: Reader, source: ImageSource) -> Look:
         return Look(fault=source.fault)
     try:
         look = reader.look(source)
+    except InputError:
+        # Not of the file: a library is missing.
+        raise
     except reader.errors as error:
         return Look(fault=reason(error))
     if look.pixels > MOST_VALUES:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, ImageSequence
 
-from trainables.data.dataset_names import Window
 from trainables.data.reading.decoding import Look
-from trainables.data.reading.intensity import image_to_uint8
 
 ERRORS: tuple[type[Exception], ...] = (
     OSError, ValueError, SyntaxError, MemoryError, EOFError, Image.DecompressionBombError,
@@ -55,28 +53,28 @@ def square(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
         return np.asarray(resized).reshape(side, side, channels)
 
 
-def pages(path: Path, window: Window | None, frame: int | None = None) -> NDArray[np.uint8]:
-    """Return the pages (D, H, W, 1 or 3) of a file, or one of them, (H, W, 1 or 3), as uint8 of their own size.
-
-    frame: counted from 0.
-    """
+def page(path: Path, number: int) -> np.ndarray:
+    """Return one page (H, W, 1 or 3) of a file, counted from 0: colour as uint8, grey as it is stored."""
     with Image.open(path) as image:
-        if frame is not None:
-            image.seek(frame)
-            return image_to_uint8(_values(image), window)
-        stack = list(_pages(image))
-    if len({page.shape for page in stack}) > 1:
+        if number:
+            image.seek(number)
+        return _values(image)
+
+
+def stack(path: Path) -> np.ndarray:
+    """Return all pages (D, H, W, 1 or 3) of a file, as `page` does."""
+    with Image.open(path) as image:
+        return stacked([_values(each) for each in ImageSequence.Iterator(image)])
+
+
+def stacked(pages: Sequence[np.ndarray]) -> np.ndarray:
+    """Put pages one upon the other. Raises `ValueError` where they differ in size or mode."""
+    if len({each.shape for each in pages}) > 1:
         raise ValueError("its pages differ in size or mode")
-    return image_to_uint8(np.stack(stack), window)
-
-
-def _pages(image: Image.Image) -> Iterator[np.ndarray]:
-    for page in ImageSequence.Iterator(image):
-        yield _values(page)
+    return np.stack(pages)
 
 
 def _values(image: Image.Image) -> np.ndarray:
-    """Return a page's values (H, W, 1 or 3), upright; grey of more than 8 bits as they are."""
     if "transparency" in image.info:
         image = image.convert("RGBA")
     upright = ImageOps.exif_transpose(image)
@@ -84,5 +82,5 @@ def _values(image: Image.Image) -> np.ndarray:
         upright = upright.convert("L")
     elif upright.mode != "L" and not is_deep(upright):
         upright = upright.convert("RGB")
-    values = np.asarray(upright)
-    return values if values.ndim == 3 else values[..., None]
+    found = np.asarray(upright)
+    return found if found.ndim == 3 else found[..., None]
