@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
 
 
 app = new_app()
-OF_RUNS = ("every", "again", "workers", "address", "on_data", "data_root", "storage")
+OF_RUNS = ("every", "again", "workers", "address", "on_data", "data_root", "trust_code", "storage")
 EXAMPLES = """Examples:
 
   python -m analysis.complexity latest --measures all
@@ -84,6 +84,9 @@ def complexity(
         typer.Option("--on-data", help="Also activations by layer on the val split, and sharpness: wants the data."),
     ] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files, for --on-data.")] = None,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the copies of your own code that the run keeps.")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="Of files: write the whole table to this .parquet.")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -103,13 +106,13 @@ def complexity(
     if files:
         refuse_unused(context, OF_RUNS, "it is for runs")
     elif not on_data:
-        refuse_unused(context, ("data_root",), "--on-data alone looks at data")
+        refuse_unused(context, ("data_root", "trust_code"), "--on-data alone looks at data")
     if files:
         _measure_files(Console(), files, chosen, output, json_)
     else:
         _measure_runs(Console(stderr=json_), targets, storage, chosen, every, again, workers, address, json_)
         if on_data:
-            _measure_on_data(Console(stderr=json_), targets, storage, again, workers, address, data_root)
+            _measure_on_data(Console(stderr=json_), targets, storage, again, workers, address, data_root, trust_code)
 
 
 def _measure_files(console: Console, files: list[Path], chosen: list[str], output: Path | None, json_: bool) -> None:
@@ -178,12 +181,16 @@ def _measure_on_data(
     workers: int | None,
     address: str | None,
     data_root: Path | None,
+    trust_code: bool,
 ) -> None:
     from analysis.behaviour.measure_run import measure_run_on_data
+    from analysis.runs.run_code import trust_code_of
     from analysis.weights.terminal import progress_bar
 
     problems = 0
     for run in find_runs(targets, storage):
+        if trust_code:
+            trust_code_of(run)
         with progress_bar(console, run) as update:
             measured = measure_run_on_data(run, data_root, again, workers or processors(), address, update)
         push_back(run)

@@ -56,6 +56,9 @@ def evaluate(
     draws: Annotated[int, typer.Option(min=100, max=100_000, help="Bootstrap draws of the images.")] = 1000,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the copies of your own code that the run keeps.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Evaluate trained networks: figures with intervals, classes, calibration, cost and a gate. Research use only.
@@ -75,7 +78,8 @@ def evaluate(
         trial = _all_to_compare(trial)
     thresholds = read_thresholds(gate) if gate else None
     options = EvaluationOptions(split, data_root, thresholds, groups, cost, draws)
-    _run(Console(stderr=json_), find_runs(runs, storage), trial, options, figures, compare, json_)
+    found = find_runs(runs, storage)
+    _run(Console(stderr=json_), found, trial, options, figures, compare, json_, trust_code)
 
 
 def _all_to_compare(trial: str) -> str:
@@ -92,11 +96,17 @@ def _run(
     figures: bool | None,
     compare: bool,
     json_: bool,
+    trust_code: bool,
 ) -> None:
+    from analysis.runs.run_code import trust_code_of
     from analysis.trial_evaluation.files import metrics_document
     from trainables.json_values import as_json_value
 
-    evaluations = [one for run in runs for one in evaluate_run(console, run, trial, options, figures)]
+    evaluations: list[TrialEvaluation] = []
+    for run in runs:
+        if trust_code:
+            trust_code_of(run)
+        evaluations += evaluate_run(console, run, trial, options, figures)
     document: dict[str, Any] = {"trials": [metrics_document(one) for one in evaluations]}
     if compare:
         document |= _compare(console, evaluations)

@@ -43,6 +43,9 @@ def explain(
     split: Annotated[str, typer.Option(help="test, val or train.")] = "test",
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the copies of your own code that the run keeps.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show what a network looks at, with a verdict on each picture; features, label errors, duplicates. Research only.
@@ -54,6 +57,7 @@ def explain(
     from analysis.explanation.explain_trial import explain_trial
     from analysis.runs.find import find_runs
     from analysis.runs.lease import hold
+    from analysis.runs.run_code import trust_code_of
     from analysis.runs.sync import push_back
     from analysis.trial_evaluation.select_trials import ALL, choose_trials
     from trainables.data.arrays import SPLITS
@@ -67,6 +71,8 @@ def explain(
     if len(runs) != 1:
         raise InputError(f"{run} holds {len(runs)} runs: name one of them")
     found_run = runs[0]
+    if trust_code:
+        trust_code_of(found_run)
     (chosen,) = choose_trials(found_run, trial)
     explanation = explain_trial(chosen, method, samples, class_, split, data_root)
     folder = found_run.evaluation_of(chosen.trial_id).explanations

@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,6 +20,7 @@ from analysis.terminal.steady_output import go_on_without_output
 from sweeps.planning.command import Command, allow_bare_resume, with_options
 from sweeps.planning.options import newly_compared
 from trainables.errors import InputError
+from trainables.user_code.source import MissingCode
 
 if TYPE_CHECKING:
     from search_spaces.definition import Sweep
@@ -50,7 +52,10 @@ def run(command: Command) -> None:
 
     go_on_without_output()
     console = Console()
-    name, sweep, before = command.definition()
+    try:
+        name, sweep, before = command.definition()
+    except MissingCode as error:
+        raise _with_copy(error, command) from None
     if not command.quiet:
         console.print(f"[bold]{plain(name)}[/bold]: {plain(sweep.question)}", highlight=False)
         for field in newly_compared(before, sweep):
@@ -81,6 +86,23 @@ def _carry_out(
         return _plan_and_run(command, name, sweep, console, interrupt, early, leases)
 
 
+def _with_copy(error: MissingCode, command: Command) -> InputError:
+    """Return an error that also says where the run that is resumed keeps the text of the missing file."""
+    if command.resume is None:
+        return error
+    from search_spaces.find import find_sweep
+
+    run = run_to_resume(find_sweep(command.sweep)[0], command.storage, command.resume, command.name)
+    kept = run.read_description().get("code")
+    wanted = Path(error.spec).name
+    for spec, entry in kept.items() if isinstance(kept, dict) else ():
+        if Path(spec).name == wanted:
+            return InputError(
+                f"{error}; the run keeps its text in {run.code / str(entry['digest'])}: copy it from there"
+            )
+    return error
+
+
 def _plan_and_run(
     command: Command, name: str, sweep: Sweep, console: Console, interrupt: Interrupt,
     early: EarlyRay | None, leases: ExitStack,
@@ -104,7 +126,10 @@ def _plan_and_run(
     if old and not command.dry_run:
         leases.enter_context(hold(old))
     sweep = decide_replicates(sweep, command.address, old.read_description() if old else {})
-    plan = messages.plan_with_progress(console, sweep, command, now)
+    try:
+        plan = messages.plan_with_progress(console, sweep, command, now)
+    except MissingCode as error:
+        raise _with_copy(error, command) from None
     if command.dry_run:
         messages.print_plan(console, sweep, plan, command, old)
         return 0

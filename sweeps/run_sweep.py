@@ -21,6 +21,7 @@ from sweeps.running.execution import check_address, check_fit, execute
 from sweeps.running.interrupt import Interrupt
 from sweeps.summary import print_outcome
 from trainables.data.downloads import FilePolicy, file_policy
+from trainables.user_code.in_use import forget_sources
 
 
 def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, console: Console | None = None) -> Outcome:
@@ -33,6 +34,7 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     >>> outcome.trials[["activation", "lr", "seed", "val_auc"]]                            # doctest: +SKIP
     >>> model = outcome.best.load().model                                                  # doctest: +SKIP
     """
+    forget_sources()
     began, now = time.monotonic(), datetime.now()
     settings, console = settings or Settings(), console or Console()
     sweep = decide_replicates(sweep, settings.address, {})

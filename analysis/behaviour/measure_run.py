@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ from analysis.weights.measure_run import IDENTITY, Measured, measure_jobs
 from analysis.weights.model_columns import refill_trials
 from analysis.weights.rows import Row, stage_files
 from trainables.errors import InputError
+from trainables.user_code.in_use import sources_in_use, use_sources
+from trainables.user_code.source import Source
 
 
 @dataclass(frozen=True)
 class Model:
-    """The best weights of a replicate, and the root of its data."""
+    """The best weights of a replicate, the root of its data, and the user's code that may be run."""
 
     identity: Mapping[str, Any]
     path: Path
     data_root: Path | None
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def files(self) -> dict[str, Path]:
         """Return the weights; the data must be on the worker's machine."""
@@ -75,7 +78,7 @@ def _missing(run: RunFolder, known: set[tuple[str, int]], data_root: Path | None
             continue
         path = stage_files(folders[identity["trial_key"]].replicate(identity["seed"])).get("best")
         if path and (identity["trial_id"], identity["seed"]) not in known:
-            models.append(Model(identity, path, data_root))
+            models.append(Model(identity, path, data_root, sources_in_use()))
     return models
 
 
@@ -83,6 +86,7 @@ def measure_model(job: Model) -> list[Row]:
     """Return the rows of one model's layers, and one of the whole model; runs in a worker process."""
     from analysis.behaviour.layers import measure_behaviour
 
+    use_sources(job.sources)
     layers, whole = measure_behaviour(job.path, job.data_root)
     model = {"layer": "", "position": -1, "module_type": "", **whole}
     return [{**job.identity, **row} for row in (model, *layers)]

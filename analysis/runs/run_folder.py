@@ -97,6 +97,11 @@ class RunFolder:
         return self.path / "tensorboard"
 
     @property
+    def code(self) -> Path:
+        """Return the folder of the texts of the user's own code."""
+        return self.path / "code"
+
+    @property
     def trials(self) -> Path:
         """Return the folder with a folder for each trial."""
         return self.path / "trials"

@@ -26,6 +26,7 @@ from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
 from trainables.config import TrialConfig, make_config
 from trainables.errors import InputError
+from trainables.user_code.in_use import save_sources, sources_in_use
 
 
 def folder_of_new_run(name: str, settings: Settings, now: datetime) -> RunFolder:
@@ -42,6 +43,7 @@ def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: dat
         folder.trials.mkdir(parents=True, exist_ok=True)
         content = {**describe_run(sweep, name, folder.run_id, plan), "trusted": list(settings.trust)}
         write_atomically(folder.description, json.dumps(content, indent=1).encode())
+        save_sources(folder.code, sources_in_use())
         ledger = Ledger(folder.ledger, new=True)
     except FileExistsError:
         raise InputError(f"{where(folder)} was begun by another command just now: choose another --name") from None
@@ -94,6 +96,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     added = [trial for trial in match.trials if trial.trial_id not in match.known]
     foreign = sorted(set(state.trials) - set(match.known))
     update = extend_run_json(about, sweep, plan, len(state.trials) + len(added))
+    save_sources(folder.code, sources_in_use())
     write_atomically(folder.description, json.dumps(update, indent=1).encode())
     news = tuple(new_values(added, list(state.trials.values())))
     ledger = Ledger(folder.ledger)

@@ -13,6 +13,7 @@ from trainables.code_digest import changed_files
 from trainables.config import make_config
 from trainables.errors import InputError
 from trainables.trial_key import key_of_0_1_0, without_paths
+from trainables.user_code.permission import changed_sources
 
 # config fields that may hold a path
 PATH_FIELDS = ("dataset", "weights")
@@ -130,7 +131,8 @@ def _differences(
 
 def _code_note(metadata: Mapping[str, Any]) -> str:
     files = metadata.get("provenance", {}).get("code_files")
-    which = f": {', '.join(changed_files(files))}" if isinstance(files, dict) and changed_files(files) else ""
+    changed = [*(changed_files(files) if isinstance(files, dict) else ()), *changed_sources(metadata.get("code"))]
+    which = f": {', '.join(changed)}" if changed else ""
     return (
         f"the training code has changed since this run began{which}; what has ended keeps its results, the rest is "
         "trained with the code of now"

@@ -14,6 +14,8 @@ from search_spaces.domains import show_domain
 from search_spaces.sweep_json import rule_data, to_data
 from sweeps.planning.trials import Plan
 from sweeps.record.provenance import provenance
+from trainables.user_code.in_use import sources_in_use
+from trainables.user_code.permission import describe_sources
 
 # the strongest first
 ROLES = ("scientific", "nuisance", "fixed")
@@ -40,6 +42,7 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "definition": to_data(sweep),
         "datasets": {data.info.name: data.digest for data, _ in plan.datasets.values()},
         "notes": sorted({note for data, _ in plan.datasets.values() for note in data.notes}),
+        "code": describe_sources(sources_in_use()),
         "provenance": provenance(sys.argv),
     }
 
@@ -65,6 +68,7 @@ def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: 
         "roles": unite_roles(about.get("roles", {}), now["roles"]),
         "seeds": sorted({*about.get("seeds", ()), *now["seeds"]}),
         "datasets": {**about.get("datasets", {}), **now["datasets"]},
+        "code": {**about.get("code", {}), **now["code"]},
         "notes": sorted({*about.get("notes", ()), *now["notes"]}),
         "resumes": [*about.get("resumes", ()), resume],
     }

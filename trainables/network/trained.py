@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -15,11 +15,20 @@ from trainables.data.datasets import load
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.network.build import build_model
+from trainables.user_code.part_names import specs_in
+from trainables.user_code.permission import permit
+from trainables.user_code.source import is_user_code
+
+# The parts whose code a trained network needs.
+NETWORK_PARTS = ("model", "activation", "stochastic")
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network in evaluation mode with the weights of a file, and that file's record of its training."""
+    """A network in evaluation mode with the weights of a file, and that file's record of its training.
+
+    code: the digests of the user's code that it was trained with, by spec.
+    """
 
     model: nn.Module
     config: TrialConfig
@@ -29,6 +38,7 @@ class TrainedModel:
     epoch: int
     dataset_digest: str
     path: Path
+    code: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_bytes(self) -> int:
@@ -48,16 +58,20 @@ def build_trained(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         normalization = Normalization(**{k: tuple(v) for k, v in json.loads(metadata["normalization"]).items()})
         classes, shape = (tuple(json.loads(metadata[name])) for name in ("class_names", "image_shape"))
         info = DataInfo(config.dataset, metadata["task"], classes, shape)  # type: ignore[arg-type]
+        code = json.loads(metadata.get("code", "{}"))
+        specs = [spec for part, spec in specs_in(vars(config)).items() if part in NETWORK_PARTS]
         seed, epoch, digest = int(metadata["seed"]), int(metadata["epoch"]), metadata["dataset_digest"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} does not say how it was trained ({error}): give the weights of a run") from None
+    for spec in specs:
+        permit(spec, code.get(spec), path)
     model = build_model(config, info)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} does not fit its model {config.model!r} as it is built today ({reason})") from None
-    return TrainedModel(model.eval(), config, info, normalization, seed, epoch, digest, path)
+    return TrainedModel(model.eval(), config, info, normalization, seed, epoch, digest, path, code)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -73,6 +87,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def load_data_of(trained: TrainedModel, data_root: Path | None = None) -> Data:
     """Load the data that a network was trained on. Raises `InputError` where the data there today is other data."""
     config = trained.config
+    if is_user_code(config.dataset):
+        permit(config.dataset, trained.code.get(config.dataset), trained.path)
     data = load(config.dataset, config.image_size, data_root, config.channels)
     check_same_data(trained, data)
     return data

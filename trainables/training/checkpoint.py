@@ -22,12 +22,17 @@ from trainables.errors import InputError
 from trainables.training.evaluation import Quality
 from trainables.training.loop import EpochMetrics, TrainingState, start
 from trainables.trial_key import config_json
+from trainables.user_code.in_use import source_of
+from trainables.user_code.part_names import specs_in
+from trainables.user_code.source import is_user_code
 
 
 def weights_metadata(
     config: TrialConfig, data: Data, normalization: Normalization, types: Mapping[str, str], seed: int
 ) -> dict[str, str]:
     """Return the metadata of weights, so that they can be used without the run's folder. safetensors holds strings."""
+    specs = {*specs_in(vars(config)).values(), *([config.dataset] if is_user_code(config.dataset) else [])}
+    code = {spec: source_of(spec).digest for spec in sorted(specs)}
     return {
         "config": config_json(config),
         "seed": str(seed),
@@ -37,6 +42,7 @@ def weights_metadata(
         "image_shape": json.dumps(data.info.shape),
         "normalization": json.dumps(asdict(normalization)),
         "module_types": json.dumps(types),
+        **({"code": json.dumps(code)} if code else {}),
     }
 
 

@@ -39,6 +39,11 @@ def use_sources(sources: Mapping[str, Source]) -> None:
     _IN_USE.update(sources)
 
 
+def forget_sources() -> None:
+    """Read every file again when it is next asked for: a run begins, and files may have been edited since the last."""
+    _IN_USE.clear()
+
+
 def save_sources(folder: Path, sources: Mapping[str, Source]) -> None:
     """Write the texts below `folder`, one folder for each source, named by its digest."""
     for source in sources.values():

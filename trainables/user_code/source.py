@@ -32,6 +32,14 @@ LARGEST = 4 * 2**20
 PACKAGE = "_sweeps_user_code_"
 
 
+class MissingCode(InputError):
+    """There is no file or module of a user's code. spec: what named it."""
+
+    def __init__(self, spec: str, text: str) -> None:
+        super().__init__(text)
+        self.spec = spec
+
+
 @dataclass(frozen=True)
 class Source:
     """The texts of a user's code: `files[path]`, paths relative to one folder; `main` is the file that was named.
@@ -50,6 +58,11 @@ class Source:
         for path, text in sorted(self.files.items()):
             digest.update(path.encode() + b"\0" + text.encode() + b"\0")
         return digest.hexdigest()[:16]
+
+    @property
+    def file_digests(self) -> dict[str, str]:
+        """16 hexadecimal digits of SHA-256 over each file's text, by its path."""
+        return {path: hashlib.sha256(text.encode()).hexdigest()[:16] for path, text in sorted(self.files.items())}
 
 
 def is_user_code(value: object) -> bool:
@@ -77,7 +90,7 @@ def read_source(spec: str, folder: Path | None = None) -> Source:
     else:
         path, root = _module_file(source, folder)
     if not path.is_file():
-        raise InputError(f"{source}: there is no such file in {root}")
+        raise MissingCode(spec, f"{source}: there is no such file in {root}")
     files: dict[str, str] = {}
     _collect(path, root, files)
     installed = "" if source.endswith(".py") or not _is_installed(root) else source
@@ -92,7 +105,7 @@ def _module_file(module: str, folder: Path | None) -> tuple[Path, Path]:
         for candidate in (path.with_suffix(".py"), path / "__init__.py"):
             if candidate.is_file():
                 return candidate, Path(entry or ".").resolve()
-    raise InputError(f"{module}: there is no such module; name a file as FILE.py:NAME, or install its package")
+    raise MissingCode(module, f"{module}: there is no such module; name a file as FILE.py:NAME, or install its package")
 
 
 def _collect(path: Path, root: Path, files: dict[str, str]) -> None:
