@@ -65,8 +65,11 @@ class Predictions:
         return np.asarray(terms.sum(axis=1), np.float64)
 
 
-def predict_split(trained: TrainedModel, data: Data, split: str) -> Predictions:
-    """Run a network over a split in the way of training's evaluation: same precision, same samples of random layers."""
+def predict_split(trained: TrainedModel, data: Data, split: str, device: str | None = None) -> Predictions:
+    """Run a network over a split in the way of training's evaluation: same precision, same samples of random layers.
+
+    device: a GPU where there is one, by default.
+    """
     import torch
 
     from trainables.data.batches import subset, to_device
@@ -74,11 +77,11 @@ def predict_split(trained: TrainedModel, data: Data, split: str) -> Predictions:
     from trainables.training.evaluation import predict, sample
     from trainables.training.precision import numerics_of
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, config = trained.model.to(device), trained.config
-    images = to_device(data, trained.normalization, device)[split]
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model, config = trained.model.to(where), trained.config
+    images = to_device(data, trained.normalization, where)[split]
     images = subset(images, config.data_fraction) if split == "train" else images
-    numerics = numerics_of(config, device)
+    numerics = numerics_of(config, where)
     if config.evaluation_samples:
         torch.manual_seed(SAMPLING_SEED)
         drawn = sample(model, images, data.info.task, config.evaluation_samples, numerics)

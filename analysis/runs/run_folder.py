@@ -115,6 +115,10 @@ class RunFolder:
         """Return the folder of a trial's evaluation. Raises `InputError` for an id that is no plain name."""
         return EvaluationFolder(self.evaluation / plain_name(trial_id, "the trial's id"))
 
+    def deployment_of(self, trial_id: str) -> DeploymentFolder:
+        """Return the folder of a trial's exported models. Raises `InputError` for an id that is no plain name."""
+        return DeploymentFolder(self.path / "deployment" / plain_name(trial_id, "the trial's id"))
+
     def trial(self, folder: str) -> TrialFolder:
         """Return a trial's folder. Raises `InputError` for a name that leads elsewhere."""
         return TrialFolder(self.trials / plain_name(folder, "a trial's folder"))
@@ -212,6 +216,27 @@ class TrialFolder:
     def initial_model(self, seed: int) -> Path:
         """Return the path of the weights before training."""
         return self.replicate(seed) / "initial_model.safetensors"
+
+
+@dataclass(frozen=True)
+class DeploymentFolder:
+    """`deployment/<trial id>/`: what `deployment.export` and `deployment.quantize` make of a trial."""
+
+    path: Path
+
+    def model(self, suffix: str, kind: str = "model") -> Path:
+        """Return the path of an exported model; kind: `model`, or how it was quantised."""
+        return self.path / f"{kind}{suffix}"
+
+    @property
+    def export_report(self) -> Path:
+        """Return the path of the exports' differences and sizes as JSON."""
+        return self.path / "export.json"
+
+    @property
+    def quantization_report(self) -> Path:
+        """Return the path of the quantised models' figures as JSON."""
+        return self.path / "quantization.json"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from trainables.training.optimizers import OPTIMIZERS
 from trainables.training.schedules import SCHEDULES
 
 PAGES = {
-    name: (ROOT / "docs" / name).read_text() for name in ("models.md", "complexity.md", "evaluation.md", "data.md")
+    name: (ROOT / "docs" / name).read_text()
+    for name in ("models.md", "complexity.md", "evaluation.md", "data.md", "deployment.md")
 }
 COMMANDS = sorted(
     {

@@ -1,0 +1,172 @@
+"""Exported files: the same probabilities as PyTorch's for every task and family, and metadata that travel inside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deployment.export import write_exports
+from deployment.formats.table import FORMATS, open_artefact
+from deployment.metadata import ModelMetadata
+from deployment.network import DeployedNetwork
+from tests.support.deployed import drawn_network, made_data
+from trainables.data.arrays import MULTI_LABEL, Data
+from trainables.errors import InputError
+
+FAMILIES: dict[str, tuple[dict[str, object], Data]] = {
+    "2D grey": ({"model": "cnn", "width": 4}, made_data((12, 12, 1))),
+    "2D RGB, ordinal": ({"model": "cnn", "width": 4}, made_data((12, 12, 3), "ordinal-regression", 5)),
+    "3D": ({"model": "cnn3d", "width": 2, "depth": 2}, made_data((8, 8, 8, 1))),
+    "labels": ({"model": "mlp", "hidden_dims": (8,)}, made_data((6, 6, 1), MULTI_LABEL, 4)),
+    "residual": ({"model": "resnet", "width": 4}, made_data((16, 16, 1), "multi-class", 3)),
+}
+
+
+def drawn_family(name: str, kind: Literal["normalized", "raw"] = "normalized") -> DeployedNetwork:
+    fields, data = FAMILIES[name]
+    return drawn_network(data, fields, kind)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [(name, "raw" if name in ("2D RGB, ordinal", "3D") else "normalized") for name in FAMILIES],
+)
+def test_every_file_is_the_same_model_and_says_how_to_use_it(
+    family: str, kind: Literal["normalized", "raw"], tmp_path: Path
+) -> None:
+    network = drawn_family(family, kind)
+    found = write_exports(network, tmp_path, [*FORMATS] if family == "2D grey" else ["onnx", "torchexport"])
+    assert all(one.holds for one in found.values()), found
+    assert json.loads((tmp_path / "export.json").read_text())["metadata"]["input"] == kind
+    for suffix in (".onnx", ".pt2"):
+        artefact = open_artefact(tmp_path / f"model{suffix}")
+        assert artefact.metadata == network.metadata
+        np.testing.assert_allclose(
+            artefact.predict(network.data.splits["test"].images[:5], 2), network.test.scores[:5], atol=1e-5
+        )
+
+
+@pytest.mark.slow
+def test_a_transformer_is_exported(tmp_path: Path) -> None:
+    network = drawn_network(made_data((28, 28, 3), "multi-class", 3), {"model": "swin_t"})
+    found = write_exports(network, tmp_path, ["onnx", "torchexport"])
+    assert all(one.holds for one in found.values()), found
+
+
+class OwnNetwork(nn.Module):
+    """A module as a user writes it: a learned token, an einsum, and a size that depends on the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, 4))
+        self.table = torch.arange(4.0)
+        self.mix = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.flatten(2).mean(dim=1)[:, :16].reshape(len(images), 4, 4)
+        rows = torch.cat([self.token.expand(images.shape[0], -1, -1), rows], dim=1)
+        weights = torch.softmax(torch.einsum("bik,bjk->bij", rows, rows), dim=-1)
+        logits: Tensor = self.mix((weights @ rows).mean(dim=1) + self.table)
+        return logits
+
+
+def test_a_module_that_a_user_brought_needs_no_special_case(tmp_path: Path) -> None:
+    network = drawn_network(made_data((6, 6, 1), "multi-class", 3), {"model": "mlp"}, "raw", OwnNetwork())
+    found = write_exports(network, tmp_path, ["onnx", "torchexport"])
+    assert all(one.holds for one in found.values()), found
+
+
+class Branching(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        if images.sum() > 0:
+            return images.flatten(1)[:, :2]
+        return images.flatten(1)[:, 2:4]
+
+
+def test_what_cannot_be_exported_is_said_in_one_line(tmp_path: Path) -> None:
+    network = drawn_network(made_data((6, 6, 1)), {"model": "mlp"}, model=Branching())
+    with pytest.raises(InputError, match=r"cannot be exported: .*(data-dependent|Eq|guard|sum)") as found:
+        write_exports(network, tmp_path, ["onnx"])
+    assert "\n" not in str(found.value)
+    assert not list(tmp_path.iterdir())
+
+
+class Shifting(nn.Module):
+    """Another function in each call: no file of it can be the same model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return images.flatten(1)[:, :2] * 0 + torch.tensor([float(self.calls), 1.0])
+
+
+def test_a_file_that_is_another_model_is_removed_and_said(tmp_path: Path) -> None:
+    network = drawn_network(made_data((6, 6, 1)), {"model": "mlp"}, model=Shifting())
+    found = write_exports(network, tmp_path, ["onnx"])
+    assert not found["onnx"].holds
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_files_name_no_place_of_this_machine(tmp_path: Path) -> None:
+    network = drawn_family("2D grey")
+    write_exports(network, tmp_path, ["onnx", "torchexport"])
+    for path in (tmp_path / "model.onnx", tmp_path / "model.pt2"):
+        content = path.read_bytes()
+        assert b"site-packages" not in content
+        assert b".py" not in content
+    model = onnx.load(tmp_path / "model.onnx")
+    assert {entry.key for entry in model.metadata_props} >= {"medsweeps", "class_names"}
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"std": (0.0,)}, "std above 0"),
+        ({"mean": (0.1, 0.2)}, "must have 1 values"),
+        ({"image_shape": (8, 8, 2)}, "is no"),
+        ({"class_names": ("one",)}, "class_names"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"surplus": 1}, "surplus"),
+    ],
+)
+def test_metadata_that_are_not_ours_are_refused(change: dict[str, object], said: str, tmp_path: Path) -> None:
+    network = drawn_family("2D grey")
+    write_exports(network, tmp_path, ["onnx"])
+    model = onnx.load(tmp_path / "model.onnx")
+    values = json.loads(network.metadata.text()) | change
+    next(entry for entry in model.metadata_props if entry.key == "medsweeps").value = json.dumps(values)
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match=said) as found:
+        open_artefact(tmp_path / "model.onnx")
+    assert "\n" not in str(found.value)
+
+
+def test_normalisation_is_that_of_training() -> None:
+    network = drawn_family("2D RGB, ordinal")
+    images = network.data.splits["test"].images
+    mean, std = np.array(network.metadata.mean), np.array(network.metadata.std)
+    expected = np.moveaxis((images / 255.0 - mean) / std, -1, 1)
+    np.testing.assert_allclose(network.metadata.as_input(images), expected, atol=1e-5)
+    with pytest.raises(InputError, match="takes uint8 images"):
+        network.metadata.as_input(images.astype(np.float32))  # type: ignore[arg-type]
+
+
+def test_answers_sets_and_temperature() -> None:
+    values = json.loads(drawn_family("labels").metadata.text())
+    labels = ModelMetadata(**values)
+    scores = np.array([[0.9, 0.3, 0.1, 0.6]])
+    assert labels.answers(scores) == [["class 0", "class 3"]]
+    assert labels.prediction_sets(scores) == [["class 0", "class 1", "class 3"]]
+    logit = np.log(0.9 / 0.1) / 1.5
+    assert labels.calibrated(scores)[0, 0] == pytest.approx(1 / (1 + np.exp(-logit)))
