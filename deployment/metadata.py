@@ -82,7 +82,7 @@ class ModelMetadata(BaseModel):
         self.check_images(images)
         if self.input == "raw":
             return np.ascontiguousarray(images)
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         normalized = images.astype(np.float32) * (1 / (255 * std)) + (-mean / std)
         return np.ascontiguousarray(np.moveaxis(normalized, -1, 1))
 
