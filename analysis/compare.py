@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from analysis.command_line import new_app, start
-from analysis.runs.find import find_runs
+from analysis.runs.find import find_runs, refuse_unused_storage
 from trainables.json_values import as_json_value
 
 app = new_app()
@@ -25,6 +25,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def compare(
+    context: typer.Context,
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="latest, a sweep's name, a run id, a path, a results folder.")
     ],
@@ -44,6 +45,7 @@ def compare(
     from analysis.comparison.compare_runs import compare_runs
     from analysis.comparison.terminal import print_comparison
 
+    refuse_unused_storage(context, runs)
     compared = compare_runs(find_runs(runs, storage), metric, against, stopped, hold)
     if json_:
         print(json.dumps(as_json_value(compared.document(stopped))))

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from analysis.command_line import new_app, refuse_unused, start
 from analysis.parallel.workers import processors
-from analysis.runs.find import find_runs
+from analysis.runs.find import find_runs, refuse_unused_storage
 from analysis.runs.sync import push_back
 from analysis.terminal.plain_text import plain
 from trainables.errors import InputError
@@ -107,6 +107,8 @@ def complexity(
         refuse_unused(context, OF_RUNS, "it is for runs")
     elif not on_data:
         refuse_unused(context, ("data_root", "trust_code"), "--on-data alone looks at data")
+    if not files:
+        refuse_unused_storage(context, targets)
     if files:
         _measure_files(Console(), files, chosen, output, json_)
     else:

@@ -32,6 +32,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def evaluate(
+    context: typer.Context,
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="latest, a sweep's name, a run id, a path, a results folder.")
     ],
@@ -68,7 +69,7 @@ def evaluate(
     from rich.console import Console
 
     from analysis.evaluation.gate import read_thresholds
-    from analysis.runs.find import find_runs
+    from analysis.runs.find import find_runs, refuse_unused_storage
     from analysis.trial_evaluation.trial import EvaluationOptions
     from trainables.data.arrays import SPLITS
 
@@ -76,6 +77,7 @@ def evaluate(
         raise InputError(unknown_name("split", split, SPLITS))
     if compare and trial != "all":
         trial = _all_to_compare(trial)
+    refuse_unused_storage(context, runs)
     thresholds = read_thresholds(gate) if gate else None
     options = EvaluationOptions(split, data_root, thresholds, groups, cost, draws)
     found = find_runs(runs, storage)

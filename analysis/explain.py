@@ -32,6 +32,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def explain(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a sweep's name, a run id or a path.")],
     trial: Annotated[str, typer.Option(help="best (by validation), or a trial's id.")] = "best",
     method: Annotated[
@@ -55,7 +56,7 @@ def explain(
     from rich.console import Console
 
     from analysis.explanation.explain_trial import explain_trial
-    from analysis.runs.find import find_runs
+    from analysis.runs.find import find_runs, refuse_unused_storage
     from analysis.runs.lease import hold
     from analysis.runs.run_code import trust_code_of
     from analysis.runs.sync import push_back
@@ -67,6 +68,7 @@ def explain(
         raise InputError(unknown_name("split", split, SPLITS))
     if trial == ALL:
         raise InputError("--trial all: one trial is explained at a time; give its id, or best")
+    refuse_unused_storage(context, [run])
     runs = find_runs([run], storage)
     if len(runs) != 1:
         raise InputError(f"{run} holds {len(runs)} runs: name one of them")

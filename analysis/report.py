@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from analysis.command_line import new_app, start
-from analysis.runs.find import find_runs
+from analysis.runs.find import find_runs, refuse_unused_storage
 from analysis.runs.lease import hold as lease
 from analysis.runs.remote import as_path, is_uri
 from analysis.runs.sync import push_back
@@ -27,6 +27,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def report(
+    context: typer.Context,
     runs: Annotated[
         list[str], typer.Argument(metavar="RUN...", help="latest, a sweep's name, a run id, a path, a results folder.")
     ],
@@ -48,6 +49,9 @@ def report(
     from analysis.page.write import write_report
 
     selected = find_runs(runs, storage)
+    if output or len(selected) == 1:
+        # the page of several runs stands in the folder of the results
+        refuse_unused_storage(context, runs)
     home = selected[0].path if len(selected) == 1 else Path() if is_uri(storage) else as_path(storage)
     page = output or home / "report.html"
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from analysis.command_line import new_app, start
-from analysis.runs.find import find_run
+from analysis.command_line import new_app, refuse_unused, start
+from analysis.runs.find import find_run, refuse_unused_storage
 from analysis.terminal.plain_text import visible
 from trainables.errors import InputError
 from trainables.json_values import as_json_value
@@ -146,6 +146,7 @@ def folders_of(target: str, storage: str | Path) -> tuple[Path, Path]:
 
 @app.command(epilog="Examples: python -m analysis.scalars latest    python -m analysis.scalars ~/logs --output .")
 def scalars(
+    context: typer.Context,
     target: Annotated[str, typer.Argument(metavar="RUN|LOGDIR", help="A run, or any folder with event files.")],
     output: Annotated[Path | None, typer.Option(help="Folder of the two files (default: that of the run).")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
@@ -155,6 +156,9 @@ def scalars(
 
     Ends with code 1 where an event file is damaged; what could be read of it and all others are written.
     """
+    if Path(target).is_dir():
+        refuse_unused(context, ("storage",), "it is for the name of a run")
+    refuse_unused_storage(context, [target])
     folder, own = folders_of(target, storage)
     content = read_files(folder)
     files = write_scalars(content.table, output or own)

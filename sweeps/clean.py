@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.command_line import new_app, start
-from analysis.runs.find import find_run
+from analysis.runs.find import find_run, refuse_unused_storage
 from analysis.runs.lease import hold
 from analysis.runs.remote import storage_errors
 from analysis.runs.sync import remote_of, where
@@ -32,6 +32,7 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def clean(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, a path, or a URI.")],
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     whole: Annotated[bool, typer.Option("--run", help="Remove the whole run, its tables and weights too.")] = False,
@@ -40,6 +41,7 @@ def clean(
     """Free space. Checkpoints only serve a resume; weights, tables and figures stay unless --run is given."""
     from sweeps.screen.runs import size_of
 
+    refuse_unused_storage(context, [run])
     folder = find_run(run, storage)
     with hold(folder, instead="clean it then"):
         doomed = [folder.path] if whole else list(checkpoints(folder))

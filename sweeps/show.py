@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from analysis.command_line import new_app, start
-from analysis.runs.find import find_run
+from analysis.runs.find import find_run, refuse_unused_storage
 from analysis.runs.sync import pull, remote_of, where
 from analysis.terminal.plain_text import plain
 from trainables.errors import InputError
@@ -37,6 +37,7 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def show(
+    context: typer.Context,
     run: Annotated[
         str, typer.Argument(help="latest, a sweep's name (its newest run), a run id, a path, or a URI.")
     ] = "latest",
@@ -51,6 +52,7 @@ def show(
     """Show how a run stands. Reads its files alone, so it works while the run writes, also at a URI."""
     if json_ and watch:
         raise InputError("--json is one document and --watch follows: leave one out")
+    refuse_unused_storage(context, [run])
     folder = find_run(run, storage, whole=False)
     if json_:
         print(json.dumps(_document(folder)))

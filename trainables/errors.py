@@ -85,3 +85,8 @@ def validated(model: type[Model], values: Mapping[str, Any], label: str = "{}=")
         return model(**values)
     except ValidationError as error:
         raise InputError(one_line(error, label)) from None
+    except InputError as error:
+        # of a model that raises its own, without the label
+        if isinstance(cause := error.__cause__, ValidationError):
+            raise InputError(one_line(cause, label)) from None
+        raise

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import typer
+
+from analysis.command_line import refuse_unused
 from analysis.runs.lease_holder import is_under_way
 from analysis.runs.remote import Storage, as_path, is_uri
 from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
@@ -123,6 +126,20 @@ def find_runs(names: Iterable[str], storage: Storage = DEFAULT_STORAGE) -> list[
         for run in _inside(name) or [find_run(name, storage)]:
             found.setdefault(run.path.resolve(), run)
     return list(found.values())
+
+
+def refuse_unused_storage(context: typer.Context, names: Iterable[str]) -> None:
+    """Raise `InputError` where --storage was given, and every name says itself where its run is."""
+    if all(is_uri(name) or _is_file(as_path(name) / "run.json") or _any_run_inside(name) for name in names):
+        refuse_unused(context, ("storage",), "RUN says where it is")
+
+
+def _any_run_inside(name: str) -> bool:
+    try:
+        folder = as_path(name)
+        return folder.is_dir() and any(next(folder.rglob(file), None) for file in ("run.json", "trials.parquet"))
+    except OSError:
+        return False
 
 
 def _inside(name: str) -> list[RunFolder]:

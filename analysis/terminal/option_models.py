@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+
+from trainables.errors import InputError, one_line
 
 
 class OptionModel(BaseModel):
     """Options of a command, each an `option`: the command line, its help and all checks follow from the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:
+        # A type checker takes the arguments from the fields.
+
+        def __init__(self, **values: Any) -> None:
+            """Raises `InputError` of one line."""
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise InputError(one_line(error)) from error
 
     @field_validator("*", mode="before")
     @classmethod

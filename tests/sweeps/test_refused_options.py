@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from sweeps.list import LISTS
+from sweeps.planning.command import Command
+from sweeps.planning.settings import Settings
 from sweeps.screen.fields import REGISTRY_LISTS, fields
+from tests.conftest import ROOT
 from trainables.config import TrialConfig
 from trainables.data.datasets import load
 from trainables.data.downloads import FilePolicy, check_md5, file_policy
@@ -58,6 +61,54 @@ def test_an_option_without_effect_is_refused(words: str, option: str, tmp_path: 
         invoke(module, *rest)
 
 
+OLD = ROOT / "tests" / "support" / "runs_of_0_1_0"
+
+
+OF_ONE = ("sweeps.show", "sweeps.clean")
+OF_SEVERAL = tuple(f"analysis.{name}" for name in ("compare", "report", "evaluate", "explain", "complexity", "scalars"))
+
+
+@pytest.mark.parametrize(
+    ("module", "place"),
+    [(module, OLD / "smoke" / "finished") for module in (*OF_ONE, *OF_SEVERAL)]
+    + [(module, place) for module in OF_SEVERAL for place in (OLD, OLD / "smoke")],
+)
+def test_a_storage_beside_the_path_of_a_run_is_refused(module: str, place: Path, tmp_path: Path) -> None:
+    more = ["--output", str(tmp_path / "page.html")] if module == "analysis.report" else []
+    with pytest.raises(InputError, match="--storage has no effect"):
+        invoke(module, str(place), "--storage", str(tmp_path), *more)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_storage_beside_the_name_of_a_run_is_where_it_is_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"no run 'finished' in {tmp_path}"):
+        invoke("analysis.compare", "finished", "--storage", str(tmp_path))
+    invoke("analysis.compare", "finished", "--storage", str(OLD))
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"name": "../x"}, "name=../x"),
+        ({"name": "latest"}, "latest"),
+        ({"time_budget": "soon"}, "time_budget=soon"),
+        ({"max_concurrent": 0}, "max_concurrent=0"),
+        ({"max_errors": float("inf")}, "max_errors=inf"),
+        ({"storage": ""}, "storage=.*empty"),
+        ({"trust": ("a",)}, "NAME=32 hexadecimal digits"),
+        ({"nosuch": 1}, "nosuch=1"),
+    ],
+)
+@pytest.mark.parametrize("model", [Settings, Command])
+def test_settings_from_python_are_refused_in_one_line(
+    values: dict[str, Any], complaint: str, model: type[Settings]
+) -> None:
+    more = {"sweep": "activations"} if model is Command else {}
+    with pytest.raises(InputError, match=complaint) as raised:
+        model(**more, **values)
+    assert "\n" not in str(raised.value)
+
+
 def test_every_field_says_what_it_may_be() -> None:
     rows = fields()
     assert [row["field"] for row in rows] == list(TrialConfig.model_fields)
@@ -84,8 +135,14 @@ def test_a_file_that_is_trusted_is_taken_by_its_name_and_digest(tmp_path: Path) 
         check_md5(file, "0" * 32)
     with file_policy(FilePolicy(trusted=(f"{file.name}={digest}",))):
         assert check_md5(file, "0" * 32) == digest
-    with file_policy(FilePolicy(trusted=(f"other.npz={digest}",))), pytest.raises(InputError):
+    with pytest.raises(InputError, match="published file"), file_policy(FilePolicy(trusted=(f"other.npz={digest}",))):
         check_md5(file, "0" * 32)
+    for published, trusted in ((digest, f"{file.name}={digest}"), (digest, f"other.npz={digest}")):
+        with (
+            pytest.raises(InputError, match=f"--trust {trusted} has no effect"),
+            file_policy(FilePolicy(trusted=(trusted,))),
+        ):
+            check_md5(file, published)
     with pytest.raises(InputError):
         check_md5(file, "0" * 32)
 

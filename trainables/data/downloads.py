@@ -45,16 +45,28 @@ class FilePolicy:
 
 PUBLISHED = FilePolicy()
 _policy: ContextVar[FilePolicy] = ContextVar("file policy", default=PUBLISHED)
+# the entries of `trusted` that were needed
+_taken: ContextVar[set[str]] = ContextVar("trusted files")
 
 
 @contextmanager
 def file_policy(policy: FilePolicy) -> Iterator[None]:
-    """Download and trust files as the policy says, within the context."""
-    token = _policy.set(policy)
+    """Download and trust files as the policy says, within the context.
+
+    Raises `InputError` at its end where a file that is trusted was not needed.
+    """
+    before, taken = _policy.set(policy), _taken.set(set())
     try:
         yield
+        for item in policy.trusted:
+            if item not in _taken.get():
+                raise InputError(
+                    f"--trust {item} has no effect: the data need no file of that name and MD5, or it is the published "
+                    "one: leave it out"
+                )
     finally:
-        _policy.reset(token)
+        _policy.reset(before)
+        _taken.reset(taken)
 
 
 def check_md5(path: Path, expected: str) -> str:
@@ -67,7 +79,8 @@ def check_md5(path: Path, expected: str) -> str:
         return expected
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "md5").hexdigest()
-    if actual != expected and f"{path.name}={actual}" in _policy.get().trusted:
+    if actual != expected and (item := f"{path.name}={actual}") in _policy.get().trusted:
+        _taken.get().add(item)
         return actual
     if actual != expected:
         raise InputError(

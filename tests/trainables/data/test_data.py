@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,9 @@ import pytest
 import torch
 from medmnist.info import INFO
 from PIL import Image
+from sklearn.datasets import load_digits as sklearn_digits
 
+from tests.conftest import ROOT
 from tests.support.generated_data import SIZES, medmnist_arrays, pass_for_published, write_medmnist
 from trainables.config import make_config
 from trainables.data.arrays import SPLITS
@@ -23,6 +27,7 @@ from trainables.data.check import check, class_line, lines
 from trainables.data.datasets import DATASETS, MEDMNIST, find, load, native_size
 from trainables.data.formats import medmnist as medmnist_format
 from trainables.data.formats import mnist
+from trainables.data.formats.digits import _digits
 from trainables.data.normalization import normalization_of
 from trainables.errors import InputError
 from trainables.training.loop import start, train
@@ -343,3 +348,12 @@ def test_classes_are_named_with_their_images(data_root: Path) -> None:
     assert (
         line == "retinamnist: 0 486/54/174, 1 128/12/46, 2 206/28/92, 3 194/20/68, 4 66/6/20 (images in train/val/test)"
     )
+
+
+def test_the_digits_are_those_of_scikit_learn_which_is_not_imported() -> None:
+    images, labels = _digits()
+    np.testing.assert_array_equal(images, sklearn_digits().images)
+    np.testing.assert_array_equal(labels, sklearn_digits().target)
+    code = "import sys; from trainables.data.datasets import load; load('digits'); print('sklearn' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert shown.stdout.strip() == "False"
