@@ -14,7 +14,7 @@ from rich.table import Table
 
 from analysis.command_line import new_app, refuse_unused, start
 from analysis.runs.find import runs_in
-from analysis.terminal.plain_text import plain
+from analysis.terminal.plain_text import plain, visible
 from search_spaces.definition import METRICS, mode_of
 from search_spaces.find import find_sweep, sweep_names
 from sweeps.screen.fields import REGISTRY_LISTS, fields
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from search_spaces.named_options import Named
 
 app = new_app()
+# characters up to which a word is not broken
+LONGEST_WORD = 28
+# characters between two columns
+GAP = 2
 Rows = list[dict[str, str]]
 
 
@@ -235,12 +239,29 @@ def _print(lists: dict[str, Rows], short: bool) -> None:
         if not rows:
             console.print(f"no {name} yet")
             continue
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in rows[0]:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*map(plain, row.values()))
-        console.print(table)
+        _print_rows(console, rows)
+
+
+def _print_rows(console: Console, rows: Rows) -> None:
+    """Print a table in which no word is broken; the last columns are left out where a terminal is narrow, and said."""
+    texts = {column: [column, *(visible(row[column]) for row in rows)] for column in rows[0]}
+    least = {column: min(LONGEST_WORD, max(map(len, " ".join(texts[column]).split()), default=1)) for column in texts}
+    shown = list(texts)
+    while len(shown) > 1 and sum(least[column] + GAP for column in shown) - GAP > console.width:
+        shown.pop()
+    room = console.width - sum(least[column] + GAP for column in shown) + GAP
+    more = {column: max(map(len, texts[column])) - least[column] for column in shown}
+    share = min(1.0, max(room, 0) / max(sum(more.values()), 1))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in shown:
+        table.add_column(column, overflow="fold", width=least[column] + int(share * more[column]))
+    for row in rows:
+        table.add_row(*(plain(row[column]) for column in shown))
+    console.print(table)
+    if left_out := list(texts)[len(shown) :]:
+        console.print(
+            f"left out for want of width: {', '.join(left_out)}; --json has all", style="dim", highlight=False
+        )
 
 
 if __name__ == "__main__":

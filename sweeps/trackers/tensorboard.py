@@ -7,9 +7,11 @@ is a session with the swept values as hyperparameters, and the replicates of a t
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +43,23 @@ class Curves:
 def curves_of(run: RunFolder, trial: TrialState, fields: Iterable[str]) -> Curves:
     """Return where a trial's event files are: `tensorboard/0007 activation=relu lr=0.01/`.
 
-    fields: those that the sweep varies. A trial of version 0.1.0 keeps its folder, which is named like that of its
-    weights.
+    fields: those that the sweep varies. A trial keeps the folder that it has had: that of version 0.1.0, which is named
+    like that of its weights, and that of a command which varied other fields.
     """
     settings = {name: trial.config.get(name) for name in fields}
     group = trial.trial_id.partition(".")[0]
     old = run.tensorboard / trial.folder
-    folder = old if old.is_dir() else run.tensorboard / _folder_name(group, settings)
-    return Curves(folder, group, settings)
+    had = old if old.is_dir() else _folders_at_start(run.tensorboard).get(group)
+    return Curves(had or run.tensorboard / _folder_name(group, settings), group, settings)
+
+
+@lru_cache(maxsize=8)
+def _folders_at_start(tensorboard: Path) -> dict[str, Path]:
+    """Return the folder of each trial as this process finds them when it first writes into a run."""
+    if not tensorboard.is_dir():
+        return {}
+    folders = (entry.name for entry in os.scandir(tensorboard) if entry.is_dir(follow_symlinks=False))
+    return {name.partition(" ")[0]: tensorboard / name for name in sorted(folders, reverse=True)}
 
 
 def _folder_name(group: str, settings: Mapping[str, Any]) -> str:

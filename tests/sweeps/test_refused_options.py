@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from sweeps.list import LISTS
+from sweeps.list import LISTS, LONGEST_WORD, _print_rows
 from sweeps.planning.command import Command
 from sweeps.planning.settings import Settings
 from sweeps.screen.fields import REGISTRY_LISTS, fields
@@ -125,6 +127,20 @@ def test_every_field_says_what_it_may_be() -> None:
 def test_every_entry_of_a_list_says_what_it_is(name: str) -> None:
     for row in LISTS[name]():
         assert row.get("what"), row
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_list_breaks_no_word_and_says_which_columns_it_leaves_out(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    for name in (*REGISTRY_LISTS, "fields", "datasets", "sweeps", "measures", "metrics"):
+        rows = LISTS[name]()
+        console.file = io.StringIO()
+        _print_rows(console, rows)
+        text = console.file.getvalue()
+        assert max(map(len, text.splitlines())) <= width or "left out" in text.splitlines()[-1]
+        left_out = text.partition("left out for want of width: ")[2].partition(";")[0].split(", ")
+        words = " ".join(value for row in rows for column, value in row.items() if column not in left_out).split()
+        assert {word for word in words if len(word) <= LONGEST_WORD} <= set(text.split()), name
 
 
 def test_a_file_that_is_trusted_is_taken_by_its_name_and_digest(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
-from sweeps.trackers.tensorboard import curves_of, write_epoch
+from sweeps.trackers.tensorboard import _folders_at_start, curves_of, write_epoch
 
 FIELDS = ("activation", "lr", "hidden_dims", "augment")
 VALUES = {"activation": "relu", "lr": 0.01, "hidden_dims": [64, 32], "augment": True}
@@ -85,6 +85,18 @@ def test_the_name_of_a_folder_is_one_plain_name(tmp_path: Path, value: str) -> N
     assert folder.name.isprintable()
     assert "/" not in folder.name
     folder.mkdir(parents=True)
+
+
+def test_a_trial_keeps_its_folder_where_a_later_command_varies_other_fields(tmp_path: Path) -> None:
+    """As a resume does, in another process."""
+    run = RunFolder(tmp_path)
+    first = curves_of(run, trial_of(), ("activation", "lr"))
+    write_epoch(first, 1, {0: {"val_auc": 0.5}}, 1e9)
+    (run.tensorboard / "0008 elsewhere").symlink_to(tmp_path)
+    _folders_at_start.cache_clear()
+    assert curves_of(run, trial_of(), FIELDS).folder == first.folder
+    assert curves_of(run, trial_of("0007.1"), FIELDS).folder == first.folder
+    assert curves_of(run, trial_of("0008"), FIELDS).folder.name.startswith("0008 activation=relu lr=0.01 hidden_dims")
 
 
 def test_a_trial_of_an_earlier_version_keeps_its_folder(tmp_path: Path) -> None:
