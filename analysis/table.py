@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from analysis.arrays import text_array
 from analysis.measures import MEASURES
-from trainables.atomic_files import replaced
+from trainables.atomic_files import remove_leftovers, replaced
 from trainables.config import TrialConfig
 from trainables.errors import InputError
 
@@ -240,6 +240,7 @@ def write(path: Path, kind: Kind, rows: Iterable[Mapping[str, Any]], metadata: M
 
 def write_arrow(path: Path, content: pa.Table) -> None:
     """Write a table that is built already, as `write` does."""
+    remove_leftovers(path)
     try:
         with replaced(path) as beside:
             pq.write_table(content, beside, use_dictionary=texts(content.schema))

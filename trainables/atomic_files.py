@@ -43,6 +43,14 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         beside.write_bytes(content)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left beside a file that nobody but the caller writes."""
+    with suppress(OSError):
+        for beside in path.parent.iterdir():
+            if beside.name.startswith(f".{path.name}."):
+                beside.unlink(missing_ok=True)
+
+
 def make_durable(folder: Path) -> None:
     """Wait until every file below a folder is on the disk, and every name of them."""
     folders = [(Path(below), names) for below, _, names in os.walk(folder)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.model_columns import refill_trials
 from analysis.weights.rows import STAGES, Row
+from trainables.atomic_files import remove_leftovers, replaced
 from trainables.errors import InputError
 
 # Rows of a row group, at least.
@@ -91,17 +90,16 @@ def _groups(run: RunFolder, schema: pa.Schema) -> Iterator[pa.Table]:
 def _rewrite(run: RunFolder, schema: pa.Schema, parts: Iterable[pa.Table]) -> None:
     """Write the parts beside the table and rename: a reader never sees half of it."""
     path = run.weights_table
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    remove_leftovers(path)
     try:
-        with pq.ParquetWriter(beside, schema, use_dictionary=table.texts(schema)) as writer:
+        with (
+            replaced(path) as beside,
+            pq.ParquetWriter(beside, schema, use_dictionary=table.texts(schema)) as writer,
+        ):
             for part in _of_size(parts):
                 writer.write_table(part)
-        os.replace(beside, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}): free space or choose another --storage") from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _of_size(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

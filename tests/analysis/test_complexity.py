@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import signal
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from analysis.weights.files import guess_types, read_learned
 from analysis.weights.measure_run import choose, measure_run
 from analysis.weights.terminal import as_json, columns_for, print_layers
 from analysis.weights.weights_table import write_complexity
+from tests.conftest import ROOT
 from tests.support.made_results import make_run
 from trainables.errors import InputError
 from trainables.models import module_types
@@ -339,6 +343,39 @@ def test_what_was_measured_before_an_interruption_is_kept(run: RunFolder) -> Non
     assert len(table.read(run.weights_table, "weights")) == 2 * 3 * 6
     assert measure_run(run, QUICK).replicates == 2
     assert len(table.read(run.weights_table, "weights")) == 4 * 3 * 6
+
+
+KILLED_WHILE_IT_SAVES = """
+import os, signal, sys
+from pathlib import Path
+import pyarrow.parquet as pq
+from analysis.runs.run_folder import RunFolder
+from analysis.weights import measure_run
+
+write, writes = pq.ParquetWriter.write_table, []
+
+def killed(writer, part):
+    write(writer, part)
+    writes.append(part)
+    if len(writes) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+pq.ParquetWriter.write_table = killed
+measure_run.SAVE_SECONDS, measure_run.SAVE_SHARE = 0.0, float("inf")
+measure_run.measure_run(RunFolder(Path(sys.argv[1])), sys.argv[2].split(","))
+"""
+
+
+def test_what_was_saved_before_a_kill_in_the_middle_of_a_save_is_kept(run: RunFolder) -> None:
+    code = [sys.executable, "-c", KILLED_WHILE_IT_SAVES, str(run.path), ",".join(QUICK)]
+    killed = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(run.path.glob(".weights.parquet.*"))) == 1
+    assert len(table.read(run.weights_table, "weights")) == 3 * 6
+    assert measure_run(run, QUICK).replicates == 3
+    assert len(table.read(run.weights_table, "weights")) == 4 * 3 * 6
+    assert table.read(run.trials_table)["lmc"].notna().all()
+    assert not list(run.path.glob(".*.parquet*"))
 
 
 def test_it_saves_while_it_measures(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
