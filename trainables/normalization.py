@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from trainables.data.datasets import load
+from trainables.data.normalization import NORMALIZATIONS, find_saved, normalization_of, read_saved, true_ranges
+from trainables.data.normalization import save as save_statistics
+from trainables.data.normalization import verify as verify_statistics
 from trainables.errors import InputError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -43,10 +49,6 @@ def save(
     as_json: AsJson = False,
 ) -> None:
     """Compute mean and standard deviation of the training split and save them beside the data, or in the cache."""
-    from trainables.data.datasets import load
-    from trainables.data.normalization import read_saved
-    from trainables.data.normalization import save as save_statistics
-
     data = load(dataset, image_size, data_root, channels)
     path = save_statistics(data)
     _show(data, {"dataset": read_saved(path, data)}, path, "saved in", as_json)
@@ -61,9 +63,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show every normalisation of a dataset, with the true range of its inputs in each split."""
-    from trainables.data.datasets import load
-    from trainables.data.normalization import NORMALIZATIONS, find_saved, normalization_of
-
     data = load(dataset, image_size, data_root, channels)
     normalizations = {name: normalization_of(name, data) for name in NORMALIZATIONS}
     _show(data, normalizations, find_saved(data), "saved in", as_json)
@@ -78,17 +77,12 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compute the statistics again and compare them with the saved ones; exit code 2 where they differ."""
-    from trainables.data.datasets import load
-    from trainables.data.normalization import verify as verify_statistics
-
     data = load(dataset, image_size, data_root, channels)
     path, normalizations = verify_statistics(data)
     _show(data, {"dataset": normalizations}, path, "verified:", as_json)
 
 
 def _show(data: Any, normalizations: dict[str, Any], path: Path | None, word: str, as_json: bool) -> None:
-    from trainables.data.normalization import true_ranges
-
     ranges = true_ranges(data, normalizations)
     rows = [
         {
@@ -107,9 +101,6 @@ def _show(data: Any, normalizations: dict[str, Any], path: Path | None, word: st
 
 
 def _print_table(data: Any, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table(title=f"{data.info.name} · {tuple(data.info.shape)} · digest {data.digest}")
     for column in ("name", "mean", "std", "train", "val", "test"):
         table.add_column(column, overflow="fold")

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from analysis.comparison.importance import Importance
 from analysis.comparison.labels import distinct_texts, hashable
@@ -62,8 +66,6 @@ def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
 
 def _interval_rows(axis: Any, judged: Sequence[Standing], metric: str, number: int) -> None:
     """Draw means with their intervals; these end where an AUC or accuracy does."""
-    from matplotlib.ticker import MaxNLocator
-
     rows = np.arange(len(judged))
     estimates = [standing.metrics[metric] for standing in judged]
     means = np.array([estimate.mean for estimate in estimates])
@@ -126,8 +128,6 @@ def _curve_title(best: Standing, *, named: bool) -> str:
 
 def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
     """Share the axes among the panels of a block; a few wild epochs do not flatten all others."""
-    from matplotlib.ticker import MaxNLocator
-
     known = curves[metric].dropna()
     if len(known):
         low, high = known.quantile(0.01), known.max()
@@ -138,8 +138,6 @@ def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
 
 
 def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, best: str | None) -> None:
-    from matplotlib.collections import LineCollection
-
     finished = trials.groupby("trial")["finished"].all()
     lines = {str(trial): line[["epoch", metric]] for trial, line in curves.sort_values("epoch").groupby("trial")}
     clear = seen_through(len(lines))
@@ -225,9 +223,6 @@ def _axis_of(axis: Any, number: int, column: pd.Series) -> np.ndarray:
 
 
 def _coloured_lines(axis: Any, heights: np.ndarray, ranks: np.ndarray) -> None:
-    from matplotlib import colormaps
-    from matplotlib.collections import LineCollection
-
     order = np.argsort(ranks)
     lines = [np.column_stack([np.arange(heights.shape[1]), heights[i]]) for i in order]
     colours = colormaps["viridis"](0.05 + 0.87 * np.nan_to_num(ranks[order]))
@@ -304,6 +299,4 @@ def _cells(axis: Any, done: pd.DataFrame, reached: pd.DataFrame, mode: str) -> A
 
 
 def _frame(column: float, row: float) -> Any:
-    from matplotlib.patches import Rectangle
-
     return Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, fill=False, edgecolor=colour_of(4), linewidth=2)

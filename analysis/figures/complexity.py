@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from analysis.comparison.correlations import PLACE, Association, matrix_rows, part_means, trial_means
 from analysis.comparison.rank_correlation import Correlation, spearman
@@ -79,8 +81,6 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
 
     Lines are means over the finished trials of a value, weighted over weight matrices by size.
     """
-    from matplotlib.ticker import MaxNLocator
-
     weights = results.frame("weights", [*PLACE, "epoch", *measures])
     finished = results.trials.loc[results.trials["finished"], "trial"].unique()
     rows = weights[weights["trial"].isin(finished) & matrix_rows(weights)]
@@ -158,8 +158,6 @@ def _rho_words(rho: Correlation) -> str:
 
 
 def _handles(values: Sequence[str]) -> tuple[list[Any], list[str]]:
-    from matplotlib.lines import Line2D
-
     marks = [
         Line2D([], [], linestyle="", marker=marker_of(number), color=colour_of(number))
         for number in range(min(len(values), 16))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -58,9 +59,7 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(function)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        from matplotlib import rc_context
-
-        with rc_context(STYLE):
+        with _in_style():
             figure = function(*args, **kwargs)
             if engine := figure.get_layout_engine():
                 # Laid out once, and not again for every file.
@@ -71,21 +70,23 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure for a paper or a slide, on white: `.png` at 200 dpi, or `.svg`."""
+def _in_style() -> AbstractContextManager[None]:
     from matplotlib import rc_context
 
+    return rc_context(STYLE)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure for a paper or a slide, on white: `.png` at 200 dpi, or `.svg`."""
     metadata = {"Date": None} if path.suffix == ".svg" else {}
-    with rc_context(STYLE):
+    with _in_style():
         figure.savefig(path, dpi=200, metadata=metadata, facecolor="white")
 
 
 def svg(figure: Figure) -> str:
     """Return a figure as the text of an SVG file without a background."""
-    from matplotlib import rc_context
-
     file = io.StringIO()
-    with rc_context(STYLE):
+    with _in_style():
         figure.savefig(file, format="svg", transparent=True, dpi=120, metadata={"Date": None})
     return re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
 

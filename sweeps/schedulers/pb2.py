@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from search_spaces.definition import Sweep
 from sweeps.record.state import RunState, TrialState
@@ -93,9 +96,6 @@ def highest_ucb(
     """
     if not len(inputs):
         return 0
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
     n, spread = candidates.shape[1], max(float(np.ptp(inputs[:, -2])), 1e-6)
     free, held = (0.1, 10.0), (NO_LENGTH_SCALE, NO_LENGTH_SCALE * 1.01)

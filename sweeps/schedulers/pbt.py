@@ -20,7 +20,6 @@ from search_spaces.definition import Pbt, Sweep
 from search_spaces.domains import Range
 from sweeps.record.state import RunState, TrialState
 from sweeps.schedulers.decision import peers
-from sweeps.schedulers.pb2 import propose
 from sweeps.searchers.domains import changeable_ranges
 
 FACTORS = (0.8, 1.2)
@@ -82,6 +81,9 @@ def compare(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -> Generatio
         if not merit(donor) > merit(trial):
             continue
         if rule.explore == "bandit":
+            # scikit-learn takes a second to import
+            from sweeps.schedulers.pb2 import propose
+
             values = propose(sweep, state, stratum, donor, epoch, [change["values"] for change in replaced], rng)
         else:
             values = perturb(changeable_ranges(sweep), donor.config_now, rule.resample, rng)

@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState as Stage
+from optuna.trial import create_trial
 
 from search_spaces.definition import Optuna, mode_of
 from sweeps.record.state import TrialState
-
-if TYPE_CHECKING:
-    import optuna
 
 
 class RowStudy:
     """A study of one scientific row. metrics: what it optimises; space: Optuna's distributions by parameter."""
 
     def __init__(self, searcher: Optuna, metrics: Sequence[str], space: Mapping[str, Any]) -> None:
-        import optuna
-
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         directions: Any = ["minimize" if mode_of(name) == "min" else "maximize" for name in metrics]
         self.searcher, self.metrics, self.space = searcher, metrics, space
@@ -38,9 +38,6 @@ class RowStudy:
 
         trials: all of the row so far, in the order of their planning; those of the last question come first.
         """
-        from optuna.exceptions import ExperimentalWarning
-        from optuna.trial import TrialState as Stage
-
         self._add(trials)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -55,9 +52,6 @@ class RowStudy:
 
     def _add(self, trials: Sequence[TrialState]) -> None:
         """Add the new trials as running ones, and the results of those that have ended since."""
-        from optuna.trial import TrialState as Stage
-        from optuna.trial import create_trial
-
         for trial in trials[self.added :]:
             proposal = trial.proposal or {}
             running = create_trial(
@@ -73,8 +67,6 @@ class RowStudy:
 
     def _finish(self, number: int, trial: TrialState) -> None:
         """End a trial of the study: complete with its best values, pruned with its epochs', or failed."""
-        from optuna.trial import TrialState as Stage
-
         values = [best_value(trial, metric) for metric in self.metrics]
         if trial.status == "stopped" and trial.pruned and len(self.metrics) == 1:
             for epoch, mean in enumerate(trial.means, start=1):
@@ -89,8 +81,6 @@ class RowStudy:
 
 
 def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    import optuna
-
     if name == "tpe":
         # trials that still run count as bad ones, so that no two workers try the same
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True)

@@ -13,20 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.comparison.labels import show_value
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
 
-if TYPE_CHECKING:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
 SCALARS = {
     f"{split}_{name}": f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")
 }
 TAGS = {**SCALARS, "lr_used": "lr"}
-SESSION, EXPERIMENT = "_hparams_/session_start_info", "_hparams_/experiment"
 # Bytes of a folder's name at most.
 MOST_BYTES = 180
 
@@ -73,68 +69,13 @@ def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]
 
     rows: the epoch's values by the seed of the replicate. wall_time: seconds since 1970.
     """
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.record_writer import RecordWriter
+    # a third of a second to import, which the start of a run need not wait for
+    from sweeps.trackers.event_files import append_epoch
 
     for seed, row in rows.items():
-        path = curves.folder / f"seed_{seed}" / "events.out.tfevents.sweeps"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values = [Summary.Value(tag=tag, simple_value=_number(row[name])) for name, tag in TAGS.items() if name in row]
-        events = [Event(wall_time=wall_time, step=epoch, summary=Summary(value=values))]
-        with path.open("ab") as file:
-            if file.tell() == 0:
-                first = Event(wall_time=wall_time, file_version="brain.Event:2")
-                plugin = Summary(value=[_experiment(curves), _session(curves, wall_time)])
-                events = [first, Event(wall_time=wall_time, summary=plugin), *events]
-            writer = RecordWriter(file)
-            for event in events:
-                writer.write(event.SerializeToString())
+        values = {tag: _number(row[name]) for name, tag in TAGS.items() if name in row}
+        append_epoch(curves.folder / f"seed_{seed}", curves.group, curves.settings, epoch, values, wall_time)
 
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
-
-
-def _experiment(curves: Curves) -> Summary.Value:
-    """Return the columns of the HParams table: the settings, and the metrics with those that select first.
-
-    The plugin takes the first of those that it finds. Without one it shows test metrics first and no validation.
-    """
-    from tensorboard.plugins.hparams import api_pb2
-
-    kinds = {bool: api_pb2.DATA_TYPE_BOOL, int: api_pb2.DATA_TYPE_FLOAT64, float: api_pb2.DATA_TYPE_FLOAT64}
-    fields = [
-        api_pb2.HParamInfo(name=name, type=kinds.get(type(value), api_pb2.DATA_TYPE_STRING))
-        for name, value in curves.settings.items()
-    ]
-    tags = [f"{split}/{name}" for split in ("val", "test", "train") for name in ("auc", "acc", "loss")]
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags]
-    return _plugin_value(EXPERIMENT, experiment=api_pb2.Experiment(hparam_infos=fields, metric_infos=metrics))
-
-
-def _session(curves: Curves, wall_time: float) -> Summary.Value:
-    """Return a replicate as a row of the HParams table."""
-    from tensorboard.plugins.hparams.plugin_data_pb2 import SessionStartInfo
-
-    info = SessionStartInfo(group_name=curves.group, start_time_secs=wall_time)
-    for name, value in curves.settings.items():
-        if isinstance(value, bool):
-            info.hparams[name].bool_value = value
-        elif isinstance(value, int | float):
-            info.hparams[name].number_value = value
-        else:
-            info.hparams[name].string_value = show_value(value)
-    return _plugin_value(SESSION, session_start_info=info)
-
-
-def _plugin_value(tag: str, **content: Any) -> Summary.Value:
-    """Return a value for the HParams plugin.
-
-    Made from its messages: the plugin's own `summary` needs TensorFlow, and its `metadata` takes 0.4 s to import.
-    """
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-
-    data = SummaryMetadata.PluginData(plugin_name="hparams", content=HParamsPluginData(**content).SerializeToString())
-    return Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=data))

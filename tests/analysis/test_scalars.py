@@ -18,7 +18,8 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from torch.utils.tensorboard import SummaryWriter
 from typer.testing import CliRunner
 
-from analysis.scalars import app, read_scalars
+from analysis.scalars import app
+from analysis.table.tensorboard_scalars import read_scalars
 from sweeps.trackers.tensorboard import Curves, write_epoch
 from trainables.errors import InputError
 

@@ -1,0 +1,44 @@
+"""The results tables: their columns, and reading and writing them. Loads without torch and Ray.
+
+>>> from analysis.table import read
+>>> trials = read("results")            # every run under a folder, as one pandas frame    # doctest: +SKIP
+>>> epochs = read("results", "epochs")                                                    # doctest: +SKIP
+"""
+
+from analysis.table.definitions import (
+    IDENTITY,
+    OF_MODELS,
+    REAL,
+    SCHEMA_VERSION,
+    TEXT,
+    WHOLE,
+    Kind,
+    columns,
+    model_measures,
+    quality_names,
+    schema,
+    tensor_measures,
+)
+from analysis.table.files import complete, metadata, read, read_arrow, texts, write, write_arrow
+
+__all__ = [
+    "IDENTITY",
+    "OF_MODELS",
+    "REAL",
+    "SCHEMA_VERSION",
+    "TEXT",
+    "WHOLE",
+    "Kind",
+    "columns",
+    "complete",
+    "metadata",
+    "model_measures",
+    "quality_names",
+    "read",
+    "read_arrow",
+    "schema",
+    "tensor_measures",
+    "texts",
+    "write",
+    "write_arrow",
+]
