@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ WARM_UP, REPEATS, LEAST = 10, 100, 20
 # Seconds after which no more than `LEAST` are timed.
 SECONDS = 2.0
 BATCHES = (32, 128)
+Images = TypeVar("Images")
 # Seconds for one batch size, with 3 passes at least.
 BATCH_SECONDS = 0.05
 
@@ -66,16 +67,33 @@ def measure_cost(trained: TrainedModel) -> Cost:
             torch.cuda.synchronize()
 
     with torch.no_grad(), _one_thread():
-        seconds = time_single(run, _images(trained, 1, device))
+        timing = time_batches(run, lambda n: _images(trained, n, device))
         memory = _peak_bytes(model, run, _images(trained, 1, device), device)
-        throughput = {n: _throughput(run, _images(trained, n, device), n) for n in BATCHES}
     size = model_size(trained.config, trained.info)
-    p50, p95 = (float(v) for v in np.quantile(seconds, [0.5, 0.95]))
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     return Cost(
-        name, len(seconds), p50, p95, quantile_interval(seconds, 0.95), throughput,
+        name, timing.repeats, timing.latency_p50, timing.latency_p95, timing.p95_interval, timing.throughput,
         memory / 2**20, size.parameters, size.macs, trained.n_bytes / 2**20,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The speed of a function of images. latencies: s of one image alone; throughput: images a second by batch size."""
+
+    repeats: int
+    latency_p50: float
+    latency_p95: float
+    p95_interval: Interval
+    throughput: dict[int, float]
+
+
+def time_batches(run: Callable[[Images], object], inputs: Callable[[int], Images]) -> Timing:
+    """Time a function of images, warmed up. inputs: makes a batch of so many."""
+    seconds = time_single(run, inputs(1))
+    p50, p95 = (float(v) for v in np.quantile(seconds, [0.5, 0.95]))
+    throughput = {n: _throughput(run, inputs(n), n) for n in BATCHES}
+    return Timing(len(seconds), p50, p95, quantile_interval(seconds, 0.95), throughput)
 
 
 @contextmanager
@@ -94,7 +112,7 @@ def _images(trained: TrainedModel, n: int, device: torch.device) -> Tensor:
     return drawn.to(device).movedim(-1, 1)
 
 
-def time_single(run: Callable[[Tensor], None], image: Tensor) -> np.ndarray:
+def time_single(run: Callable[[Images], object], image: Images) -> np.ndarray:
     """Return the seconds of each of many passes of one image, after some that are not counted."""
     for _ in range(WARM_UP):
         run(image)
@@ -107,7 +125,7 @@ def time_single(run: Callable[[Tensor], None], image: Tensor) -> np.ndarray:
     return np.array(seconds)
 
 
-def _throughput(run: Callable[[Tensor], None], batch: Tensor, n: int) -> float:
+def _throughput(run: Callable[[Images], object], batch: Images, n: int) -> float:
     """Return images a second in batches, by the median pass."""
     run(batch)
     seconds: list[float] = []

@@ -225,7 +225,7 @@ class DeploymentFolder:
     path: Path
 
     def model(self, suffix: str, kind: str = "model") -> Path:
-        """Return the path of an exported model; kind: `model`, or how it was quantised."""
+        """Return the path of an exported model; kind: `model`, or `model_` and how it was quantised."""
         return self.path / f"{kind}{suffix}"
 
     @property

@@ -1,0 +1,1 @@
+"""Networks in 8-bit integers: how they are made, and what they are worth beside the float one."""
