@@ -82,7 +82,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _reader(tools: Any, metadata: ModelMetadata, images: NDArray[np.uint8]) -> Any:
-    class Reader(tools.CalibrationDataReader):  # type: ignore[misc]
+    class Reader(tools.CalibrationDataReader):
         def __init__(self) -> None:
             self.batches: Iterator[dict[str, np.ndarray]] = (
                 {"images": metadata.as_input(images[start : start + BATCH])} for start in range(0, len(images), BATCH)
