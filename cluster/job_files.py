@@ -7,11 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from sweeps.planning.command import Command
+from sweeps.searchers.grid import specs_of
 from trainables.errors import InputError
+from trainables.user_code.in_use import source_of
+from trainables.user_code.source import split_spec
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sweeps", "trainables", "search_spaces", "analysis", "deployment", "cluster", "benchmarks")
@@ -44,13 +47,19 @@ def packed(command: Command, root: Path = ROOT, limit_mb: float = LIMIT_MB) -> I
     sources = {path.relative_to(root).as_posix(): path for path in code_files(root)}
     sent, given = _with_given_files(command)
     sources |= given
+    texts = _user_code(command)
     sizes = {name: path.stat().st_size for name, path in sources.items()}
+    sizes |= {name: len(text.encode()) for name, text in texts.items()}
     refuse_too_much(sizes, limit_mb)
     with TemporaryDirectory(prefix="sweeps-job-") as name:
         for inside, path in sources.items():
             target = Path(name) / inside
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        for inside, text in texts.items():
+            target = Path(name) / inside
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
         yield JobFiles(Path(name), len(sizes), sum(sizes.values()), tuple(sent.words()))
 
 
@@ -86,6 +95,28 @@ def refuse_too_much(sizes: dict[str, int], limit_mb: float) -> None:
         f"{total:.1f} MB would travel, more than {limit_mb:g}: {named}; move what is no code out of the packages, "
         "or name it in .gitignore"
     )
+
+
+def _user_code(command: Command) -> dict[str, str]:
+    """Return the texts of the user's own code that the sweep names, by the paths at which the job looks for them.
+
+    The job starts in the folder that is sent, as the command does here. Raises `InputError` for a file elsewhere.
+    """
+    _, sweep, _ = command.definition()
+    texts: dict[str, str] = {}
+    for spec in specs_of(sweep):
+        source = source_of(spec)
+        name = split_spec(spec)[0]
+        inside = PurePosixPath(name)
+        if name.endswith(".py") and (inside.is_absolute() or ".." in inside.parts or name.startswith("~")):
+            raise InputError(f"{spec}: only files below this folder are sent: copy it here, or go to its folder")
+        if not source.installed:
+            folder = inside.parent if name.endswith(".py") else PurePosixPath()
+            texts |= {(folder / path).as_posix(): text for path, text in source.files.items()}
+    for path in texts:
+        if PurePosixPath(path).parts[0] in (*PACKAGES, *(f"{package}.py" for package in PACKAGES)):
+            raise InputError(f"{path}: {PurePosixPath(path).parts[0]} is a package of ours: choose another name")
+    return texts
 
 
 def _with_given_files(command: Command) -> tuple[Command, dict[str, Path]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,9 +17,11 @@ from analysis.parallel.workers import run_jobs
 from analysis.runs.lease import holding
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.files import read_epoch
+from analysis.weights.own_measures import add_measure, own_sources, use_measures
 from analysis.weights.rows import STAGES, Row, measure_replicate, stage_files
 from analysis.weights.weights_table import write_complexity
 from trainables.errors import InputError, at_end, unknown_name
+from trainables.user_code.source import Source, is_user_code
 
 # Seconds between two savings of what has been measured.
 SAVE_SECONDS = 30.0
@@ -45,12 +47,13 @@ J = TypeVar("J", bound=Job)
 class Replicate:
     """The measures to take of one replicate: files of the same measures together.
 
-    parts: measures, and the files by stage.
+    parts: measures, and the files by stage. sources: the user's measures among them.
     """
 
     identity: Mapping[str, Any]
     folder: Path
     parts: tuple[tuple[tuple[str, ...], Mapping[str, Path]], ...]
+    sources: Mapping[str, Source] = field(default_factory=dict)
 
     def files(self) -> dict[str, Path]:
         """Return the files that it reads; the initial weights always, which the others are compared with."""
@@ -88,7 +91,7 @@ class Measured:
 def choose(measures: str | None, definition: str = "exact") -> list[str]:
     """Return the names of `default`, `all` or `a,b,c`; with definition="reference" that study's two.
 
-    Raises `InputError`.
+    A user's own, FILE.py:NAME, is known as NAME from now on. Raises `InputError`.
     """
     if definition == "reference":
         if measures not in (None, "default"):
@@ -99,6 +102,7 @@ def choose(measures: str | None, definition: str = "exact") -> list[str]:
     if measures in (None, "default"):
         return [name for name, measure in MEASURES.items() if measure.default]
     names = list(MEASURES) if measures == "all" else [name.strip() for name in str(measures).split(",")]
+    names = [add_measure(name) if is_user_code(name) else name for name in names]
     for name in names:
         if name not in MEASURES:
             raise InputError(unknown_name("measure", name, ["all", "default", *MEASURES]))
@@ -203,7 +207,7 @@ def missing(
             if wanted := tuple(measures) if again else due(have, path, measures):
                 parts.setdefault(wanted, {})[stage] = path
         if parts:
-            yield Replicate(identity, folder, tuple(parts.items()))
+            yield Replicate(identity, folder, tuple(parts.items()), own_sources(measures))
     if every and not along:
         raise InputError(
             f"{run.path} has no weights by epoch: leave out --every, or train with --set save_every={every}"
@@ -222,4 +226,5 @@ def due(known: Known | None, path: Path, measures: Sequence[str]) -> tuple[str, 
 
 def measure(job: Replicate) -> list[Row]:
     """Return the rows of one replicate; runs in a worker process."""
+    use_measures(job.sources)
     return [row for measures, files in job.parts for row in measure_replicate(job.folder, measures, files)]

@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.matrices import is_matrix
+from analysis.weights.own_measures import unknown_measures
 
 # Stages that a model's means are of: the final weights where none were best.
 KEPT = ("best", "final")
+# The column of a measure of a user's own, in a process that does not know it.
+OWN_MEASURE = pa.field("", pa.float64(), True, {"unit": "1", "direction": "", "meaning": "a measure of one's own"})
 Keys = list[tuple[str, int]]
 
 
@@ -51,6 +54,9 @@ def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
         indices = np.array([measured.rows.get(key, -1) for key in keys], np.int64)
         for name in names:
             trials = _set_column(trials, schema.field(name), _at(measured.columns.get(name), indices))
+        for name in sorted(measured.columns.keys() - set(names)):
+            own = trials.schema.field(name) if name in trials.column_names else OWN_MEASURE.with_name(name)
+            trials = _set_column(trials, own, _at(measured.columns[name], indices))
     return trials
 
 
@@ -84,11 +90,17 @@ def _means(path: Path, stamp: tuple[int, int]) -> ModelColumns:
 def _weights(path: Path) -> pa.Table:
     """Read the columns of the means, one row group after another: a table of all tensors may not fit in memory."""
     file = pq.ParquetFile(path)
-    measures = [name for name in table.model_measures() if name in file.schema_arrow.names]
+    measures = _measures_in(file.schema_arrow)
     names = ["trial_id", "seed", "stage", "tensor", "shape", "module_type", *measures]
     parts = (file.read_row_group(number, names) for number in range(file.num_row_groups))
     kept = [part.filter(pc.is_in(part["stage"], pa.array(KEPT))) for part in parts]
     return pa.concat_tables(kept) if kept else file.schema_arrow.empty_table()
+
+
+def _measures_in(schema: pa.Schema) -> list[str]:
+    """Return the measures that a table of weights has of models: ours, then a user's own."""
+    own = [field.name for field in unknown_measures(schema)]
+    return [*(name for name in table.model_measures() if name in schema.names), *own]
 
 
 def model_means_of(weights: pa.Table) -> ModelColumns:
@@ -102,7 +114,7 @@ def model_means_of(weights: pa.Table) -> ModelColumns:
     shapes = map(tuple, weights["shape"].to_pylist())
     sizes = np.array(list(map(_size, names, shapes, kinds)), np.float64)
     chosen &= sizes > 0
-    measures = [name for name in table.model_measures() if name in weights.schema.names]
+    measures = _measures_in(weights.schema)
     return ModelColumns(
         rows, {name: _mean(weights[name], model[chosen], sizes[chosen], chosen, len(rows)) for name in measures}
     )

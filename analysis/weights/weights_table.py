@@ -15,6 +15,7 @@ from analysis.arrays import flag_array, text_array
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.matrices import STOCHASTIC
 from analysis.weights.model_columns import refill_trials
+from analysis.weights.own_measures import unknown_measures
 from analysis.weights.rows import STAGES, Row
 from trainables.atomic_files import remove_leftovers, replaced
 from trainables.errors import InputError
@@ -36,8 +37,18 @@ def write_complexity(run: RunFolder, rows: Sequence[Row], metadata: Mapping[str,
 
 def add_weights(run: RunFolder, rows: pa.Table) -> None:
     """Write rows that are a table already, as `write_complexity` does."""
+    rows = _with_own_measures(run, rows)
     _rewrite(run, rows.schema, _merged(_without_free_values(_groups(run, rows.schema), rows), rows))
     refill_trials(run)
+
+
+def _with_own_measures(run: RunFolder, rows: pa.Table) -> pa.Table:
+    """Return the rows with a column for each measure of a user's own that the run has, and that they lack."""
+    there = pq.read_schema(run.weights_table) if run.weights_table.exists() else pa.schema([])
+    for field in unknown_measures(there):
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows
 
 
 def _without_free_values(groups: Iterable[pa.Table], new: pa.Table) -> Iterator[pa.Table]:

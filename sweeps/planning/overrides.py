@@ -192,6 +192,8 @@ def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
     if name == "seeds":
         return replace(sweep, seeds=tuple(values[0]))
     if any(name in case for case in sweep.cases):
+        if is_argument(name):
+            values = [_typed_domain(sweep, name, value) for value in values]
         chosen = tuple(case for case in sweep.cases if case.get(name) in values)
         if {case.get(name) for case in chosen} == set(values):
             return replace(sweep, cases=chosen)

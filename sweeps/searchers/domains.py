@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from search_spaces.definition import Sweep
 from search_spaces.domains import Range, range_of, values_of
-from trainables.config import CHANGEABLE
+from trainables.config import is_changeable
 from trainables.errors import InputError
+from trainables.user_code.part_names import is_argument
 
 
 def changeable_ranges(sweep: Sweep) -> dict[str, Range]:
@@ -18,7 +20,7 @@ def changeable_ranges(sweep: Sweep) -> dict[str, Range]:
     found = {}
     for name, domain in sweep.nuisance.items():
         values = values_of(domain) or ()
-        if name not in CHANGEABLE or len(set(values)) == 1:
+        if not is_changeable(name) or len(set(values)) == 1 or (is_argument(name) and not _is_real(domain)):
             continue
         if any(not isinstance(value, int | float) for value in values):
             raise InputError(
@@ -29,3 +31,12 @@ def changeable_ranges(sweep: Sweep) -> dict[str, Range]:
             raise InputError(f"{name}: pbt needs a range with two ends, such as uniform, loguniform or a grid")
         found[name] = known
     return found
+
+
+def _is_real(domain: Any) -> bool:
+    """Return whether an argument has numbers that are not all whole: only those can be multiplied by 0.8 or 1.2."""
+    values = values_of(domain)
+    if values is None:
+        known = range_of(domain)
+        return known is not None and not known.whole
+    return all(type(value) in (int, float) for value in values) and any(type(value) is float for value in values)

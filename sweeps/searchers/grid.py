@@ -70,17 +70,17 @@ def check_roles(sweep: Sweep) -> None:
     for name, domain in (*sweep.scientific.items(), *sweep.nuisance.items()):
         check_domain(name, domain)
     # Workers get what has been asked for, so all that any trial may need is read now.
-    for spec in _specs_of(sweep):
+    for spec in specs_of(sweep):
         source_of(spec)
     for name, domain in (*sweep.scientific.items(), *sweep.fixed.items()):
         if is_random(domain):
             raise InputError(f"{name} is compared or fixed, so it must be tune.grid_search([...]) or a value")
 
 
-def _specs_of(sweep: Sweep) -> Iterator[str]:
+def specs_of(sweep: Sweep) -> Iterator[str]:
     """Yield the user's code that any trial of a sweep may need."""
     for values in (sweep.scientific, sweep.nuisance, sweep.fixed, *sweep.cases):
-        for field in PARTS:
+        for field in ("dataset", *PARTS):
             found = (values_of(values[field]) or ()) if field in values else ()
             yield from (value for value in found if is_user_code(value))
 

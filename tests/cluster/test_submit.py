@@ -22,8 +22,10 @@ from cluster.submit import complete
 from sweeps.check_command import parse
 from sweeps.record.ledger import read_ledger
 from tests.conftest import ROOT
+from tests.support.own_parts import write_parts
 from tests.support.ray_head import Head
 from trainables.errors import InputError
+from trainables.user_code.in_use import forget_sources
 
 SWEEP = [
     "activations", "--set", "model=mlp", "--set", "activation=relu,tanh", "--scheduler", "fifo", "--no-report",
@@ -184,13 +186,31 @@ def test_an_installed_package_travels_whole_though_git_ignores_it(tmp_path: Path
 
 def test_named_files_travel_under_a_name_of_their_own(tmp_path: Path) -> None:
     mine, overrides = tmp_path / "mine.py", tmp_path / "o.yaml"
-    mine.write_text("x = 1")
+    mine.write_text('from sweeps import Sweep\n\nSWEEP = Sweep("?", {"activation": "relu"})\n')
     overrides.write_text("epochs: 2")
     with packed(parse([str(mine), "--overrides", str(overrides), "--epochs", "2"])) as files:
         assert files.words[0] == "given/mine.py"
         assert parse(files.words) == parse(["given/mine.py", "--epochs", "2", "--overrides", "given/o.yaml"])
         assert (files.folder / "given/mine.py").read_text() == "x = 1"
         assert files.files == len([path for path in files.folder.rglob("*") if path.is_file()])
+
+
+def test_code_of_a_users_own_travels_to_where_the_job_looks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lab").mkdir()
+    net, _ = write_parts(tmp_path / "lab")
+    Path(net).write_text("from my_parts import Squareplus\n" + Path(net).read_text())
+    forget_sources()
+    with packed(parse(["smoke", "--set", "model=lab/my_net.py:MyNet", "--set", "model.width=4,8"])) as files:
+        assert {path.name for path in (files.folder / "lab").iterdir()} == {"my_net.py", "my_parts.py"}
+        assert (files.folder / "lab/my_net.py").read_text() == Path(net).read_text()
+    with pytest.raises(InputError, match="only files below this folder are sent"):
+        packed(parse(["smoke", "--set", f"model={net}:MyNet"])).__enter__()
+    (tmp_path / "sweeps.py").write_text(Path(net).read_text().partition("\n")[2])
+    with pytest.raises(InputError, match=r"sweeps.py is a package of ours"):
+        packed(parse(["smoke", "--set", "model=sweeps.py:MyNet"])).__enter__()
 
 
 def test_data_left_in_the_code_is_refused_by_name(tmp_path: Path) -> None:
