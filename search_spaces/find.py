@@ -45,8 +45,8 @@ def _run_file(path: Path) -> dict[str, object]:
     numpy.random.seed(0)  # noqa: NPY002 the generator that such a file draws from
     try:
         return runpy.run_path(str(path))
-    # the user's own file: whatever it raises is bad input
-    except Exception as error:
+    # the user's own file: whatever it raises is bad input, and so is an end of the program
+    except (Exception, SystemExit) as error:
         raise InputError(f"{path} cannot be run ({type(error).__name__}: {error})") from error
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from analysis.evaluation.bootstrap import Figure, Interval, proportion_interval
 from analysis.evaluation.cost import Cost
 from analysis.evaluation.per_class import ClassRow
+from analysis.terminal.text_files import read_yaml
 from trainables.errors import InputError
 
 CLINICAL = Path(__file__).with_name("clinical_gate.yaml")
@@ -77,20 +78,10 @@ class Gate:
 
 def read_thresholds(name: str) -> Thresholds:
     """Read `clinical` or a YAML file of thresholds. Raises `InputError`."""
-    import yaml
-
     path = CLINICAL if name == "clinical" else Path(name)
     try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"--gate {name}: larger than {LARGEST // 1024} kB, so no file of thresholds")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path, f"say --gate clinical, or name a YAML file like {CLINICAL}")
         thresholds = Thresholds.model_validate({} if content is None else content)
-    except OSError as error:
-        raise InputError(
-            f"--gate {name}: {error.strerror}; say clinical, or name a YAML file like {CLINICAL}"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"--gate {name} is no YAML ({' '.join(str(error).split())[:200]})") from None
     except ValidationError as error:
         one = error.errors(include_url=False)[0]
         where = ".".join(map(str, one["loc"])) or "the file"

@@ -9,8 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from analysis.terminal.text_files import read_yaml
 from cluster.checks.findings import Finding, fail, ok, warn
 from cluster.checks.node_facts import token_problem
 from cluster.checks.provider_settings import check_provider
@@ -26,14 +25,7 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 def read_cluster_file(path: Path) -> dict[str, Any]:
     """Return the content of a cluster file. Raises `InputError` where it is no YAML mapping."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}): name a file such as cluster/cluster.yaml"
-        ) from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no valid YAML: {error}") from None
+    content = read_yaml(path, "name a file such as cluster/cluster.yaml")
     if not isinstance(content, dict) or not isinstance(content.get("provider"), dict):
         raise InputError(f"{path} is no Ray cluster file: it has no `provider`; see cluster/cluster.yaml")
     return content

@@ -15,13 +15,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 from analysis import table
+from analysis.behaviour import layer_statistics as module
+from analysis.behaviour.layer_statistics import IMAGES, layer_statistics
 from analysis.behaviour.layers import activations, measure_behaviour, sharpness, with_validation_split
 from analysis.behaviour.measure_run import measure_run_on_data
 from analysis.complexity import app
 from analysis.runs.run_folder import RunFolder
 from tests.support.made_results import make_run
 from trainables.config import TrialConfig
-from trainables.data.arrays import Data
+from trainables.data.arrays import SPLITS, Data, make_data
 from trainables.data.batches import DeviceSplit, batches, to_device
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization
@@ -152,6 +154,28 @@ def test_weights_of_unknown_origin_are_refused(tmp_path: Path, data: Data) -> No
     (tmp_path / "b.safetensors").write_bytes(content.replace(data.digest.encode(), b"0" * len(data.digest)))
     with pytest.raises(InputError, match="is not the data"):
         with_validation_split(tmp_path / "b.safetensors")
+
+
+def test_layer_statistics_are_over_the_same_share_of_each_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder's splits stand class by class: of 1,080 images the first 512 would be of one class."""
+    grey = {0: 20, 1: 200}
+    labels = np.repeat([0, 1], [720, 360])
+    images = np.array([grey[label] for label in labels], np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
+    made = make_data("made", "multi-class", ("a", "b"), dict.fromkeys(SPLITS, (images, labels)))
+    save_trained(tmp_path / "best_model.safetensors", made)
+    seen: list[np.ndarray[Any, Any]] = []
+    measure = module.activation_statistics
+
+    def look(model: nn.Module, split: DeviceSplit) -> dict[str, Any]:
+        seen.append(split.labels.numpy())
+        return measure(model, split)
+
+    monkeypatch.setattr(module, "activation_statistics", look)
+    found = layer_statistics(tmp_path / "best_model.safetensors", data=made)
+    assert found["images"] == len(seen[0]) <= IMAGES
+    assert np.bincount(seen[0]).tolist() == pytest.approx([IMAGES * 2 / 3, IMAGES / 3], abs=1)
 
 
 @pytest.fixture

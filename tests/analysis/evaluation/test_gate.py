@@ -109,10 +109,10 @@ def test_the_clinical_thresholds_are_those_that_were_asked_for() -> None:
         (b"imbalance: 0.5", "imbalance"),
         (b"- 1", "the file"),
         (b"", "holds no threshold"),
-        (b"{", "is no YAML"),
-        (b"\xff\xfe", "is no YAML"),
-        (b"accuracy: !!python/object/apply:os.getcwd []", "is no YAML"),
-        (b"# " + b"x" * 70_000, "larger than"),
+        (b"{", "is not valid YAML"),
+        (b"\xff", "is not UTF-8"),
+        (b"accuracy: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        (b"# " + b"x" * 1_100_000, "larger than"),
     ],
 )
 def test_what_is_no_file_of_thresholds_is_refused_in_one_line(content: bytes, said: str, tmp_path: Path) -> None:
