@@ -37,7 +37,8 @@ def own_process_groups_on_loopback() -> Iterator[None]:
             services.ConsolePopen, services.resolve_ip_for_localhost = popen, resolve
 
 
-LOOPBACK: dict[str, Any] = {"_node_ip_address": "127.0.0.1"}  # of `ray.init`
+# of `ray.init`
+LOOPBACK: dict[str, Any] = {"_node_ip_address": "127.0.0.1"}
 
 
 @contextmanager
@@ -72,7 +73,8 @@ def forget_placement_groups() -> None:
         module.remove_placement_group = lambda group: None
 
 
-SOCKET_PATH = 107  # bytes at most, of Linux (unix(7)) without the closing zero
+# bytes at most, of Linux (unix(7)) without the closing zero
+SOCKET_PATH = 107
 SOCKET_BELOW_TMP = len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 
 
@@ -93,7 +95,8 @@ def find_room_for_token() -> None:
     try:
         folder = Path.home() / ".ray"
         usable = (folder / "auth_token").is_file() or os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
-    except RuntimeError:  # no HOME, and a user that the system does not know
+    # no HOME, and a user that the system does not know
+    except RuntimeError:
         usable = False
     if not usable:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(16)

@@ -41,6 +41,11 @@ def hashable(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def texts_of(values: Iterable[Any]) -> list[str]:
+    """Return one text for each config value of a frame's column, whose lists may be arrays."""
+    return distinct_texts([hashable(value.tolist() if hasattr(value, "tolist") else value) for value in values])
+
+
 @dataclass(frozen=True)
 class Roles:
     """The fields that vary: those compared, those tuned, and those that only part what can be compared."""

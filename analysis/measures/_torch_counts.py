@@ -22,6 +22,23 @@ from analysis.measures._values import Values
 PAIRS_AT_ONCE = 1 << 24
 # Templates of a block at most: its stretch of partners is that of its first and last together.
 ROWS = 512
+# Up to here the k-d tree of other m than 2 takes half a second.
+TREE_PAYS = 30_000
+
+
+def device_for(device: str, n: int, m: int) -> torch.device | None:
+    """Return the device to count on, for `cuda` or `auto`; None where the compiled method on the CPU is quicker."""
+    if device == "auto":
+        # The compiled method for m = 2 looks at far fewer pairs.
+        pays = m != 2 and n >= TREE_PAYS
+        return torch.device("cuda") if pays and torch.cuda.is_available() else None
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device is {device!r}; choose 'cpu', 'cuda' or 'auto'") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {device!r}, but PyTorch finds no GPU here; choose 'cpu' or 'auto'")
+    return chosen
 
 
 def match_counts(values: Values, m: int, reach: float, device: torch.device) -> tuple[int, int, int]:

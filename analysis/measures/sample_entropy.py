@@ -8,25 +8,19 @@ predicate, |xi - xj| <= r.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from analysis.measures._match_counts import match_counts
 from analysis.measures._values import Values, deviation, finite, flat, quiet, rescaled
 
 Definition = Literal["exact", "reference"]
 Device = Literal["cpu", "cuda", "auto"]
 # The published study looked at the first 10,000 values of a tensor.
 REFERENCE_VALUES = 10_000
-# Up to here brute force is as quick as the compiled method, and needs no compiler.
-SMALL = 256
-# From here on threads pay for themselves.
-THREADED = 100_000
-# Up to here the k-d tree of other m than 2 takes half a second.
-TREE_PAYS = 30_000
 PAIRS_AT_ONCE = 1 << 20
 
 
@@ -92,7 +86,7 @@ def sample_entropy_counts(
         return SampleEntropy(math.nan, math.nan, math.nan, raw.size, math.nan, math.nan)
     values, shift = rescaled(raw)
     tolerance, reach = _tolerance(values, r, strict)
-    a, b, close = _counts(values, m, reach, threads, device)
+    a, b, close = match_counts(values, m, reach, threads, device)
     if definition == "reference":
         a -= _last_template_matches(values, m, reach)
     shuffled = _entropy(close, raw.size * (raw.size - 1) // 2)
@@ -131,7 +125,7 @@ def sample_entropy_within(x: ArrayLike, tolerance: float, m: int = 2) -> float:
     values = flat(x)
     if values.size <= m + 1 or not finite(values):
         return math.nan
-    a, b, _ = _counts(values, m, tolerance, None)
+    a, b, _ = match_counts(values, m, tolerance, None)
     return _entropy(a, b)
 
 
@@ -200,74 +194,6 @@ def _entropy(matches: int, among: int) -> float:
     if among == 0:
         return math.nan
     return math.log(among / matches) if matches else math.inf
-
-
-def _counts(values: Values, m: int, reach: float, threads: int | None, device: str = "cpu") -> tuple[int, int, int]:
-    """Count pairs of templates that match for m + 1 and for m values, and pairs of values that match."""
-    torch_device = _torch_device(device, values.size, m)
-    # `<` with a tolerance of 0: nothing matches.
-    if reach < 0:
-        return 0, 0, 0
-    if torch_device is not None:
-        from analysis.measures import _torch_counts
-
-        return _torch_counts.match_counts(values, m, reach, torch_device)
-    if values.size <= SMALL:
-        return _brute_counts(values, m, reach)
-    if m != 2:
-        return _tree_counts(values, m, reach)
-    from analysis.measures._sample_entropy_pairs import match_counts
-
-    return match_counts(values, reach, (threads or _threads()) if values.size >= THREADED else 1)
-
-
-def _torch_device(device: str, n: int, m: int) -> Any:
-    """Return the device of PyTorch to count on; None: the compiled method here."""
-    if device == "cpu":
-        return None
-    import torch
-
-    if device == "auto":
-        # The compiled method for m = 2 looks at far fewer pairs.
-        pays = m != 2 and n >= TREE_PAYS
-        return torch.device("cuda") if pays and torch.cuda.is_available() else None
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device is {device!r}; choose 'cpu', 'cuda' or 'auto'") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, but PyTorch finds no GPU here; choose 'cpu' or 'auto'")
-    return chosen
-
-
-def _threads() -> int:
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    if limit.isdigit() and int(limit):
-        return int(limit)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _brute_counts(values: Values, m: int, reach: float) -> tuple[int, int, int]:
-    near = np.abs(values[:, None] - values) <= reach
-    aligned = near[: values.size - m, : values.size - m]
-    for step in range(1, m):
-        aligned = aligned & near[step : step - m, step : step - m]
-    inside = aligned & near[m:, m:]
-    return _pairs(inside), _pairs(aligned), _pairs(near)
-
-
-def _pairs(matched: NDArray[np.bool_]) -> int:
-    """Count pairs in a symmetric table in which each template matches itself."""
-    return (int(np.count_nonzero(matched)) - len(matched)) // 2
-
-
-def _tree_counts(values: Values, m: int, reach: float) -> tuple[int, int, int]:
-    from scipy.spatial import cKDTree
-
-    templates = np.lib.stride_tricks.sliding_window_view(values, m + 1)
-    points = templates, templates[:, :m], values[:, None]
-    a, b, close = ((int(cKDTree(p).count_neighbors(cKDTree(p), reach, p=np.inf)) - len(p)) // 2 for p in points)
-    return a, b, close
 
 
 def _last_template_matches(values: Values, m: int, reach: float) -> int:

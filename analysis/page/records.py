@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison.compare_runs import ComparedRuns
-from analysis.comparison.labels import distinct_texts, hashable, show_value, telling_fields
+from analysis.comparison.labels import show_value, telling_fields, texts_of
 from analysis.comparison.results import Results, config_columns
 from analysis.grids import Cell, Grid, columns_of
 from analysis.page.parts import Command, Definitions, Heading, LongColumn, LongTable, Paragraph, Part, Section
@@ -29,7 +29,7 @@ def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
     yield LongColumn("trial", list(rows["trial_id"]), text=True)
     for name in dict.fromkeys(("dataset", *context, *results.scientific, *results.nuisance)):
         plain = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
-        yield LongColumn(name, list(rows[name]) if plain else _texts(rows[name]), text=not plain)
+        yield LongColumn(name, list(rows[name]) if plain else texts_of(rows[name]), text=not plain)
     yield LongColumn("seed", list(rows["seed"].astype(int)))
     yield LongColumn("status", list(rows["status"]), text=True, status=True)
     for name in dict.fromkeys((results.metric, "val_acc", "test_auc", "test_acc", "gap_acc")):
@@ -43,10 +43,6 @@ def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
     yield LongColumn("train_seconds", list(rows["train_seconds"].astype(float)), digits=1, better="lower")
     if len(results.runs) > 1:
         yield LongColumn("run", list(rows["run_id"]), text=True)
-
-
-def _texts(column: pd.Series) -> list[str]:
-    return distinct_texts([hashable(value.tolist() if hasattr(value, "tolist") else value) for value in column])
 
 
 def failures(compared: ComparedRuns) -> Section:

@@ -13,6 +13,7 @@ from analysis.comparison.terminal import explanation
 from analysis.figures import comparison as figures
 from analysis.figures import style as figure_style
 from analysis.figures import trial as plots
+from analysis.figures.hyperparameters import heat_map, importance, parallel_coordinates
 from analysis.page.parts import Drawing, Head, Heading, Paragraph, Part, Section
 from analysis.runs.run_folder import RunFolder, TrialFolder
 from analysis.weights.rows import read_weights
@@ -73,19 +74,19 @@ def hyperparameters(compared: ComparedRuns) -> Section:
     parts: list[Part] = [Paragraph(importance_words(one)) for one in compared.importances]
     if any(one.shares for one in compared.importances):
         caption = "Importance by PED-ANOVA: how much each field says about whether a trial is among the best."
-        parts.append(Drawing("importance", partial(figures.importance, compared.importances), caption))
+        parts.append(Drawing("importance", partial(importance, compared.importances), caption))
     for name in results.nuisance[:HEAT_MAPS]:
         caption = (
             f"Mean {name_of(results.metric)} for each value and {name.replace('_', ' ')}, the best framed. In brackets "
             "what trials had reached that were not trained to their end. The colours span 0.01 at least."
         )
-        parts.append(Drawing(f"heat_map_{name}", partial(figures.heat_map, compared.everything, name), caption))
+        parts.append(Drawing(f"heat_map_{name}", partial(heat_map, compared.everything, name), caption))
     if results.trials["finished"].any():
         caption = (
             "Each line is a trial: its settings, its scores and the complexity of its weights. The lightest are the "
             f"best by {name_of(results.metric)} in their setting, dark ones the worst; axes run from least to most."
         )
-        parts.append(Drawing("parallel_coordinates", partial(figures.parallel_coordinates, results), caption))
+        parts.append(Drawing("parallel_coordinates", partial(parallel_coordinates, results), caption))
     return Section("hyperparameters", "Hyperparameters", tuple(parts))
 
 

@@ -138,8 +138,10 @@ def trial_of(pid: int) -> str:
         try:
             name = (path / "comm").read_text().strip()
             if name.startswith("trial "):
-                started = int((path / "stat").read_text().rpartition(")")[2].split()[19])  # field 22 of proc(5)
+                # field 22 of proc(5)
+                started = int((path / "stat").read_text().rpartition(")")[2].split()[19])
                 found[started, int(path.name)] = name.removeprefix("trial ")
-        except OSError:  # the thread has ended since it was listed
+        # the thread has ended since it was listed
+        except OSError:
             continue
     return found[max(found)] if found else ""

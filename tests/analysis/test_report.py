@@ -24,6 +24,7 @@ from analysis.comparison.results import Results, load
 from analysis.comparison.standings import compare
 from analysis.figures import comparison as figures
 from analysis.figures import complexity as figures_complexity
+from analysis.figures.hyperparameters import heat_map, importance, parallel_coordinates
 from analysis.figures.style import for_page, new_figure, svg
 from analysis.grids import Cell, Grid, columns_of, number_cell
 from analysis.page.parts import Command, Definitions, Drawing, Heading, LongColumn, LongTable, Paragraph
@@ -183,9 +184,9 @@ def results(run: RunFolder) -> Results:
 FIGURES: dict[str, Any] = {
     "values": lambda r: figures.values_with_intervals(r, compare(r)),
     "curves": lambda r: figures.learning_curves(r, "test_acc"),
-    "importance": lambda r: figures.importance(importances(r)),
-    "parallel": figures.parallel_coordinates,
-    "heat map": lambda r: figures.heat_map(r, "lr"),
+    "importance": lambda r: importance(importances(r)),
+    "parallel": parallel_coordinates,
+    "heat map": lambda r: heat_map(r, "lr"),
     "layers": lambda r: figures_complexity.complexity_by_layer(r.frame("weights")),
     "along": figures_complexity.complexity_along_training,
     "performance": lambda r: figures_complexity.complexity_and_performance(r, outcome="gap_acc"),
@@ -199,7 +200,7 @@ def test_a_notebook_can_call_each_figure(results: Results, name: str) -> None:
 
 
 def test_a_heat_map_holds_the_means(results: Results, run: RunFolder) -> None:
-    axis, colours = figures.heat_map(results, "lr").axes
+    axis, colours = heat_map(results, "lr").axes
     assert colours.get_ylabel() == "validation AUC"
     shown = {text.get_text() for text in axis.texts}
     frame = pd.read_parquet(run.trials_table)

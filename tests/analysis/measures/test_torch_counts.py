@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.measures import _torch_counts, sample_entropy
+from analysis.measures import _match_counts, _torch_counts
 from analysis.measures._torch_counts import match_counts
 from analysis.measures._values import deviation
-from analysis.measures.sample_entropy import _brute_counts, _counts, sample_entropy_counts
+from analysis.measures.sample_entropy import sample_entropy_counts
 from tests.analysis.measures.test_sample_entropy import SERIES, normal
 
 HERE = torch.device("cpu")
@@ -22,13 +22,17 @@ def test_counts_are_those_of_brute_force(name: str) -> None:
         for m in (1, 2, 3):
             for reach in (0.0, 0.2 * deviation(values), 1.0):
                 if n > m + 1:
-                    assert match_counts(values, m, reach, HERE) == _brute_counts(values, m, reach), (n, m, reach)
+                    assert match_counts(values, m, reach, HERE) == _match_counts.brute_counts(values, m, reach), (
+                        n,
+                        m,
+                        reach,
+                    )
 
 
 @pytest.mark.parametrize("name", SERIES)
 def test_blocks_are_exact_at_their_edges(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.asarray(SERIES[name](80), np.float64)
-    expected = _brute_counts(values, 2, 0.2 * deviation(values))
+    expected = _match_counts.brute_counts(values, 2, 0.2 * deviation(values))
     for rows, pairs in ((1, 1), (3, 7), (512, 50), (7, 1 << 24)):
         monkeypatch.setattr(_torch_counts, "ROWS", rows)
         monkeypatch.setattr(_torch_counts, "PAIRS_AT_ONCE", pairs)
@@ -39,7 +43,7 @@ def test_blocks_are_exact_at_their_edges(name: str, monkeypatch: pytest.MonkeyPa
 def test_counts_are_those_of_the_compiled_method(name: str) -> None:
     values = np.asarray(SERIES[name](6_000), np.float64)
     reach = 0.2 * deviation(values)
-    assert match_counts(values, 2, reach, HERE) == _counts(values, 2, reach, 1)
+    assert match_counts(values, 2, reach, HERE) == _match_counts.match_counts(values, 2, reach, 1)
 
 
 def test_a_block_is_no_larger_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +70,7 @@ def test_counts_beyond_32_bits_are_whole(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_public_function_gives_the_same_whole(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     values = normal(2000)
     expected = sample_entropy_counts(values, m)
-    monkeypatch.setattr(sample_entropy, "_torch_device", lambda device, n, m: HERE)
+    monkeypatch.setattr(_torch_counts, "device_for", lambda device, n, m: HERE)
     assert sample_entropy_counts(values, m, device="cuda") == expected
     assert sample_entropy_counts(values, m, device="cuda", strict=True) == sample_entropy_counts(values, m, strict=True)
 
@@ -87,7 +91,7 @@ def test_auto_takes_a_gpu_where_it_should_pay(
     n: int, m: int, gpu: bool, chosen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert (sample_entropy._torch_device("auto", n, m) is not None) == chosen
+    assert (_torch_counts.device_for("auto", n, m) is not None) == chosen
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
