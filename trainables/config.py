@@ -44,7 +44,9 @@ class TrialConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", validate_default=False, allow_inf_nan=False)
     __pydantic_extra__: dict[str, bool | int | float | str | None]
 
-    dataset: str = _field("digits", "dataset name, or folder:PATH")
+    dataset: str = _field(
+        "digits", "dataset name, or data of your own (docs/data.md): folder:PATH, npz:FILE, csv:FILE, FILE.py:NAME"
+    )
     image_size: int | None = _field(None, "side of the images; None: the dataset's own", "px", ge=4, le=1024)
     channels: int | None = _field(None, "1: images as grey, 3: as RGB; None: the dataset's own", ge=1, le=3)
     normalization: str = _field("dataset", "where mean and standard deviation of the inputs come from")

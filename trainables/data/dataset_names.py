@@ -99,6 +99,14 @@ def without_path(name: str) -> str:
     return f"{Path(source).name}:{function}" if colon and source.endswith(".py") else name
 
 
+def short_name(name: str) -> str:
+    """Return a name without folders and options, to be shown: `csv:/a/train.csv?label=dx` is `csv:train.csv`."""
+    kind, path, _ = split_name(name)
+    if kind:
+        return f"{kind}:{Path(path).name}"
+    return without_path(name)
+
+
 def folder_options(name: str) -> FolderOptions:
     """Read `folder:PATH?group=REGEX&unreadable=skip`. Raises `InputError` that names what is wrong with it."""
     path, values = _values(name, "folder", ("group", "unreadable"))

@@ -94,6 +94,15 @@ def test_val_is_made_from_train_where_it_lacks(tmp_path: Path) -> None:
     assert any("15 % of train" in note for note in data.notes)
 
 
+def test_test_is_made_from_train_where_it_lacks(tmp_path: Path) -> None:
+    for name, n in (("train", 20), ("val", 4)):
+        write_images(tmp_path / "images" / name, {"a": n, "b": n}, seed=n)
+    data = load(f"folder:{tmp_path / 'images'}", 8)
+    assert _sizes(data) == {"train": 34, "val": 8, "test": 6}
+    assert all(name.startswith("train") for name in data.splits["test"].names)
+    assert any("has no test: 15 % of train" in note for note in data.notes)
+
+
 def test_patients_stay_in_one_split(tmp_path: Path) -> None:
     root = write_images(tmp_path / "images", {"a": 90, "b": 90})
     data = load(f"folder:{root}?group=p([ab]\\d+)_", 8)

@@ -319,7 +319,7 @@ def test_cache_digest_normalization_and_names_are_as_of_other_sets(
     )
     assert save(data).parent == tmp_path
     assert verify(data)[1] == normalization_of("dataset", data)
-    assert class_line(data).endswith("0 21/5/4, 1 21/5/4 (images in train/val/test)")
+    assert class_line(data) == ("npz:scans.npz: 0 21/5/4, 1 21/5/4 (images in train/val/test)")
     monkeypatch.setattr(cache, "MAPPED_FROM", 0)
     assert load("npz:scans.npz").digest == data.digest
     config = make_config({"dataset": "npz:scans.npz", "model": "mlp", "hidden_dims": (4,), "epochs": 1})

@@ -197,6 +197,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], str], str]] = {
     "nothing": (lambda root: "", "a row (its row names no file)"),
     "missing": (lambda root: "ill/none.png", "ill/none.png (No such file or directory)"),
     "control characters": (lambda root: "\x1b[31mred\n.png", "\\x1b[31mred\\n.png (No such file"),
+    "a long name": (lambda root: "x" * 5000, "xxx... (File name too long)"),
+    "a folder of links": (lambda root: _linked_slices(root), "slices (holds links that lead out of"),
     "an empty folder": (lambda root: _folder(root), "empty (a folder without a DICOM file or an image)"),
     "text": (lambda root: _text(root), "text.png (cannot identify image file"),
 }
@@ -216,6 +218,12 @@ def _pipe(root: Path) -> str:
 def _folder(root: Path) -> str:
     (root / "empty").mkdir()
     return "empty"
+
+
+def _linked_slices(root: Path) -> str:
+    (root / "slices").mkdir()
+    (root / "slices" / "a.png").symlink_to(root.parent / "secret.png")
+    return "slices"
 
 
 def _text(root: Path) -> str:
@@ -368,6 +376,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "group column": ("?image=path&label=dx&group=patient&root=images", "did you mean 'patient_id'"),
     "option": ("?image=path&lable=dx", "unknown option 'lable': did you mean 'label'"),
     "root": ("?image=path&label=dx&root=imags", "imags is no folder: name it from the table's folder on"),
+    "no root": ("?image=path&label=dx", "none of its 60 files is there, such as"),
     "split": (
         "?image=path&label=dx&split=dx&root=images",
         "split=dx: the column holds ill, well: write train, val and",

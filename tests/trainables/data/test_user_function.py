@@ -100,7 +100,7 @@ MISTAKES = {
     "name": ("def lode():\n    pass\n", "unknown name 'load': did you mean 'lode'"),
     "value": ("load = 3\n", "is no function"),
     "argument": ("def load(folder):\n    pass\n", "needs folder"),
-    "raises": ("def load():\n    a = 1\n    return a / 0\n", "my_data.py:load, line 3: ZeroDivisionError: division by"),
+    "raises": ("def load():\n    a = 1\n    return a / 0\n", "my_data.py, line 3: ZeroDivisionError: division by"),
     "none": ("def load():\n    pass\n", "returned None: return images and labels"),
     "keys": ("def load():\n    return {'x': [1], 'y': [2]}\n", "found x, y: give images and labels"),
     "more": (

@@ -166,7 +166,7 @@ def fault_of(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return f"a link to nothing: {error.strerror}" if path.is_symlink() else error.strerror or "cannot be read"
+        return f"a link to nothing: {error.strerror}" if os.path.islink(path) else error.strerror or "cannot be read"
     return "" if stat.S_ISREG(mode) else "is no regular file"
 
 

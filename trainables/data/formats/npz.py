@@ -5,6 +5,7 @@ It has MedMNIST's keys, or `images` and `labels`: see `trainables.data.reading.i
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ REMEDY = "save it again with numpy.savez"
 def load_npz(request: Request) -> Data:
     """Read the arrays, bring them to uint8 by one rule for all splits, and cut the splits that lack, with seed 42."""
     options = array_options(request.name)
-    if not options.path.is_file():
+    if not os.path.isfile(options.path):
         raise InputError(f"{options.path} is no file: name an npz file with npz:FILE")
     try:
         key = fingerprint([options.path], request.size, request.channels, options.window, options.order)

@@ -6,6 +6,7 @@ of one volume. Paths start from `root` (the table's own folder where it is not g
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,8 @@ class Row:
 def load_table(request: Request) -> Data:
     """Read the images that a table names. Splits that lack are cut from train with seed 42; groups share none."""
     options = table_options(request.name)
-    table = read_table(options.path)
+    names = (options.image, options.label, *options.label.split(","), options.split, options.group, options.series)
+    table = read_table(options.path, {name.strip() for name in names if name})
     rows = _rows(options, table)
     files = {path for row in rows for path in row.source.paths if not row.source.fault}
     faults = [(row.source.name, row.source.fault) for row in rows if row.source.fault]
@@ -97,7 +99,7 @@ def _divided(
 
 def _rows(options: TableOptions, table: Table) -> list[Row]:
     """Return the images of a table, with what is wrong with each. Raises `InputError` for a column that it lacks."""
-    if not options.root.is_dir():
+    if not os.path.isdir(options.root):
         raise InputError(f"{options.path}: root={options.root} is no folder: name it from the table's folder on")
     images = table.column("image", options.image)
     columns = [table.column("label", name) for name in _label_names(options, table)]
@@ -120,12 +122,17 @@ def _rows(options: TableOptions, table: Table) -> list[Row]:
         ]
         fault = source.fault or (f"its row has {' and '.join(lacks)}" if lacks else "")
         rows.append(Row(replace(source, fault=fault), texts, splits[number], groups[number]))
+    if all(row.source.fault == os.strerror(errno.ENOENT) for row in rows):
+        raise InputError(
+            f"{options.path}: none of its {len(rows)} files is there, such as {rows[0].source.paths[0]}: name "
+            "the folder that its paths start from with root="
+        )
     return _series(table.column("series", options.series), rows) if options.series else rows
 
 
 def _label_names(options: TableOptions, table: Table) -> list[str]:
     """Return the columns of labels: one whose whole name is given, else those between commas."""
-    if options.label in table.columns:
+    if options.label in table.header:
         return [options.label]
     return [name.strip() for name in options.label.split(",")]
 
@@ -147,24 +154,26 @@ def _source(root: str, image: str) -> ImageSource:
     if not image or "\0" in image:
         return ImageSource(printable(image) or "a row", (), "its row names no file")
     path = Path(root, image)
-    if not path.exists() and "\\" in image:
+    if "\\" in image and not os.path.exists(path):
         path = Path(root, image.replace("\\", "/"))
     real = Path(os.path.realpath(path))
     if not real.is_relative_to(root):
         return ImageSource(image, (), f"lies outside of {root}: name a folder that holds it with root=")
     name = Path(os.path.normpath(path)).relative_to(root).as_posix() if path.is_relative_to(root) else image
-    if real.is_dir():
-        return _slices(name, real)
+    if os.path.isdir(real):
+        return _slices(name, real, root)
     return ImageSource(name, (real,), fault_of(real))
 
 
-def _slices(name: str, folder: Path) -> ImageSource:
+def _slices(name: str, folder: Path, root: str) -> ImageSource:
     """Return the files of a folder as the slices of a volume: DICOM files where there are any, else images by name."""
     try:
-        files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
+        found = [path for path in sorted(folder.iterdir()) if path.is_file()]
     except OSError as error:
         return ImageSource(name, (), error.strerror or "cannot be read")
-    files = [path for path in files if not path.name.startswith(".") and path.name != "DICOMDIR"]
+    files = [path for path in found if not path.name.startswith(".") and path.name != "DICOMDIR"]
+    if any(not Path(os.path.realpath(path)).is_relative_to(root) for path in files):
+        return ImageSource(name, (), f"holds links that lead out of {root}")
     slices = [path for path in files if dicom.is_dicom(path)]
     slices = slices or [path for path in files if path.suffix.lower() in SUFFIXES]
     fault = "" if slices else "a folder without a DICOM file or an image"

@@ -6,7 +6,6 @@ pair. It is called with those of `image_size`, `channels` and `data_root` that i
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 from trainables.data.arrays import Data, Request
 from trainables.data.reading.image_arrays import Reading, data_of, names_of_arrays
 from trainables.errors import InputError, shorten
-from trainables.user_code.in_use import object_of, source_of
+from trainables.user_code.errors import user_errors
+from trainables.user_code.in_use import object_of
 from trainables.user_code.signature import check_arguments, passed
-from trainables.user_code.source import split_spec
+from trainables.user_code.source import first_line, split_spec
 
 
 def load_user_function(request: Request) -> Data:
@@ -29,29 +29,11 @@ def load_user_function(request: Request) -> Data:
         raise InputError(f"{request.name} is no function: name one that returns images and labels")
     offered = {"image_size": request.size or None, "channels": request.channels, "data_root": request.root}
     check_arguments(request.name, function, {}, offered)
-    arrays = _arrays(_called(request.name, function, passed(function, offered)), request.name)
+    with user_errors(request.name, function):
+        returned = function(**passed(function, offered))
+    arrays = _arrays(returned, request.name)
     path = Path(source) if source.endswith(".py") else None
     return data_of(request, arrays, Reading(request.name, path, None))
-
-
-def _called(name: str, function: Any, arguments: Mapping[str, Any]) -> Any:
-    try:
-        return function(**arguments)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{name}{_line(name, error)}: {type(error).__name__}: {_first(error)}") from None
-
-
-def _line(name: str, error: Exception) -> str:
-    """Return `, line 12`, the innermost line of the user's own file."""
-    main = source_of(name).main
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(f"/{main}")]
-    return f", line {lines[-1]}" if lines else ""
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else "no text"
 
 
 def _arrays(returned: Any, name: str) -> dict[str, np.ndarray]:
@@ -74,7 +56,7 @@ def _array(value: Any, key: str, name: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except Exception as error:
-        raise InputError(f"{name}: {key} cannot be made an array ({_first(error)}): give a numpy array") from None
+        raise InputError(f"{name}: {key} cannot be made an array ({first_line(error)}): give a numpy array") from None
     if array.dtype.hasobject or array.ndim == 0:
         raise InputError(f"{name}: {key} is no array of numbers or texts: give one, its images all of one shape")
     return array

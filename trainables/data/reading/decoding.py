@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trainables.data.arrays import Data
 from trainables.data.downloads import check_room
-from trainables.errors import InputError
+from trainables.errors import LONGEST, InputError
 
 # Pixels; a larger image is decoded while no other one is, so that memory holds a single one.
 ALONE = 2**22
@@ -161,9 +161,10 @@ def reason(error: Exception) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a file's name with bytes that are no UTF-8, and control characters, as escapes."""
+    """Return a file's name with bytes that are no UTF-8, and control characters, as escapes; a long one is cut."""
     escaped = name.encode(errors="backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in escaped)
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in escaped[:LONGEST])
+    return f"{text}..." if len(escaped) > LONGEST else text
 
 
 def some(names: Sequence[str], most: int = SHOWN, between: str = ", ") -> str:

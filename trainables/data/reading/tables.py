@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,13 @@ EMPTY = ("", "nan", "null", "<na>")
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of a file, each of as many texts as it has rows; a cell that holds nothing is empty."""
+    """The columns that were asked for, each of as many texts as the file has rows; an empty cell holds nothing.
+
+    header: the names of all columns.
+    """
 
     path: Path
+    header: tuple[str, ...]
     columns: dict[str, list[str]]
 
     def __len__(self) -> int:
@@ -32,22 +37,23 @@ class Table:
     def column(self, option: str, name: str) -> list[str]:
         """Return a column. Raises `InputError` with the closest match where there is none of that name."""
         if name not in self.columns:
-            raise InputError(f"{self.path}: {option}={name}: {unknown_name('column', name, self.columns)}")
+            raise InputError(f"{self.path}: {option}={name}: {unknown_name('column', name, self.header)}")
         return self.columns[name]
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV file (UTF-8; divided by comma, semicolon or tab, whichever its header has most) or a Parquet file.
+def read_table(path: Path, wanted: Collection[str]) -> Table:
+    """Read columns of a CSV file (UTF-8; commas, semicolons or tabs, whichever its header has most) or a Parquet file.
 
-    Raises `InputError` where it is not there, is damaged, or holds no row.
+    wanted: names of columns; those that the file lacks are left out. Raises `InputError` where it is not there, is
+    damaged, or holds no row.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path} is no file: name a CSV or Parquet file with csv:FILE")
     with _readable(path):
-        columns = _parquet(path) if path.suffix.lower() in PARQUET else _csv(path)
-    if not columns or not next(iter(columns.values())):
+        header, n, columns = (_parquet if path.suffix.lower() in PARQUET else _csv)(path, wanted)
+    if not n:
         raise InputError(f"{path} holds no rows: give it a header and one row an image")
-    return Table(path, columns)
+    return Table(path, tuple(header), columns)
 
 
 @contextmanager
@@ -63,7 +69,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read ({text}): save it again as CSV or Parquet") from None
 
 
-def _csv(path: Path) -> dict[str, list[str]]:
+Read = tuple[list[str], int, dict[str, list[str]]]
+
+
+def _csv(path: Path, wanted: Collection[str]) -> Read:
+    """Return the header, the number of rows, and the columns."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         first = file.readline()
         file.seek(0)
@@ -71,18 +81,20 @@ def _csv(path: Path) -> dict[str, list[str]]:
         rows = csv.reader(file, delimiter=delimiter, strict=True)
         header = [name.strip() for name in next(rows, [])]
         _check_header(path, header)
-        columns: list[list[str]] = [[] for _ in header]
+        columns: dict[str, list[str]] = {name: [] for name in header if name in wanted}
+        numbers, n = [(number, columns[name]) for number, name in enumerate(header) if name in wanted], 0
         for row in rows:
             if not row:
                 continue
+            n += 1
             if len(row) != len(header):
                 raise InputError(
                     f"{path}, line {rows.line_num}: {len(row)} cells, the header has {len(header)}: put a cell that "
                     "holds the separator in double quotes"
                 )
-            for column, cell in zip(columns, row, strict=True):
-                column.append(_text(cell))
-    return dict(zip(header, columns, strict=True))
+            for number, column in numbers:
+                column.append(_text(row[number]))
+    return header, n, columns
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -90,17 +102,19 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise InputError(f"{path}: the header has {twice[0]!r} twice: give each column a name of its own")
 
 
-def _parquet(path: Path) -> dict[str, list[str]]:
+def _parquet(path: Path, wanted: Collection[str]) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, memory_map=False)
+        schema = pq.read_schema(path)
+        flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        table = pq.read_table(path, columns=[name for name in flat if name in wanted])
     except pa.ArrowException as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): write it again as Parquet") from None
-    _check_header(path, table.column_names)
-    flat = [name for name in table.column_names if not pa.types.is_nested(table.schema.field(name).type)]
-    return {name: [_text(value) for value in table.column(name).to_pylist()] for name in flat}
+    _check_header(path, flat)
+    columns = {name: [_text(value) for value in table.column(name).to_pylist()] for name in table.column_names}
+    return flat, table.num_rows, columns
 
 
 def _text(value: Any) -> str:
