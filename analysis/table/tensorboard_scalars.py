@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 
 from analysis.table.files import write_arrow
+from trainables.atomic_files import replaced
 from trainables.errors import InputError
 
 NAME = "tensorboard_scalars"
@@ -113,7 +114,8 @@ def write_scalars(content: pa.Table, folder: Path) -> list[Path]:
     files = [folder / f"{NAME}.csv", folder / f"{NAME}.parquet"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pyarrow.csv.write_csv(content, files[0], pyarrow.csv.WriteOptions(quoting_style="needed"))
+        with replaced(files[0]) as beside:
+            pyarrow.csv.write_csv(content, beside, pyarrow.csv.WriteOptions(quoting_style="needed"))
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): choose another --output") from None
     write_arrow(files[1], content)

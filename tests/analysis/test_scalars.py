@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from typer.testing import CliRunner
 
 from analysis.scalars import app
-from analysis.table.tensorboard_scalars import read_scalars
+from analysis.table.tensorboard_scalars import read_scalars, write_scalars
 from sweeps.trackers.tensorboard import Curves, write_epoch
 from trainables.errors import InputError
 
@@ -64,6 +64,21 @@ def test_csv_and_parquet_hold_the_same(logs: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(csv), pd.read_parquet(parquet), check_dtype=False)
     assert len(json.loads(CliRunner().invoke(app, [str(logs), "--json"]).output)) == 20
     assert len(frame_of(logs)) == 20  # what was written is no event file
+
+
+def test_a_link_in_the_run_of_somebody_else_leads_nowhere(logs: Path, tmp_path: Path) -> None:
+    run, victim = tmp_path / "given" / "smoke" / "run", tmp_path / "notes.csv"
+    victim.write_text("mine")
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    logs.rename(run / "tensorboard")
+    (run / "tensorboard_scalars.csv").symlink_to(victim)
+    with pytest.raises(InputError, match="a link that leads out of the run"):
+        app([str(run)], standalone_mode=False)
+    app([str(run), "--output", str(tmp_path / "out")], standalone_mode=False)
+    assert len(pd.read_csv(tmp_path / "out" / "tensorboard_scalars.csv")) == 20
+    write_scalars(read_scalars(run / "tensorboard"), run)
+    assert victim.read_text() == "mine"
 
 
 def test_our_own_event_files_are_read(tmp_path: Path) -> None:

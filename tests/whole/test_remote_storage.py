@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import io
 import itertools
 import json
 import os
@@ -21,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from ray import tune
+from rich.console import Console
 
 from analysis.runs.find import find_run, find_runs, runs_in
 from analysis.runs.remote import Remote, check_writable, open_remote
@@ -28,6 +30,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import folder_of, pull, push_back, remote_of, where
 from cluster.start import has_begun
 from search_spaces.definition import Sweep
+from sweeps.messages import print_plan
 from sweeps.planning.begin import create_run, resume_run
 from sweeps.planning.plan import make_plan
 from sweeps.planning.reuse import take_finished
@@ -376,6 +379,17 @@ def test_runs_there_are_listed_and_reused_and_what_analysis_writes_goes_back(uri
     run.weights_table.write_bytes(b"measured")
     push_back(run)
     assert remote.read("weights.parquet") == b"measured"
+
+
+def test_a_dry_run_counts_what_has_finished_there_and_fetches_no_weights(uri: str) -> None:
+    run, _ = made(uri)
+    with Mirror(run):
+        pass
+    shutil.rmtree(folder_of(uri))
+    console = Console(file=io.StringIO(), width=120)
+    print_plan(console, GRID, make_plan(GRID, None, NOW), Settings(storage=uri))
+    assert "1 of 2 have finished in earlier runs" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert not list(folder_of(uri).rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(
