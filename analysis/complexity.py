@@ -89,7 +89,7 @@ def complexity(
 
     What a run has measured already is kept; an interrupted command goes on where it was.
     """
-    from analysis.measure_complexity import measure_files, measure_on_data, measure_runs
+    from analysis.commands.complexity import measure_files, measure_on_data, measure_runs
     from analysis.weights.measure_run import choose
 
     chosen = choose(measures, definition)

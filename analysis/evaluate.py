@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, start
+from analysis.runs.find import find_runs, refuse_unused_storage
 from trainables.errors import InputError, unknown_name
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from analysis.runs.run_folder import EvaluationFolder, RunFolder
-    from analysis.trial_evaluation.trial import EvaluationOptions, TrialEvaluation
-    from trainables.data.arrays import Data
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -66,10 +59,8 @@ def evaluate(
 
     Files go to evaluation/TRIAL/ in the run's folder. The best trial is chosen by validation; test is only reported.
     """
-    from rich.console import Console
-
+    from analysis.commands.evaluate import evaluate_runs
     from analysis.evaluation.gate import read_thresholds
-    from analysis.runs.find import find_runs, refuse_unused_storage
     from analysis.trial_evaluation.trial import EvaluationOptions
     from trainables.data.arrays import SPLITS
 
@@ -81,101 +72,13 @@ def evaluate(
     thresholds = read_thresholds(gate) if gate else None
     options = EvaluationOptions(split, data_root, thresholds, groups, cost, draws)
     found = find_runs(runs, storage)
-    _run(Console(stderr=json_), found, trial, options, figures, compare, json_, trust_code)
+    evaluate_runs(Console(stderr=json_), found, trial, options, figures, compare, json_, trust_code)
 
 
 def _all_to_compare(trial: str) -> str:
     if trial != "best":
         raise InputError(f"--compare ranks all trials: leave out --trial {trial}")
     return "all"
-
-
-def _run(
-    console: Console,
-    runs: list[RunFolder],
-    trial: str,
-    options: EvaluationOptions,
-    figures: bool | None,
-    compare: bool,
-    json_: bool,
-    trust_code: bool,
-) -> None:
-    from analysis.runs.run_code import trust_code_of
-    from analysis.trial_evaluation.files import metrics_document
-    from trainables.json_values import as_json_value
-
-    evaluations: list[TrialEvaluation] = []
-    for run in runs:
-        if trust_code:
-            trust_code_of(run)
-        evaluations += evaluate_run(console, run, trial, options, figures)
-    document: dict[str, Any] = {"trials": [metrics_document(one) for one in evaluations]}
-    if compare:
-        document |= _compare(console, evaluations)
-    if json_:
-        print(json.dumps(as_json_value(document)))
-    if options.thresholds and any(one.gate and one.gate.verdict != "pass" for one in evaluations):
-        sys.exit(1)
-
-
-def evaluate_run(
-    console: Console, run: RunFolder, trial: str, options: EvaluationOptions, figures: bool | None = None
-) -> list[TrialEvaluation]:
-    """Evaluate trials of a run and write their files; one trial is printed whole. Raises `InputError`."""
-    from analysis.runs.lease import hold
-    from analysis.runs.sync import push_back
-    from analysis.trial_evaluation.files import write_evaluation
-    from analysis.trial_evaluation.select_trials import choose_trials
-    from analysis.trial_evaluation.terminal import figures_line, print_evaluation
-    from analysis.trial_evaluation.trial import Shared, data_key, evaluate_trial
-
-    chosen = choose_trials(run, trial)
-    best = _best_id(run) if trial == "all" and figures is None else None
-    shared = Shared()
-    done = []
-    with hold(run, instead="try again then"):
-        for one in chosen:
-            evaluation = evaluate_trial(one, options, shared)
-            folder = run.evaluation_of(one.trial_id)
-            write_evaluation(evaluation, folder, options.thresholds)
-            if figures if figures is not None else best in (None, one.trial_id):
-                _draw(evaluation, folder, shared.data[data_key(evaluation)])
-            done.append(evaluation)
-            if len(chosen) == 1:
-                print_evaluation(console, evaluation)
-            else:
-                console.print(figures_line(evaluation), highlight=False, soft_wrap=True, markup=False)
-        push_back(run)
-    where = run.evaluation_of(chosen[0].trial_id).path if len(chosen) == 1 else run.evaluation
-    console.print(f"files in {where}", highlight=False, soft_wrap=True, markup=False)
-    return done
-
-
-def _best_id(run: RunFolder) -> str:
-    """Return the best trial's id, empty where none was trained to its end: of all trials, it alone gets pictures."""
-    from analysis.trial_evaluation.select_trials import choose_trials
-
-    try:
-        return choose_trials(run, "best")[0].trial_id
-    except InputError:
-        return ""
-
-
-def _draw(evaluation: TrialEvaluation, folder: EvaluationFolder, data: Data) -> None:
-    from analysis.figures.evaluation import evaluation_figures
-    from analysis.figures.style import save
-
-    for name, figure in evaluation_figures(evaluation, data):
-        save(figure, folder.figure(name))
-
-
-def _compare(console: Console, evaluations: list[TrialEvaluation]) -> dict[str, Any]:
-    from analysis.trial_evaluation.ranking import compare_evaluations
-    from analysis.trial_evaluation.terminal import print_rankings
-
-    ranking = compare_evaluations(evaluations)
-    print_rankings(console, ranking)
-    return {"comparison": ranking}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The work of commands, once their options are read; imported by them only then."""
