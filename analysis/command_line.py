@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import typer
 
 from analysis.terminal.exit_codes import ExitCode
+from analysis.terminal.home import find_home
 from analysis.terminal.plain_text import visible
 from trainables.errors import DISTRIBUTION, InputError
 
@@ -30,6 +31,8 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if home := find_home():
+        print(f"note: there is no home folder: settings and caches go to {visible(home)}; set HOME", file=sys.stderr)
     try:
         guard(check_own_package)
         code = guard(lambda: app(args=words, standalone_mode=False))
