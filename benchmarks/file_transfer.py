@@ -18,8 +18,8 @@ from analysis.command_line import new_app, start
 from analysis.runs.run_folder import RunFolder
 from sweeps.running.file_server import MARKER, start_file_server
 from sweeps.running.ray_session import ray_session
-from trainables.attempt_folder import FileClient, open_attempt
 from trainables.training.checkpoint import write_atomically
+from trainables.worker.attempt_folder import FileClient, open_attempt
 
 app = new_app()
 

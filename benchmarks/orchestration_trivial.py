@@ -14,25 +14,27 @@ from search_spaces.definition import Sweep
 from sweeps.planning.settings import Settings
 from sweeps.record.ledger import read_ledger
 from sweeps.run_sweep import run
-from trainables.image_classifier import Job
 from trainables.training.replicates import METRICS
+from trainables.worker.train_trial import Job
 
 # trials before the counting begins
 WARM = 50
 
 
 def report_once(
-    tune_config: dict[str, str], datasets: Any, threads: int, client: Any = None, sources: Any = None
+    tune_config: dict[str, str], shared: Any, threads: int, client: Any = None, sources: Any = None
 ) -> None:
     """Report once and train nothing."""
     job = Job.from_json(tune_config["job"])
     means = dict.fromkeys(METRICS, 0.5)
     row = {
-        "seed": 0, "epoch": 1, "lr_used": job.config.lr, **means, "is_best": True, "train_seconds": 0.001,
+        "seed": 0, "epoch": 1, "lr_used": job.config["lr"], **means, "is_best": True, "train_seconds": 0.001,
         "eval_seconds": 0.001, "images_trained": 1, "gradient_norm": 0.0, "notes": "", "stop_reason": "",
     }  # fmt: skip
     more = {"finite": True, "checkpoint": False, "note": "", "memory_mb": 1.0}
-    tune.report({"trial": job.trial_id, "attempt": 1, "epoch": 1, **more, "replicates": [row], **means})
+    tune.report(
+        {"trial": job.trial_id, "attempt": 1, "epoch": 1, **more, "replicates": [row], "metrics": list(METRICS)}
+    )
 
 
 def trivial_rate(folder: Path, trials: int) -> float:

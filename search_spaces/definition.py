@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -10,7 +11,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 
 from trainables.errors import InputError, shorten, unknown_name
+from trainables.user_code.source import is_user_code
 
+IMAGE_CLASSIFIER = "image_classifier"
+STEERING = re.compile(r"val_\w+")
 METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
 Whole = Annotated[int, Field(ge=1, le=10**6)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -78,8 +82,9 @@ class Asha(Rule):
     """Asynchronous successive halving (Li et al. 2020): rungs at grace, grace·reduction, grace·reduction², ... epochs.
 
     At each rung a trial is stopped if it is worse than the best 1/reduction of those that reached the rung before it.
-    stratify: config fields whose values compete only among themselves, beside `ALWAYS_APART`; None: the scientific
-    fields. brackets: grace periods tried side by side; None: all that fit, as in Hyperband (Li et al. 2018).
+    stratify: config fields whose values compete only among themselves, beside those that change a metric's scale or a
+    trial's length; None: the scientific fields. brackets: grace periods tried side by side; None: all that fit, as in
+    Hyperband (Li et al. 2018).
     """
 
     grace: Whole = 1
@@ -125,7 +130,7 @@ class Median(Rule):
 class Pbt(Rule):
     """Population based training (Jaderberg et al. 2017), in step: every `interval` epochs a population is compared.
 
-    A population is all trials that differ only in nuisance fields that may change during training (`CHANGEABLE`). Its
+    A population is all trials that differ only in nuisance fields that may change during training. Its
     worst go on from the weights of its best, with other values: perturb (by 0.8 or 1.2, or drawn anew), or bandit, by
     a Gaussian process over what each value has brought (PB2: Parker-Holder et al. 2020).
 
@@ -146,9 +151,6 @@ class Pbt(Rule):
 
 Scheduler = InstanceOf[Rule] | Literal["fifo"]
 
-# what changes a metric's scale or a trial's length: trials that differ here never compete
-ALWAYS_APART = ("dataset", "image_size", "data_fraction", "loss", "epochs")
-
 
 @dataclass(frozen=True)
 class Optuna(Checked):
@@ -164,7 +166,8 @@ class Optuna(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for metric in self.metrics:
-            check_metric(metric)
+            if not STEERING.fullmatch(metric):
+                check_metric(metric)
 
 
 Searcher = InstanceOf[Optuna] | Literal["grid", "random"]
@@ -174,13 +177,10 @@ Searcher = InstanceOf[Optuna] | Literal["grid", "random"]
 class Sweep(Checked):
     """A sweep's definition (the roles are those of Google's tuning playbook).
 
-    Each field of `scientific` and `nuisance` is a `TrialConfig` field with a domain: `tune.grid_search([...])`, any
-    other domain of `ray.tune` (drawn `samples` times), or a constant. mode follows from the metric; another is refused.
-
-    scientific: fields that are compared, as grids; nuisance: fields that are tuned so that the comparison is fair;
-    fixed: fields that are held still; cases: settings of several fields that are compared as they are, such as a model
-    with its rate. samples: draws of the random nuisance domains, the same for every scientific value. searcher: random
-    draws from nuisance grids, too. replicates: the seeds of a setting in one trial of Tune, or each in its own.
+    Each field of `scientific` and `nuisance` is a field of the trainable's config (`TrialConfig` for the image
+    classifier) with a domain: `tune.grid_search([...])`, any other domain of `ray.tune` (drawn `samples` times), or a
+    constant. trainable: what trains a trial, the image classifier or a function of one's own, FILE.py:NAME. mode
+    follows from our metrics, where another is refused; of a metric of one's own it may be given.
 
     scientific: fields that are compared, as grids; nuisance: fields that are tuned so that the comparison is fair;
     fixed: fields that are held still; cases: settings of several fields that are compared as they are, such as a model
@@ -195,6 +195,7 @@ class Sweep(Checked):
     cases: tuple[Mapping[str, Any], ...] = ()
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_SEEDS)] = (0, 1, 2)
     samples: Whole = 1
+    trainable: str = IMAGE_CLASSIFIER
     metric: str = "val_auc"
     mode: Mode = field(default=None)  # type: ignore[arg-type]
     scheduler: Scheduler = field(default_factory=Asha)
@@ -211,10 +212,11 @@ class Sweep(Checked):
             raise InputError(f"Sweep: metric={shorten(self.metric)} should be one of {', '.join(METRICS)}")
         if self.mode is None:
             object.__setattr__(self, "mode", mode_of(self.metric))
-        if self.mode != mode_of(self.metric):
+        if self.metric in METRICS and self.mode != mode_of(self.metric):
             raise InputError(f"{self.metric} has mode={mode_of(self.metric)!r}: leave mode={self.mode!r} out")
         super().__post_init__()
-        check_metric(self.metric)
+        for metric in (self.metric, *getattr(self.searcher, "metrics", ())):
+            check_metric(metric, self.trainable)
         if len(set(self.seeds)) != len(self.seeds):
             raise InputError(f"Sweep: seeds={shorten(self.seeds)} should hold each seed once")
 
@@ -229,7 +231,13 @@ def mode_of(metric: str) -> Mode:
     return "min" if metric.endswith("loss") else "max"
 
 
-def check_metric(metric: str) -> None:
-    """Raises `InputError` for a metric that may not steer: only those of the validation split may."""
-    if metric not in METRICS:
+def check_metric(metric: str, trainable: str = IMAGE_CLASSIFIER) -> None:
+    """Raises `InputError` for a metric that may not steer: only those of the validation split may.
+
+    A training function of a user's own may report any; their names begin with `val_`.
+    """
+    if is_user_code(trainable):
+        if not STEERING.fullmatch(metric):
+            raise InputError(f"metric={metric}: only a metric whose name begins with val_ may stop and rank trials")
+    elif metric not in METRICS:
         raise InputError(unknown_name("metric", metric, METRICS) + "; nothing is ever selected by train or test")

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from search_spaces.definition import Optuna, Resources, Rule, Sweep
+from search_spaces.definition import IMAGE_CLASSIFIER, Mode, Optuna, Resources, Rule, Sweep
 from search_spaces.domains import domain_data, plain
 from trainables.errors import InputError
 
@@ -22,7 +22,7 @@ ROLES = ("scientific", "nuisance", "fixed")
 def to_data(sweep: Sweep) -> dict[str, Any]:
     """Return a sweep as JSON holds it. Raises `InputError` for a domain that is code."""
     roles = {role: {name: domain_data(name, of) for name, of in getattr(sweep, role).items()} for role in ROLES}
-    names = ("question", "seeds", "samples", "metric", "mode", "replicates")
+    names = ("question", "seeds", "samples", "trainable", "metric", "mode", "replicates")
     return {
         **{name: getattr(sweep, name) for name in names},
         **roles,
@@ -55,6 +55,8 @@ def from_data(data: Mapping[str, Any]) -> Sweep:
     return Sweep(
         **own,
         **roles,
+        trainable=data.get("trainable", IMAGE_CLASSIFIER),
+        mode=cast(Mode, data.get("mode")),
         cases=tuple({name: _tupled(value) for name, value in case.items()} for case in data["cases"]),
         seeds=tuple(data["seeds"]),
         scheduler=_rule(data["scheduler"]),

@@ -22,8 +22,6 @@ from sweeps.record.state import read_state
 from sweeps.schedulers.table import name_of
 from sweeps.screen.live import clock
 from sweeps.searchers.grid import count_settings
-from trainables.config import TrialConfig
-from trainables.data.check import class_line
 from trainables.data.downloads import FilePolicy, file_policy
 
 if TYPE_CHECKING:
@@ -52,12 +50,14 @@ def print_plan(
     fields = varied(sweep, plan)
     print_grid(console, _plan_grid(plan, fields))
     varied_fields = {*fields, *(sweep.nuisance if plan.proposed else ()), *_settled(sweep)}
-    first, default = (plan.trials or plan.examples)[0].config, TrialConfig.model_fields
+    first, default = (
+        (plan.trials or plan.examples)[0].config.model_dump(),
+        plan.planner.trainable.config_type.model_fields,
+    )
     held = {
-        name: getattr(first, name)
-        for name in (*default, *(first.model_extra or {}))
-        if name not in varied_fields
-        and (name not in default or name in sweep.fixed or getattr(first, name) != default[name].default)
+        name: value
+        for name, value in first.items()
+        if name not in varied_fields and (name in sweep.fixed or name not in default or value != default[name].default)
     }
     text = ", ".join(f"{name}={show_value(value)}" for name, value in held.items())
     say(console, f"{text}; all other fields at their defaults", "fixed:", "dim")
@@ -74,17 +74,18 @@ def print_plan(
 
 def _plan_grid(plan: Plan, fields: Sequence[str]) -> Grid:
     """Return a row for each trial; on a narrow terminal MACs go first, then parameters, then the last of the fields."""
-    last = len(fields)
+    last, trials = len(fields), plan.trials or plan.examples
+    # a training function of a user's own has neither
+    sized = any(trial.parameters for trial in trials)
     columns = (
         Column("trial"),
         *(Column(name, words=True, drop=0 if number == 0 else number) for number, name in enumerate(fields)),
-        Column("parameters", drop=last + 1),
-        Column("MACs", drop=last + 2),
+        *((Column("parameters", drop=last + 1), Column("MACs", drop=last + 2)) if sized else ()),
     )
     rows = []
-    for trial in plan.trials or plan.examples:
+    for trial in trials:
         values = (show_value(getattr(trial.config, name, None)) for name in fields)
-        rows.append((trial.trial_id, *values, f"{trial.parameters:,}", f"{trial.macs:,}"))
+        rows.append((trial.trial_id, *values, *((f"{trial.parameters:,}", f"{trial.macs:,}") if sized else ())))
     return Grid("", columns, tuple(tuple(map(Cell, row)) for row in rows))
 
 
@@ -117,7 +118,9 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
 
     known = find_finished(plan.trials, settings.storage, fetch=False)
     if resumed:
-        match = match_trials(plan.trials, read_state(resumed.ledger).trials.values(), resumed.read_description())
+        match = match_trials(
+            plan.trials, read_state(resumed.ledger).trials.values(), resumed.read_description(), plan.planner.trainable
+        )
         there = sum(trial.ended for trial in match.known.values())
         say(console, f"{there} of {len(plan.trials)} have ended in {where(resumed)}")
         for note in match.notes:
@@ -217,11 +220,10 @@ def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -
     """Print the classes of each dataset with their images, and what one should know of them, and of memory."""
     from sweeps.planning.notes import memory_note
 
-    loaded = [data for data, _ in plan.datasets.values()]
-    for line in dict.fromkeys(class_line(data) for data in loaded):
+    for line in plan.prepared.lines:
         say(console, line)
     memory = memory_note(sweep, plan, settings.max_concurrent) if settings.address is None else ""
-    for note in filter(None, [*sorted({note for data in loaded for note in data.notes}), memory]):
+    for note in filter(None, [*plan.prepared.notes, memory]):
         say(console, note, "note:")
 
 

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-# This file trains a trial; the files that it imports, directly or not, are the training code.
-ENTRY = "image_classifier.py"
+# These files train a trial; the files that they import, directly or not, are the training code.
+ENTRIES = ("image_classifier.py", "worker/train_trial.py")
 # `from trainables.x import y`, and the tables that are named by text: "trainables.x:NAME"
 IMPORT = re.compile(r"^\s*(?:from|import) (trainables[\w.]*)(?: import ([\w, ]+))?|\"(trainables[\w.]+):\w+\"", re.M)
 
@@ -26,7 +26,7 @@ def training_digest(model: str) -> str:
     from trainables.models import MODELS
 
     own = [Path(str(MODELS[model].__file__)).relative_to(ROOT).as_posix()] if model in MODELS else []
-    return _digest_of(tuple(sorted(imported_from((ENTRY, *own)))))
+    return _digest_of(tuple(sorted(imported_from((*ENTRIES, *own)))))
 
 
 def file_digests() -> dict[str, str]:

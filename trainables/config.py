@@ -254,6 +254,8 @@ CHANGEABLE = (
     "lr", "lr_scale", "backbone_lr_scale", "momentum", "weight_decay", "label_smoothing", "focal_gamma", "kl_weight",
     "clip_norm", "dropout",
 )  # fmt: skip
+# Fields that data are loaded by, before any trial starts.
+DATA_FIELDS = ("dataset", "image_size", "channels", "normalization")
 
 
 def is_changeable(name: str) -> bool:

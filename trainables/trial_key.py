@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from pydantic import BaseModel
+
 from trainables.config import TrialConfig
 from trainables.data.dataset_names import without_path
 from trainables.user_code.part_names import specs_in
 
 
-def config_json(config: TrialConfig) -> str:
+def config_json(config: BaseModel) -> str:
     """Return the config as canonical JSON: sorted keys, no spaces."""
     return canonical_json(config.model_dump(mode="json"))
 
@@ -27,6 +29,11 @@ def trial_key(config: TrialConfig, data_digest: str, code_digest: str, weights_d
     return _hash(
         canonical_json(without_paths(config.model_dump(mode="json"), weights_digest)), data_digest, code_digest
     )
+
+
+def function_key(config: BaseModel, name: str, code_digest: str) -> str:
+    """Return the identity of a trial of a training function: a hash over its config, its name and its text."""
+    return _hash(canonical_json(config.model_dump(mode="json")), name, code_digest)
 
 
 def key_of_0_1_0(config: Mapping[str, Any], data_digest: str, code_digest: str, weights_digest: str = "") -> str:

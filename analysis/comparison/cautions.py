@@ -16,7 +16,7 @@ SMALLEST_GRID = 3
 
 def alike(results: Results, comparison: Comparison, block: str) -> list[str]:
     """Return sentences on values whose best trials have the same results with every seed, to the last digit."""
-    names = dict.fromkeys((results.metric, *(name for name in OUTCOMES if name in results.table.column_names)))
+    names = dict.fromkeys((results.metric, *(name for name in OUTCOMES if name in results.metrics)))
     outcomes: dict[str, list[str]] = {}
     for row in results.table.select(["trial", "seed", *names]).to_pylist():
         outcomes.setdefault(row["trial"], []).append(repr([row["seed"], *(row[name] for name in names)]))

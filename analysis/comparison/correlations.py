@@ -15,7 +15,6 @@ from analysis.comparison.results import GAPS, Results
 from analysis.comparison.statistics import benjamini_hochberg
 from analysis.table import OF_MODELS, model_measures
 from analysis.weights.matrices import is_matrix
-from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
 OUTCOMES = ("val_auc", "val_acc", "test_auc", "test_acc", *GAPS)
@@ -77,8 +76,16 @@ def associate_models(results: Results, hold: Sequence[str] | None = None) -> lis
     """
     trials = results.trials[results.trials["finished"]]
     measures = [name for name in (*model_measures(), *OF_MODELS) if trials[name].notna().any()]
-    means = trial_means(trials, [*measures, *OUTCOMES])
-    return _corrected(_associate(means, "model", measures, OUTCOMES, _settings(results, hold)))
+    outcomes = outcomes_of(results)
+    means = trial_means(trials, [*measures, *outcomes])
+    return _corrected(_associate(means, "model", measures, outcomes, _settings(results, hold)))
+
+
+def outcomes_of(results: Results) -> tuple[str, ...]:
+    """Return what complexity is correlated with: AUC, accuracy and their gaps; else all that is of val and test."""
+    known = [name for name in results.metrics if name.startswith(("val_", "test_"))]
+    usual = tuple(name for name in OUTCOMES if name in known or name in GAPS)
+    return usual if any(name in known for name in OUTCOMES) else tuple(known)
 
 
 def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
@@ -87,9 +94,10 @@ def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
     Raises `InputError` for an unknown name.
     """
     for name in hold or ():
-        if name not in TrialConfig.model_fields or name == "seeds":
-            raise InputError(unknown_name("field to hold", name, list(TrialConfig.model_fields)))
-    names = dict.fromkeys((*CONTROLS, *(results.nuisance if hold is None else hold)))
+        if name not in results.fields or name == "seeds":
+            raise InputError(unknown_name("field to hold", name, results.fields))
+    controls = (name for name in CONTROLS if results.table[name].null_count < len(results.table))
+    names = dict.fromkeys((*controls, *(results.nuisance if hold is None else hold)))
     settings = results.trials.drop_duplicates("trial").set_index("trial")[list(names)]
     settings["epochs_trained"] = results.trials.groupby("trial")["epochs_trained"].mean()
     plain = settings.map(lambda value: hashable(value.tolist() if hasattr(value, "tolist") else value))

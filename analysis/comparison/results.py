@@ -16,7 +16,6 @@ from analysis.arrays import flag_array, text_array
 from analysis.comparison.labels import Column, find_roles, hashable, join_texts, telling_fields
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_status import trained_to_its_end
-from trainables.config import TrialConfig
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -35,7 +34,8 @@ class Results:
     table: one row per trial and replicate, and besides the columns of `trials.parquet`: `trial` (unique over runs),
     `value` and `block` (texts: the scientific value, and the context within which values are compared), `ended` (how
     the trial ended as a whole), `finished` (every replicate was trained as long as it was to be), `gap_acc` and
-    `gap_auc` (train less test). equal_epochs: epochs of each block, where trials are compared at equal epochs.
+    `gap_auc` (train less test). fields: the columns that hold the trials' configs.
+    equal_epochs: epochs of each block, where trials are compared at equal epochs.
     """
 
     runs: tuple[RunFolder, ...]
@@ -46,12 +46,20 @@ class Results:
     context: tuple[str, ...]
     metric: str
     mode: str
+    fields: tuple[str, ...]
     equal_epochs: Mapping[str, int] | None = None
 
     @cached_property
     def trials(self) -> pd.DataFrame:
         """Return the table as a pandas frame."""
         return self.table.to_pandas()
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the metrics that a trial of these runs has reported."""
+        names = self.table.column_names
+        there = (name for name in names if f"final_{name}" in names)
+        return tuple(name for name in there if self.table[name].null_count < len(self.table))
 
     @property
     def blocks(self) -> list[str]:
@@ -96,35 +104,40 @@ def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
     if not contents:
         raise InputError(f"{', '.join(str(run.path) for run in runs)}: no trial has ended yet")
     metadata = tuple(table.metadata(content, run.trials_table) for run, content in contents.values())
-    metric, mode = _metric(metadata, metric)
+    metric, mode = _metric(metadata, [content for _, content in contents.values()], metric)
     planned = dict(zip(contents, metadata, strict=True))
     content = table.complete([content for _, content in contents.values()], "trials")
     trials = _keep_one_of_each(_with_endings(content, planned))
-    columns = {name: list(map(hashable, trials[name].to_pylist())) for name in TrialConfig.model_fields}
+    fields = tuple(dict.fromkeys(name for each in metadata for name in table.config_fields(each)))
+    columns = {name: list(map(hashable, trials[name].to_pylist())) for name in fields}
     roles = find_roles(columns, trials["run_id"].to_pylist(), metadata)
     context = telling_fields(columns, roles.context)
-    if "dataset" not in (*context, *roles.scientific):
+    if "dataset" in columns and "dataset" not in (*context, *roles.scientific):
         # Worth naming also where there is but one.
         context.insert(0, "dataset")
     trials = trials.append_column("value", text_array(join_texts(columns, roles.scientific, len(trials))))
     trials = trials.append_column("block", text_array(join_texts(columns, context, len(trials), named=True)))
     kept = tuple(run for run, _ in contents.values())
-    return Results(kept, metadata, _with_gaps(trials), roles.scientific, roles.nuisance, roles.context, metric, mode)
+    trials = _with_gaps(trials)
+    return Results(kept, metadata, trials, roles.scientific, roles.nuisance, roles.context, metric, mode, fields)
 
 
 def _name_of(content: pa.Table) -> tuple[str, str]:
     return content["sweep"][0].as_py(), content["run_id"][0].as_py()
 
 
-def _metric(metadata: Sequence[Mapping[str, Any]], wanted: str | None) -> tuple[str, str]:
+def _metric(metadata: Sequence[Mapping[str, Any]], contents: Sequence[pa.Table], wanted: str | None) -> tuple[str, str]:
+    """Return the metric that selects, and its mode. Raises `InputError` for one that no run reports."""
     metrics = {each["metric"] for each in metadata}
     metric = wanted or min(metrics)
-    allowed = [name for name in table.quality_names() if name.startswith("val_")]
+    known = [name.removeprefix("final_") for each in contents for name in each.column_names if name[:6] == "final_"]
+    allowed = list(dict.fromkeys(name for name in known if name.startswith("val_")))
     if metric not in allowed:
         raise InputError(unknown_name("metric", metric, allowed) + "; nothing is ever selected by test")
     if len(metrics) > 1 and wanted is None:
         raise InputError(f"the runs were selected by {' and '.join(sorted(metrics))}: say which by --metric")
-    return metric, "min" if metric.endswith("loss") else "max"
+    modes = {each.get("mode") for each in metadata if each["metric"] == metric}
+    return metric, str(modes.pop()) if len(modes) == 1 else "min" if metric.endswith("loss") else "max"
 
 
 def _with_endings(trials: pa.Table, planned: Mapping[tuple[str, str], Mapping[str, Any]]) -> pa.Table:
@@ -188,7 +201,7 @@ def _with_gaps(trials: pa.Table) -> pa.Table:
 
 def config_columns(results: Results) -> dict[str, Column]:
     """Return every config field of the trials, as values that can be keys."""
-    return {name: list(map(hashable, results.table[name].to_pylist())) for name in TrialConfig.model_fields}
+    return {name: list(map(hashable, results.table[name].to_pylist())) for name in results.fields}
 
 
 def with_stopped(results: Results, stopped: Stopped) -> Results:
@@ -209,7 +222,7 @@ def with_stopped(results: Results, stopped: Stopped) -> Results:
     epochs = epochs[(epochs["epoch"] <= epochs["block"].map(limits)) & epochs["is_best"].astype(bool)]
     kept = epochs.sort_values("epoch").drop_duplicates(["trial", "seed"], keep="last").set_index(["trial", "seed"])
     frame = trials.set_index(["trial", "seed"])
-    for name in table.quality_names():
+    for name in results.metrics:
         frame[name] = kept[name].reindex(frame.index)
     frame["best_epoch"] = kept["epoch"].reindex(frame.index)
     frame["epochs_trained"] = frame["block"].map(limits)

@@ -154,13 +154,16 @@ def _more_seeds(results: Results, differences: Sequence[Difference], judged: Seq
 
 
 def _test(judged: Sequence[Standing]) -> Iterator[str]:
-    leader = max(judged, key=lambda s: (not math.isnan(s.metrics["test_auc"].mean), s.metrics["test_auc"].mean))
-    best = judged[0].metrics["test_auc"]
-    if math.isnan(best.mean):
+    metric = next((name for name in judged[0].metrics if name.startswith("test_")), None)
+    if metric is None or math.isnan((best := judged[0].metrics[metric]).mean):
         return
-    text = f"Its test AUC, by which nothing was selected, is {format_estimate(best)}"
-    if leader.metrics["test_auc"].mean > best.mean:
-        text += f"; the highest is that of {leader.value}, {format_estimate(leader.metrics['test_auc'])}"
+    sign = -1 if metric.endswith("loss") else 1
+    known = [standing for standing in judged if not math.isnan(standing.metrics[metric].mean)]
+    leader = max(known, key=lambda standing: sign * standing.metrics[metric].mean)
+    text = f"Its {name_of(metric)}, by which nothing was selected, is {format_estimate(best)}"
+    if sign * leader.metrics[metric].mean > sign * best.mean:
+        word = "lowest" if sign < 0 else "highest"
+        text += f"; the {word} is that of {leader.value}, {format_estimate(leader.metrics[metric])}"
     yield f"{text}."
 
 

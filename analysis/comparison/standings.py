@@ -128,9 +128,15 @@ class Comparison:
         return [standing for standing in self.standings if standing.block == name]
 
 
-def reported(metric: str) -> tuple[str, ...]:
-    """Return the validation metric that selects, and those that are only reported."""
-    return tuple(dict.fromkeys((metric, "test_auc", "test_acc")))
+# Test metrics that a comparison shows.
+MOST_REPORTED = 2
+
+
+def reported(results: Results) -> tuple[str, ...]:
+    """Return the validation metric that selects, and those that are only reported: AUC and accuracy where there are."""
+    known = [name for name in results.metrics if name.startswith("test_")]
+    known.sort(key=lambda name: ("test_auc", "test_acc").index(name) if name in ("test_auc", "test_acc") else 2)
+    return tuple(dict.fromkeys((results.metric, *known[:MOST_REPORTED])))
 
 
 def group_trials(results: Results, metrics: Iterable[str]) -> list[Trial]:
@@ -220,7 +226,7 @@ def compare(results: Results, against: str | None = None, also: Iterable[str] = 
     """
     if against is not None and against not in results.values:
         raise InputError(unknown_name("value", against, results.values))
-    metrics = reported(results.metric)
+    metrics = reported(results)
     trials = group_trials(results, (*metrics, *also))
     standings = stand(results, trials)
     differences = [d for block in results.blocks for d in _differ(standings, block, against, metrics)]

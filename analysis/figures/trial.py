@@ -36,16 +36,25 @@ def _figure(columns: int, title: str, *, whole: bool = False) -> tuple[Figure, A
     return figure, axes
 
 
-def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int]) -> Figure:
-    """Draw loss, AUC and ACC of each split by epoch, and the learning rate: mean over replicates, range shaded.
+# Panels of a figure at most.
+PANELS = 6
+FIRST = ("loss", "auc", "acc")
 
-    epochs: rows of `epochs.parquet` of one trial; best_epochs: one for each replicate, marked by dotted lines.
+
+def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int], metrics: Sequence[str]) -> Figure:
+    """Draw each metric of each split by epoch, and the learning rate: mean over replicates, range shaded.
+
+    epochs: rows of `epochs.parquet` of one trial; best_epochs: one for each replicate, marked by dotted lines. metrics:
+    `val_loss` and the like; those of one name share a panel.
     """
-    figure, axes = _figure(4, title, whole=True)
+    panels = _panels(metrics)
+    rates = "lr_used" in epochs[0] if epochs else True
+    figure, axes = _figure(max(1, len(panels) + rates), title, whole=True)
     steps = sorted({row["epoch"] for row in epochs})
-    for axis, name in zip(axes, ("loss", "auc", "acc"), strict=False):
-        for split, colour in COLOURS.items():
-            values = _by_epoch(epochs, steps, f"{split}_{name}")
+    for axis, (name, curves) in zip(axes, panels.items(), strict=False):
+        for split, metric in curves.items():
+            colour = COLOURS.get(split, INK)
+            values = _by_epoch(epochs, steps, metric)
             axis.plot(steps, _mean(values), color=colour, label=split, marker="." if len(steps) < 3 else "")
             axis.fill_between(steps, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
         for number, epoch in enumerate(sorted(set(best_epochs))):
@@ -55,9 +64,20 @@ def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int
     seeds = len({row["seed"] for row in epochs})
     shade = f"mean and range of {seeds} seeds" if seeds > 1 else None
     axes[0].legend(frameon=False, fontsize=8, title=shade, title_fontsize=8)
-    axes[3].plot(steps, _mean(_by_epoch(epochs, steps, "lr_used")), color="0.3")
-    axes[3].set(xlabel="epoch", title="learning rate")
+    if rates:
+        axes[-1].plot(steps, _mean(_by_epoch(epochs, steps, "lr_used")), color="0.3")
+        axes[-1].set(xlabel="epoch", title="learning rate")
     return figure
+
+
+def _panels(metrics: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return `{"loss": {"train": "train_loss", "val": "val_loss"}, ...}`, at most `PANELS`."""
+    found: dict[str, dict[str, str]] = {name: {} for name in FIRST}
+    for metric in metrics:
+        split, _, name = metric.partition("_")
+        split, name = (split, name) if split in COLOURS and name else ("", metric)
+        found.setdefault(name, {})[split] = metric
+    return dict([(name, curves) for name, curves in found.items() if curves][:PANELS])
 
 
 def _by_epoch(epochs: Sequence[Row], steps: Sequence[int], name: str) -> np.ndarray:

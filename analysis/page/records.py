@@ -27,19 +27,23 @@ def all_trials(compared: ComparedRuns) -> Section:
 def _long_columns(results: Results, rows: pd.DataFrame) -> Iterator[LongColumn]:
     context = telling_fields(config_columns(results), results.context)
     yield LongColumn("trial", list(rows["trial_id"]), text=True)
-    for name in dict.fromkeys(("dataset", *context, *results.scientific, *results.nuisance)):
+    first = ["dataset"] if "dataset" in results.fields else []
+    for name in dict.fromkeys((*first, *context, *results.scientific, *results.nuisance)):
         plain = pd.api.types.is_numeric_dtype(rows[name]) and not pd.api.types.is_bool_dtype(rows[name])
         yield LongColumn(name, list(rows[name]) if plain else texts_of(rows[name]), text=not plain)
     yield LongColumn("seed", list(rows["seed"].astype(int)))
     yield LongColumn("status", list(rows["status"]), text=True, status=True)
-    for name in dict.fromkeys((results.metric, "val_acc", "test_auc", "test_acc", "gap_acc")):
+    usual: list[str] = [name for name in ("val_acc", "test_auc", "test_acc") if name in results.metrics]
+    usual = [*usual, "gap_acc"] if usual else list(results.metrics)
+    for name in dict.fromkeys((results.metric, *usual)):
         yield LongColumn(name, list(rows[name].astype(float)), digits=4)
     for name in ("lmc", "sample_entropy", "initial_distance"):
         if rows[name].notna().any():
             yield LongColumn(name, list(rows[name].astype(float)), digits=4)
     yield LongColumn("trained", list(rows["epochs_trained"].astype(float)), better="lower")
     yield LongColumn("best_epoch", list(rows["best_epoch"].astype(float)))
-    yield LongColumn("parameters", list(rows["parameters"].astype(float)), better="lower")
+    if rows["parameters"].notna().any():
+        yield LongColumn("parameters", list(rows["parameters"].astype(float)), better="lower")
     yield LongColumn("train_seconds", list(rows["train_seconds"].astype(float)), digits=1, better="lower")
     if len(results.runs) > 1:
         yield LongColumn("run", list(rows["run_id"]), text=True)

@@ -16,10 +16,10 @@ from analysis.table.definitions import (
     columns,
     model_measures,
     quality_names,
-    schema,
     tensor_measures,
 )
 from analysis.table.files import complete, metadata, read, read_arrow, texts, write, write_arrow
+from analysis.table.run_columns import columns_of, config_fields, schema
 
 __all__ = [
     "IDENTITY",
@@ -30,7 +30,9 @@ __all__ = [
     "WHOLE",
     "Kind",
     "columns",
+    "columns_of",
     "complete",
+    "config_fields",
     "metadata",
     "model_measures",
     "quality_names",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
@@ -139,7 +137,8 @@ def _qualities(prefix: str, when: str) -> dict[str, Column]:
     }
 
 
-def _config_columns() -> dict[str, Column]:
+def config_columns() -> dict[str, Column]:
+    """Return the columns of a `TrialConfig`."""
     columns = {}
     for name, field in TrialConfig.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
@@ -202,15 +201,9 @@ def columns(kind: Kind) -> dict[str, Column]:
     if kind == "activations":
         return {**IDENTITY, **LAYER, **BEHAVIOUR}
     at_best, at_last = _qualities("", "at the best epoch"), _qualities("final_", "at the last epoch")
-    complexity = {**model_measures(), **{name: BEHAVIOUR[name] for name in OF_MODELS}}
-    return {**IDENTITY, **ENDING, **_config_columns(), **LENGTH, **at_best, **at_last, **COST, **complexity}
+    return {**IDENTITY, **ENDING, **config_columns(), **LENGTH, **at_best, **at_last, **COST, **complexity_columns()}
 
 
-def schema(kind: Kind, metadata: Mapping[str, Any]) -> pa.Schema:
-    """Return the table's pyarrow schema: unit, direction, meaning with every field, metadata with the file."""
-    fields = [
-        pa.field(name, c.type, c.null, {"unit": c.unit, "direction": c.direction, "meaning": c.meaning})
-        for name, c in columns(kind).items()
-    ]
-    described = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    return pa.schema(fields, {"schema_version": SCHEMA_VERSION, "table": kind, **described})
+def complexity_columns() -> dict[str, Column]:
+    """Return the columns of a trained model's weights and behaviour."""
+    return {**model_measures(), **{name: BEHAVIOUR[name] for name in OF_MODELS}}

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis.arrays import text_array
-from analysis.table.definitions import IDENTITY, TENSOR, TEXT, Kind, columns, schema
+from analysis.table.definitions import IDENTITY, TENSOR, TEXT, Kind, columns
+from analysis.table.run_columns import columns_of, schema
 from trainables.atomic_files import remove_leftovers, replaced
 from trainables.errors import InputError
 
@@ -64,7 +65,7 @@ def read_arrow(
     if not files:
         raise InputError(f"no {kind}.parquet under {location}: name a run's folder, a results folder or a file")
     tables = [_read_file(file, kind, names, stages) for file in files]
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
+    return tables[0] if len(tables) == 1 else joined(tables)
 
 
 def _read_file(file: Path, kind: Kind, names: Sequence[str] | None, stages: Sequence[str] | None) -> pa.Table:
@@ -85,7 +86,8 @@ def _read_file(file: Path, kind: Kind, names: Sequence[str] | None, stages: Sequ
         )
     for name in names or ():
         if name not in there:
-            content = content.append_column(name, pa.nulls(len(content), columns(kind)[name].type))
+            known = columns(kind).get(name)
+            content = content.append_column(name, pa.nulls(len(content), known.type if known else pa.float64()))
     return _cast(content, file, kind)
 
 
@@ -102,8 +104,9 @@ def _content(source: pq.ParquetFile, names: Sequence[str], stages: Sequence[str]
 
 def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
     """Cast the known columns to the types that they have in this version."""
+    expected = columns_of(kind, read_metadata(content))
     for index, field in enumerate(content.schema):
-        known = columns(kind).get(field.name)
+        known = expected.get(field.name)
         if known is None or field.type == known.type:
             continue
         try:
@@ -118,18 +121,53 @@ def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
 
 def complete(tables: Iterable[pa.Table], kind: Kind) -> pa.Table:
     """Join several tables, with all columns of this version in their order; what a table lacks is null."""
-    wanted = pa.schema([pa.field(name, column.type) for name, column in columns(kind).items()])
-    return pa.concat_tables([_complete(each, wanted) for each in tables])
+    nothing = pa.schema([pa.field(name, column.type) for name, column in columns(kind).items()]).empty_table()
+    return joined([nothing, *tables])
 
 
-def _complete(content: pa.Table, wanted: pa.Schema) -> pa.Table:
-    have, rows = set(content.column_names), len(content)
-    arrays = [content[f.name].cast(f.type) if f.name in have else pa.nulls(rows, f.type) for f in wanted]
-    return pa.table(arrays, schema=wanted)
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Join tables of unlike runs: what a table lacks is null; a column of unlike kinds (numbers and texts) is text."""
+    kinds: dict[str, set[str]] = {}
+    lists: dict[str, pa.DataType] = {}
+    for content in tables:
+        for field in content.schema:
+            kinds.setdefault(field.name, set()).add(_kind(field.type))
+            if pa.types.is_list(field.type):
+                lists.setdefault(field.name, field.type)
+    wanted = {**lists, **{name: TEXT for name, several in kinds.items() if len(several - {"null"}) > 1}}
+    return pa.concat_tables([_with_types(each, wanted) for each in tables], promote_options="permissive")
+
+
+def _kind(of: pa.DataType) -> str:
+    return "number" if pa.types.is_integer(of) or pa.types.is_floating(of) else str(of).partition("<")[0]
+
+
+def _with_types(content: pa.Table, wanted: Mapping[str, pa.DataType]) -> pa.Table:
+    for index, field in enumerate(content.schema):
+        kind = wanted.get(field.name, field.type)
+        if field.type != kind:
+            values = content.column(index)
+            if pa.types.is_list(field.type) and kind == TEXT:
+                values = pa.chunked_array(
+                    [[None if value is None else str(value) for value in values.to_pylist()]], TEXT
+                )
+            content = content.set_column(index, pa.field(field.name, kind), values.cast(kind))
+    return content
 
 
 def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
     """Return the metadata of a run's table, its JSON read. Raises `InputError` where roles or metric are not said."""
+    result = read_metadata(content)
+    roles = result.get("roles")
+    if not (isinstance(roles, dict) and all(isinstance(part, dict) for part in roles.values())):
+        raise InputError(f"{file} does not say what was compared (no roles in its metadata): restore it from the run")
+    if not isinstance(result.get("metric"), str):
+        raise InputError(f"{file} does not say which metric selects: restore it from the run")
+    return result
+
+
+def read_metadata(content: pa.Table) -> dict[str, Any]:
+    """Return the metadata of a table, its JSON read."""
     result: dict[str, Any] = {}
     for key, value in (content.schema.metadata or {}).items():
         text = value.decode(errors="replace")
@@ -137,11 +175,6 @@ def metadata(content: pa.Table, file: Path) -> dict[str, Any]:
             result[key.decode(errors="replace")] = json.loads(text)
         except (ValueError, RecursionError):
             result[key.decode(errors="replace")] = text
-    roles = result.get("roles")
-    if not (isinstance(roles, dict) and all(isinstance(part, dict) for part in roles.values())):
-        raise InputError(f"{file} does not say what was compared (no roles in its metadata): restore it from the run")
-    if not isinstance(result.get("metric"), str):
-        raise InputError(f"{file} does not say which metric selects: restore it from the run")
     return result
 
 

@@ -53,11 +53,12 @@ def read_learned(path: Path, read: Reader = read_tensors) -> tuple[Tensors, dict
     (running statistics, counters) are no weights and are left out. read: one that keeps what it has read, for a file
     that others read too. Raises `InputError`.
     """
+    epoch: int | None
     tensors, metadata = read(path)
     if types := _module_types(path, metadata):
         learned, epoch = {name: tensors[name] for name in types if name in tensors}, _epoch(path, metadata)
     else:
-        types, epoch = guess_types(tensors), None
+        types, epoch = guess_types(tensors), _epoch(path, metadata) if "epoch" in metadata else None
         floats = {name: tensor for name, tensor in tensors.items() if tensor.dtype.kind in "fc"}
         learned = {name: tensor for name, tensor in floats.items() if name.split(".")[-1] not in BUFFERS}
     if not learned:

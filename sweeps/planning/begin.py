@@ -24,7 +24,6 @@ from sweeps.record.names import new_run_id
 from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
-from trainables.config import TrialConfig, make_config
 from trainables.errors import InputError
 from trainables.user_code.in_use import save_sources, sources_in_use
 
@@ -90,7 +89,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     damaged = cut_damaged_end(folder.ledger)
     state = read_state(folder.ledger)
     plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
-    match = match_trials(plan.trials, state.trials.values(), about, retry_failed)
+    match = match_trials(plan.trials, state.trials.values(), about, plan.planner.trainable, retry_failed)
     requeued = [trial for trial in match.known.values() if retry_failed and trial.status == "failed"]
     finished = sum(trial.ended for trial in match.known.values()) - len(requeued)
     added = [trial for trial in match.trials if trial.trial_id not in match.known]
@@ -132,7 +131,7 @@ def new_values(added: Sequence[PlannedTrial], known: Sequence[TrialState]) -> li
     """`epochs 3 (so far 2)`: the values of the trials added that no trial of a run has had, by field."""
     found = []
     configs = [trial.config.model_dump(mode="json") for trial in added]
-    names = dict.fromkeys((*TrialConfig.model_fields, *(name for config in configs for name in config)))
+    names = dict.fromkeys(name for config in configs for name in config)
     for name in names if known else ():
         old = {show_value(trial.config[name]) for trial in known if name in trial.config}
         new = {show_value(config[name]) for config in configs if name in config} - old
@@ -154,4 +153,4 @@ def _proposed_before(sweep: Sweep, plan: Plan, state: RunState) -> list[PlannedT
     if not plan.proposed:
         return []
     mine = [trial for trial in state.trials.values() if trial.proposal and was_proposed_by(sweep, trial)]
-    return [plan.planner.trial(make_config(trial.config), trial.trial_id) for trial in mine]
+    return [plan.planner.trial(plan.planner.trainable.make(trial.config), trial.trial_id) for trial in mine]

@@ -10,13 +10,10 @@ from typing import Any
 from sweeps.planning.trials import PlannedTrial
 from sweeps.record.state import TrialState
 from trainables.code_digest import changed_files
-from trainables.config import make_config
 from trainables.errors import InputError
-from trainables.trial_key import key_of_0_1_0, without_paths
+from trainables.trainable import Trainable
+from trainables.trial_key import key_of_0_1_0
 from trainables.user_code.permission import changed_sources
-
-# config fields that may hold a path
-PATH_FIELDS = ("dataset", "weights")
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,11 @@ class Match:
 
 
 def match_trials(
-    trials: Sequence[PlannedTrial], known: Iterable[TrialState], metadata: Mapping[str, Any], retry_failed: bool = False
+    trials: Sequence[PlannedTrial],
+    known: Iterable[TrialState],
+    metadata: Mapping[str, Any],
+    trainable: Trainable,
+    retry_failed: bool = False,
 ) -> Match:
     """Find each planned trial in a run. Those that are there keep id, folder and key; new ones count on.
 
@@ -42,7 +43,7 @@ def match_trials(
     config that run apart share a number.
     """
     known = list(known)
-    pairs = _pairs(trials, known, str(metadata.get("provenance", {}).get("code_digest", "")))
+    pairs = _pairs(trials, known, trainable, str(metadata.get("provenance", {}).get("code_digest", "")))
     numbers = {
         _number(trial.trial_id): _number(pair.trial_id) for trial, pair in zip(trials, pairs, strict=True) if pair
     }
@@ -59,7 +60,7 @@ def match_trials(
             numbers[number] = f"{last:04d}"
         found.append(replace(trial, trial_id=numbers[number] + dot + replicate))
     matched = {pair.trial_id: pair for pair in pairs if pair}
-    return Match(tuple(found), matched, *_differences(found, matched, metadata, retry_failed))
+    return Match(tuple(found), matched, *_differences(found, matched, metadata, trainable, retry_failed))
 
 
 def _begins_anew(trial: TrialState) -> bool:
@@ -67,33 +68,36 @@ def _begins_anew(trial: TrialState) -> bool:
     return not trial.ended and not trial.epoch
 
 
-def _pairs(trials: Sequence[PlannedTrial], known: Sequence[TrialState], code_digest: str) -> list[TrialState | None]:
+def _pairs(
+    trials: Sequence[PlannedTrial], known: Sequence[TrialState], trainable: Trainable, code_digest: str
+) -> list[TrialState | None]:
     """Return for each planned trial the one of the run, None where it is new."""
     by_key = {trial.key: trial for trial in known}
     if all(trial.key in by_key for trial in trials):
         return [by_key[trial.key] for trial in trials]
     by_config: dict[str, list[TrialState]] = {}
     for trial in known:
-        by_config.setdefault(_config_of(trial), []).append(trial)
+        by_config.setdefault(_config_of(trial, trainable), []).append(trial)
     found: list[TrialState | None] = []
     for planned in trials:
-        config = _text(planned.config.model_dump(mode="json"))
+        config = _text(planned.config.model_dump(mode="json"), trainable)
         equal = (trial for trial in by_config.get(config, []) if _same_data(planned, trial, code_digest))
         found.append(by_key.get(planned.key) or next(equal, None))
     return found
 
 
-def _config_of(trial: TrialState) -> str:
+def _config_of(trial: TrialState, trainable: Trainable) -> str:
     """Return a run's config as today's code reads it: an earlier version may lack fields that have a default now."""
     try:
-        return _text(make_config(trial.config).model_dump(mode="json"))
+        return _text(trainable.make(trial.config).model_dump(mode="json"), trainable)
     # it holds what today's code refuses, and so no plan has it
     except InputError:
-        return _text(trial.config)
+        return _text(trial.config, trainable)
 
 
-def _text(config: Mapping[str, Any]) -> str:
-    return json.dumps({**without_paths(config), "weights": bool(config.get("weights"))}, sort_keys=True)
+def _text(config: Mapping[str, Any], trainable: Trainable) -> str:
+    values = trainable.without_paths(config)
+    return json.dumps({**values, "weights": bool(config.get("weights"))}, sort_keys=True)
 
 
 def _same_data(planned: PlannedTrial, known: TrialState, code_digest: str) -> bool:
@@ -108,8 +112,9 @@ def _number(trial_id: str) -> str:
 
 
 def _differences(
-    trials: Sequence[PlannedTrial], known: Mapping[str, TrialState], metadata: Mapping[str, Any], retry_failed: bool
-) -> tuple[tuple[tuple[str, dict[str, Any]], ...], tuple[str, ...]]:
+    trials: Sequence[PlannedTrial], known: Mapping[str, TrialState], metadata: Mapping[str, Any],
+    trainable: Trainable, retry_failed: bool,
+) -> tuple[tuple[tuple[str, dict[str, Any]], ...], tuple[str, ...]]:  # fmt: skip
     """(events for the ledger, lines for the user) on known trials whose code or whose files' paths have changed."""
     events: list[tuple[str, dict[str, Any]]] = []
     notes: dict[str, None] = {}
@@ -121,7 +126,7 @@ def _differences(
             notes[_code_note(metadata)] = None
             if not before.ended or (retry_failed and before.status == "failed"):
                 events.append(("recoded", {"trial_id": trial.trial_id, "code": trial.code, "key": trial.key}))
-        places = {name: getattr(trial.config, name) for name in PATH_FIELDS}
+        places = {name: getattr(trial.config, name) for name in trainable.path_fields}
         moved = {name: now for name, now in places.items() if now != before.config.get(name)}
         if moved:
             events.append(("moved", {"trial_id": trial.trial_id, "config": moved}))

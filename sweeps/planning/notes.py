@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from search_spaces.definition import Optuna, Pbt, Rule, Sweep
 from search_spaces.domains import is_random
-from sweeps.planning.trials import Plan
+from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.schedulers.table import entry_of, name_of
-from trainables.data.arrays import Data, classes_without_auc
-from trainables.errors import InputError
-from trainables.image_classifier import data_key
 
 # trials, those with the most operations in a batch, whose memory is worked out
 WEIGHED = 3
@@ -71,17 +68,9 @@ def _search_notes(sweep: Sweep, plan: Plan) -> Iterator[str]:
         yield f"samples={sweep.samples} has no effect: no nuisance field is a random domain; see --searcher random"
 
 
-def check_metric_on_data(sweep: Sweep, datasets: Iterable[Data]) -> None:
-    """Raise `InputError` where the sweep is steered by a val AUC that the data leave undefined."""
-    searched = sweep.searcher.metrics if isinstance(sweep.searcher, Optuna) else ()
-    metrics = [metric for metric in dict.fromkeys((sweep.metric, *searched)) if metric.endswith("_auc")]
-    for data in datasets if metrics else ():
-        missing = classes_without_auc(data.info, data.splits["val"])
-        if missing:
-            raise InputError(
-                f"{metrics[0]} is undefined on {data.info.name}, whose val lacks {', '.join(missing)}: choose "
-                "--metric val_acc or val_loss, or add images until each class has some in val"
-            )
+def batch_of(trial: PlannedTrial) -> int:
+    """Return the images of a batch; 1 where a config has no such field."""
+    return int(getattr(trial.config, "batch_size", 1))
 
 
 def memory_note(sweep: Sweep, plan: Plan, most: int | None) -> str:
@@ -92,15 +81,12 @@ def memory_note(sweep: Sweep, plan: Plan, most: int | None) -> str:
     import psutil
     import torch
 
-    from trainables.training.cost import needed_memory
-
     trials = plan.trials or plan.examples
     # a GPU's memory is measured: see `--gpus-per-trial auto`
     if torch.cuda.is_available():
         return ""
-    costliest = sorted(trials, key=lambda trial: -trial.macs * trial.config.batch_size)[:WEIGHED]
-    infos = {trial.trial_id: plan.datasets[data_key(trial.config)][0].info for trial in costliest}
-    need = max(needed_memory(trial.config, infos[trial.trial_id], trial.parameters) for trial in costliest)
+    costliest = sorted(trials, key=lambda trial: -trial.macs * batch_of(trial))[:WEIGHED]
+    need = max(plan.prepared.needed_memory(trial.config, trial.parameters) for trial in costliest)
     free, slots = psutil.virtual_memory().available, sweep.resources.slots(psutil.cpu_count() or 1, 0)
     slots = max(1, min(slots, most or slots, plan.proposed or len(trials)))
     if slots * need <= free:

@@ -116,13 +116,13 @@ def apply(sweep: Sweep, options: Options) -> Sweep:
     sweep = override(sweep, options.set, options.fix, same, options.tune)
     metrics = tuple((options.metric or sweep.metric).split(","))
     for metric in metrics:
-        check_metric(metric)
+        check_metric(metric, sweep.trainable)
     changed = replace(
         sweep,
         seeds=tuple(range(options.seeds)) if options.seeds else sweep.seeds,
         samples=options.samples or sweep.samples,
         metric=metrics[0],
-        mode=mode_of(metrics[0]),
+        mode=sweep.mode if metrics[0] == sweep.metric else mode_of(metrics[0]),
         scheduler=_scheduler(sweep.scheduler, options),
         searcher=change_searcher(sweep.searcher, options.searcher, metrics),
         replicates=options.replicates or sweep.replicates,

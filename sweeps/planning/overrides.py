@@ -9,13 +9,13 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from search_spaces.definition import Sweep
+from search_spaces.definition import IMAGE_CLASSIFIER, Sweep
 from search_spaces.domains import is_grid, values_of
-from trainables.config import TrialConfig, check_field
 from trainables.errors import InputError, one_line, shorten
 from trainables.parts.arguments import signature_of
+from trainables.trainable import Trainable, trainable_of
 from trainables.user_code.part_names import is_argument
 from trainables.user_code.signature import parse_value
 
@@ -45,17 +45,21 @@ def split_values(text: str) -> list[str]:
     return values
 
 
-def parse_assignment(text: str, option: str = "--set") -> tuple[str, list[Any]]:
-    """Turn `"lr=1e-4,1e-3"` into `("lr", [0.0001, 0.001])`. `seeds=0:5` and `seeds=0,1,2` are one value, a tuple."""
+def parse_assignment(text: str, option: str = "--set", trainable: str = IMAGE_CLASSIFIER) -> tuple[str, list[Any]]:
+    """Turn `"lr=1e-4,1e-3"` into `("lr", [0.0001, 0.001])`. `seeds=0:5` and `seeds=0,1,2` are one value, a tuple.
+
+    trainable: whose fields these are.
+    """
+    known = trainable_of(trainable)
     name, equals, values = text.partition("=")
     name = name.strip()
     if not equals or not values.strip():
         raise InputError(f"{option} {shorten(text)}: write FIELD=VALUE or FIELD=VALUE,VALUE")
-    check_field(name)
+    known.check_field(name)
     if name == "seeds":
         return name, [parse_seeds(values)]
-    found = [_parse(name, value) for value in split_values(values)]
-    if name == "dataset":
+    found = [_parse(known, name, value) for value in split_values(values)]
+    if name == "dataset" and name in known.data_fields:
         # not at the top: --help needs no numpy
         from trainables.data.datasets import find
 
@@ -77,30 +81,30 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _parse(field: str, text: str) -> Any:
+def _parse(trainable: Trainable, field: str, text: str) -> Any:
     """Return one value as its field's type; a list's parts are written with dashes. Raises `InputError`.
 
     The type of an argument of a part is known once the parts are: see `_typed`.
     """
-    if is_argument(field):
-        return _Text(text)
-    annotation = TrialConfig.model_fields[field].annotation
+    if field not in trainable.fields:
+        return _Text(text) if trainable.part_fields and is_argument(field) else parse_value(text, Any)
+    annotation = trainable.config_type.model_fields[field].annotation
     members = (annotation, *get_args(annotation))
     if text.lower() == "none" and NoneType in members:
         return None
     listed = any(get_origin(member) is tuple for member in members)
     try:
-        return _adapter(field).validate_python(tuple(text.split("-")) if listed else text)
+        return _adapter(trainable.config_type, field).validate_python(tuple(text.split("-")) if listed else text)
     except ValidationError as error:
         raise InputError(f"{field}={text}: {one_line(error, '').split(': ', 1)[-1]}") from None
 
 
 @cache
-def _adapter(field: str) -> TypeAdapter[Any]:
+def _adapter(config_type: type[BaseModel], field: str) -> TypeAdapter[Any]:
     """Return what reads a field's type and limits out of text."""
-    info = TrialConfig.model_fields[field]
+    info = config_type.model_fields[field]
     limited: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-    return TypeAdapter(limited, config=TrialConfig.model_config)
+    return TypeAdapter(limited, config=config_type.model_config)
 
 
 def override(
@@ -116,17 +120,18 @@ def override(
     values of a field of the cases choose among the cases, and another value replaces the field in all of them. With
     --tune a field becomes a nuisance one, with --fix it is held still. Raises `InputError`.
     """
-    given = [parse_assignment(text) for text in assigned]
+    own = sweep.trainable
+    given = [parse_assignment(text, trainable=own) for text in assigned]
     given += [(name, [value]) for name, value in options.items() if value is not None]
     for name, values in given:
         sweep = _set(sweep, name, values)
     for text in tuned:
-        name, values = parse_assignment(text, "--tune")
+        name, values = parse_assignment(text, "--tune", own)
         if len(values) < 2 or name == "seeds":
             raise InputError(f"--tune {text}: two or more values of one field, other than seeds; --fix holds one still")
         sweep = _in_role(sweep, "nuisance", name, {"grid_search": values})
     for text in fixed:
-        name, values = parse_assignment(text, "--fix")
+        name, values = parse_assignment(text, "--fix", own)
         if len(values) != 1 or name == "seeds":
             raise InputError(f"--fix {text}: one value of one field, other than seeds")
         sweep = _in_role(sweep, "fixed", name, values[0])
@@ -165,7 +170,7 @@ def _annotation(sweep: Sweep, name: str) -> Any:
     roles = (getattr(sweep, role) for role in ("scientific", "nuisance", "fixed"))
     parts = [value for role in roles if field in role for value in values_of(role[field]) or ()]
     parts += [case[field] for case in sweep.cases if field in case]
-    for part in parts or [TrialConfig.model_fields[field].default]:
+    for part in parts or [trainable_of(sweep.trainable).config_type.model_fields[field].default]:
         signature = signature_of(field, part, (argument,))
         if signature is not None and argument in signature.arguments:
             return signature.arguments[argument].annotation

@@ -10,20 +10,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from search_spaces.definition import ALWAYS_APART, Asha, Optuna, Pbt, Sweep
-from sweeps.planning.notes import check_metric_on_data, plan_notes
+from search_spaces.definition import Asha, Optuna, Pbt, Sweep
+from sweeps.planning.notes import plan_notes
 from sweeps.planning.trials import Plan, PlannedTrial, Planner
 from sweeps.schedulers.asha import bracket_weights
 from sweeps.schedulers.pbt import population_fields
 from sweeps.searchers.domains import changeable_ranges
 from sweeps.searchers.grid import check_roles, check_size, config_of, expand, scientific_rows
 from sweeps.searchers.optuna_space import check_space, first_setting, settings_of_each_row
-from trainables.config import CHANGEABLE, TrialConfig, check_field, make_config
-from trainables.data.arrays import Data
-from trainables.data.datasets import load
-from trainables.data.normalization import Normalization, normalization_of
 from trainables.errors import InputError
-from trainables.image_classifier import DataKey, data_key
+from trainables.trainable import trainable_of
 
 
 def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
@@ -63,17 +59,20 @@ def plan_for_optuna(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan
     return Plan((), planner, len(rows) * settings_of_each_row(sweep), epochs, examples)
 
 
-def make_planner(sweep: Sweep, configs: Sequence[TrialConfig], data_root: Path | None, now: datetime) -> Planner:
+def make_planner(sweep: Sweep, configs: Sequence[Any], data_root: Path | None, now: datetime) -> Planner:
     """Return the planner for configs like these."""
-    datasets = load_datasets(configs, data_root)
-    check_metric_on_data(sweep, (data for data, _ in datasets.values()))
-    planner = Planner(datasets, choose_strata(sweep, configs), now)
+    trainable = trainable_of(sweep.trainable)
+    prepared = trainable.prepare(configs, data_root)
+    searched = sweep.searcher.metrics if isinstance(sweep.searcher, Optuna) else ()
+    for metric in dict.fromkeys((sweep.metric, *searched)):
+        prepared.check_metric(metric)
+    planner = Planner(trainable, prepared, choose_strata(sweep, configs), now)
     if isinstance(sweep.scheduler, Asha):
         planner.brackets = bracket_weights(sweep.scheduler, max(config.epochs for config in configs))
     return planner
 
 
-def _by_seed(config: TrialConfig) -> list[TrialConfig]:
+def _by_seed(config: Any) -> list[Any]:
     return [config.model_copy(update={"seeds": (seed,)}) for seed in config.seeds]
 
 
@@ -93,20 +92,7 @@ def decide_replicates(sweep: Sweep, address: str | None, about: Mapping[str, Any
     return replace(sweep, replicates=known)
 
 
-def load_datasets(configs: Sequence[TrialConfig], data_root: Path | None) -> dict[DataKey, tuple[Data, Normalization]]:
-    """Return the data of all configs, each dataset once."""
-    loaded: dict[tuple[str, int | None, int | None], Data] = {}
-    datasets: dict[DataKey, tuple[Data, Normalization]] = {}
-    for config in configs:
-        where = config.dataset, config.image_size, config.channels
-        if where not in loaded:
-            loaded[where] = load(config.dataset, config.image_size, data_root, config.channels)
-        if data_key(config) not in datasets:
-            datasets[data_key(config)] = loaded[where], normalization_of(config.normalization, loaded[where])
-    return datasets
-
-
-def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ...]:
+def choose_strata(sweep: Sweep, configs: Sequence[Any]) -> tuple[str, ...]:
     """Return the fields whose values compete only among themselves (see `Asha.stratify`).
 
     Raises `InputError` for a field that does not exist.
@@ -116,13 +102,14 @@ def choose_strata(sweep: Sweep, configs: Sequence[TrialConfig]) -> tuple[str, ..
         return population_fields(sweep)
     if isinstance(rule, str):
         return ()
+    trainable = trainable_of(sweep.trainable)
     wanted: tuple[str, ...] | None = getattr(rule, "stratify", None)
     for name in wanted or ():
-        check_field(name, "field to stratify by")
+        trainable.check_field(name, "field to stratify by")
     chosen = sweep.compared if wanted is None else wanted
     differ = [
         name
-        for name in ALWAYS_APART
+        for name in trainable.always_apart
         if name in sweep.nuisance or len({getattr(config, name, None) for config in configs}) > 1
     ]
     return tuple(dict.fromkeys((*chosen, *differ)))
@@ -134,9 +121,14 @@ SMALLEST = 3
 
 def check_population(sweep: Sweep, trials: Sequence[PlannedTrial]) -> None:
     """Raises `InputError` for a sweep that has no populations to train."""
-    domains = changeable_ranges(sweep)
+    domains, trainable = changeable_ranges(sweep), trainable_of(sweep.trainable)
     if not domains:
-        raise InputError(f"pbt has nothing to change: give {', '.join(CHANGEABLE)} or several of them a range")
+        names = ", ".join(trainable.changeable)
+        if names:
+            raise InputError(f"pbt has nothing to change: give {names} or several of them a range")
+        raise InputError(
+            f"pbt: {sweep.trainable} does not say what may change: set NAME.changeable = ('lr', ...) there"
+        )
     if sweep.replicates == "apart":
         raise InputError("pbt compares means over replicates: leave --replicates at together")
     sizes = Counter(trial.stratum for trial in trials)
@@ -148,4 +140,4 @@ def check_population(sweep: Sweep, trials: Sequence[PlannedTrial]) -> None:
             f"{', '.join(domains)} more values"
         )
     for trial in trials:
-        make_config({**trial.config.model_dump(), **{name: domain.low for name, domain in domains.items()}})
+        trainable.make({**trial.config.model_dump(), **{name: domain.low for name, domain in domains.items()}})

@@ -40,11 +40,23 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "threads_per_trial": max(1, int(sweep.resources.cpus)),
         "trials": len(plan.trials) + plan.proposed,
         "definition": to_data(sweep),
-        "datasets": {data.info.name: data.digest for data, _ in plan.datasets.values()},
-        "notes": sorted({note for data, _ in plan.datasets.values() for note in data.notes}),
+        "trainable": describe_trainable(plan),
+        "datasets": dict(plan.prepared.digests),
+        "notes": list(plan.prepared.notes),
         "code": describe_sources(sources_in_use()),
         "provenance": provenance(sys.argv),
     }
+
+
+def describe_trainable(plan: Plan) -> dict[str, Any]:
+    """Return the trainable's name, and the fields of its config for the columns of the tables."""
+    configs = [trial.config.model_dump(mode="json") for trial in plan.trials or plan.examples]
+    return plan.planner.trainable.describe(configs)
+
+
+def _own_fields(about: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = about.get("trainable", {}).get("fields", {})
+    return fields
 
 
 def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: int) -> dict[str, Any]:
@@ -67,6 +79,7 @@ def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: 
         "trials": max(trials, now["trials"]),
         "roles": unite_roles(about.get("roles", {}), now["roles"]),
         "seeds": sorted({*about.get("seeds", ()), *now["seeds"]}),
+        "trainable": {**now["trainable"], "fields": {**_own_fields(about), **_own_fields(now)}},
         "datasets": {**about.get("datasets", {}), **now["datasets"]},
         "code": {**about.get("code", {}), **now["code"]},
         "notes": sorted({*about.get("notes", ()), *now["notes"]}),

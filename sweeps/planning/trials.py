@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sweeps.record.names import two_words
 from sweeps.schedulers.asha import next_bracket
-from trainables.config import TrialConfig
-from trainables.data.arrays import Data
-from trainables.data.normalization import Normalization
-from trainables.image_classifier import DataKey, data_key
-from trainables.network.pretrained_weights import weights_digest
-from trainables.parts.planned import check_parts, code_of
-from trainables.trial_key import trial_key
-from trainables.user_code.part_names import short_name
+from trainables.trainable import Prepared, Trainable
 
 
 @dataclass(frozen=True)
@@ -28,7 +21,7 @@ class PlannedTrial:
 
     trial_id: str
     key: str
-    config: TrialConfig
+    config: Any
     folder: str
     parameters: int
     macs: int
@@ -43,35 +36,29 @@ class PlannedTrial:
 class Planner:
     """Makes trials of configs: names, keys, sizes, strata and brackets.
 
-    brackets: weights of ASHA's brackets; trials_by_bracket: how many trials each stratum has in each.
+    prepared: what all trials share. brackets: weights of ASHA's brackets; trials_by_bracket: how many trials each
+    stratum has in each.
     """
 
-    datasets: Mapping[DataKey, tuple[Data, Normalization]]
+    trainable: Trainable
+    prepared: Prepared
     stratify: tuple[str, ...]
     now: datetime
     brackets: list[float] = field(default_factory=lambda: [1.0])
     trials_by_bracket: dict[str, dict[int, int]] = field(default_factory=dict)
 
-    def trial(self, config: TrialConfig, trial_id: str) -> PlannedTrial:
-        """Return a config as a trial. Raises `InputError` where its model cannot be built."""
-        from trainables.network.model_size import model_size
-        from trainables.network.transfer import check_weights
-
-        data, _ = self.datasets[data_key(config)]
-        check_weights(config, data.info)
-        check_parts(config, data.info)
-        code, weights = code_of(config), weights_digest(config)
-        key = trial_key(config, data.digest, code, weights)
-        size = model_size(config, data.info)
-        parts = f"{short_name(config.model)}_{short_name(config.activation)}"
-        name = f"{self.now:%Y%m%d-%H%M%S}_{parts}_{two_words(key)}_{key}"
+    def trial(self, config: Any, trial_id: str) -> PlannedTrial:
+        """Return a config as a trial. Raises `InputError` where it cannot be trained."""
+        facts = self.prepared.facts(config)
+        name = f"{self.now:%Y%m%d-%H%M%S}_{facts.label}_{two_words(facts.key)}_{facts.key}"
         stratum = stratum_of(config, self.stratify)
         trials = self.trials_by_bracket.setdefault(stratum, {})
         bracket = next_bracket(trials, self.brackets)
         trials[bracket] = trials.get(bracket, 0) + 1
         return PlannedTrial(
-            trial_id, key, config, name, size.parameters, size.macs, stratum, bracket, code, data.digest, weights
-        )
+            trial_id, facts.key, config, name, facts.parameters, facts.macs, stratum, bracket, facts.code, facts.data,
+            facts.weights,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,9 +77,9 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
-    def datasets(self) -> Mapping[DataKey, tuple[Data, Normalization]]:
-        """The data of all trials with their normalisation."""
-        return self.planner.datasets
+    def prepared(self) -> Prepared:
+        """What all trials share, such as data."""
+        return self.planner.prepared
 
     @property
     def stratify(self) -> tuple[str, ...]:
@@ -100,6 +87,6 @@ class Plan:
         return self.planner.stratify
 
 
-def stratum_of(config: TrialConfig, fields: tuple[str, ...]) -> str:
+def stratum_of(config: Any, fields: tuple[str, ...]) -> str:
     """Return a readable name of the group that a trial competes in: `activation=relu`."""
     return " ".join(f"{name}={getattr(config, name, None)}" for name in fields)

@@ -8,8 +8,7 @@ from pathlib import Path
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
 from trainables.atomic_files import make_durable
-from trainables.attempt_folder import ATTEMPT
-from trainables.image_classifier import DONOR
+from trainables.worker.attempt_folder import ATTEMPT, DONOR
 
 
 def collect_attempts(run: RunFolder, trial: TrialState, status: str) -> None:

@@ -210,7 +210,7 @@ def _apply_epoch(trial: TrialState, event: Event) -> None:
         lost = epoch < event["epoch"]
         rows = [lost_epoch(row) for row in event["replicates"]] if lost else event["replicates"]
         try:
-            trial.history.append(epoch, rows)
+            trial.history.append(epoch, rows, event["mean"])
         except ValueError as error:
             raise UnusableEvent(str(error)) from None
         trial.means.append(dict.fromkeys(event["mean"]) if lost else event["mean"])

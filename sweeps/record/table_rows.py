@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from analysis import table
+from analysis.comparison.labels import show_value
 from analysis.runs.run_folder import RunFolder
-from sweeps.record.history import NUMBERS, QUALITIES
+from sweeps.record.history import NUMBERS, QUALITIES, History
 from sweeps.record.state import TrialState
 from trainables.config import TrialConfig
 
@@ -27,10 +28,10 @@ def trials_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping
     counts = np.array([len(trial.config["seeds"]) for trial in shown], np.int64)
     owner, number = _numbered(counts)
     lines, first = Lines.of(shown, counts), np.cumsum(counts) - counts
-    columns = {name: column.take(owner) for name, column in _columns_of_trials(run, shown).items()}
+    columns = {name: column.take(owner) for name, column in _columns_of_trials(run, shown, metadata).items()}
     columns |= _replicates(shown, owner, number)
     columns |= _results(lines, first[lines.trial] + lines.replicate, len(owner))
-    return _in_schema("trials", columns, len(owner), metadata)
+    return _in_schema("trials", columns, len(owner), metadata, lines.metrics)
 
 
 def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
@@ -39,12 +40,12 @@ def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping
     lines = Lines.of(shown, np.array([len(trial.config["seeds"]) for trial in shown], np.int64))
     columns = {name: column.take(pa.array(lines.trial)) for name, column in _identity(run, shown).items()}
     columns |= _replicates(shown, lines.trial, lines.replicate)
-    columns |= {name: pa.array(lines.column(name), REAL) for name in NUMBERS}
+    columns |= {name: pa.array(lines.column(name), REAL) for name in lines.names}
     columns["is_best"] = pa.array(lines.is_best)
     columns["images_trained"] = pa.array(lines.column("images_trained"), REAL).cast(WHOLE, safe=False)
     columns["epoch"] = pa.array(lines.epoch)
     columns["notes"] = _notes(shown, lines)
-    return _in_schema("epochs", columns, len(lines.epoch), metadata)
+    return _in_schema("epochs", columns, len(lines.epoch), metadata, lines.metrics)
 
 
 def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
@@ -56,27 +57,33 @@ def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
 
 @dataclass(frozen=True)
 class Lines:
-    """The histories of trials under one another. trial: its number, from 0; values: shape (lines, NUMBERS)."""
+    """The histories of trials under one another. trial: its number, from 0; values: shape (lines, names)."""
 
     trial: np.ndarray
     epoch: np.ndarray
     replicate: np.ndarray
     values: np.ndarray
+    names: tuple[str, ...] = NUMBERS
+    metrics: tuple[str, ...] = QUALITIES
 
     @classmethod
     def of(cls, trials: Sequence[TrialState], replicates: np.ndarray) -> Lines:
         """Return the lines of trials. replicates: how many each trial has, by its config."""
         widths = np.array([trial.history.replicates for trial in trials], np.int64)
-        parts = [np.frombuffer(trial.history.values, np.float64) for trial in trials if trial.history.values]
+        metrics = tuple(dict.fromkeys(name for trial in trials for name in trial.history.metrics))
+        names = tuple(dict.fromkeys((*NUMBERS, *metrics)))
+        parts = [_values(trial.history, names) for trial in trials if trial.history.values]
         values = np.concatenate(parts) if parts else np.empty(0)
         trial, within = _numbered(np.array([trial.epoch for trial in trials], np.int64) * widths)
-        found = cls(trial, within // widths[trial] + 1, within % widths[trial], values.reshape(-1, len(NUMBERS)))
-        known = found.replicate < replicates[trial]
-        return found if known.all() else cls(*(part[known] for part in vars(found).values()))
+        epoch, replicate, values = within // widths[trial] + 1, within % widths[trial], values.reshape(-1, len(names))
+        known = replicate < replicates[trial]
+        if not known.all():
+            trial, epoch, replicate, values = trial[known], epoch[known], replicate[known], values[known]
+        return cls(trial, epoch, replicate, values, names, metrics)
 
     def column(self, name: str) -> np.ndarray:
-        """Return one of `NUMBERS`, for each line."""
-        return self.values[:, NUMBERS.index(name)]
+        """Return the numbers of one name, for each line."""
+        return self.values[:, self.names.index(name)]
 
     @property
     def is_best(self) -> np.ndarray:
@@ -85,24 +92,41 @@ class Lines:
         return best
 
 
+def _values(history: History, names: tuple[str, ...]) -> np.ndarray:
+    """Return a history's numbers, flat, with a place for each of the names."""
+    values = np.frombuffer(history.values, np.float64)
+    if history.names == names:
+        return values
+    whole = np.full((len(values) // len(history.names), len(names)), np.nan)
+    whole[:, [names.index(name) for name in history.names]] = values.reshape(-1, len(history.names))
+    return whole.ravel()
+
+
 def _numbered(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For `counts` items of each owner: the owner of each item, and its number among its owner's."""
     owner = np.repeat(np.arange(len(counts)), counts)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _in_schema(kind: table.Kind, columns: Mapping[str, pa.Array], rows: int, metadata: Mapping[str, Any]) -> pa.Table:
+def _in_schema(
+    kind: table.Kind, columns: Mapping[str, pa.Array], rows: int, metadata: Mapping[str, Any], metrics: Sequence[str]
+) -> pa.Table:
     """Return the columns in the table's order; those that are not there yet are NaN, or null where they may be."""
-    schema = table.schema(kind, metadata)
+    schema = table.schema(kind, metadata, metrics)
     later = {True: pa.nulls(rows, REAL), False: pa.array(np.full(rows, np.nan))}
     return pa.Table.from_arrays([columns.get(f.name, later[f.nullable]) for f in schema], schema=schema)
 
 
-def _columns_of_trials(run: RunFolder, trials: Sequence[TrialState]) -> dict[str, pa.Array]:
+def _columns_of_trials(
+    run: RunFolder, trials: Sequence[TrialState], metadata: Mapping[str, Any]
+) -> dict[str, pa.Array]:
     """Return the columns that are the same for all replicates of a trial."""
-    columns = table.columns("trials")
+    columns = {**table.columns("trials"), **table.columns_of("trials", metadata)}
     # a ledger of an earlier version lacks fields that came later
-    config = {name: [trial.config.get(name, default) for trial in trials] for name, default in _defaults().items()}
+    config = {
+        name: [_as_column(trial.config.get(name, _defaults().get(name)), columns[name].type) for trial in trials]
+        for name in table.config_fields(metadata)
+    }
     values = {
         "status": [trial.status for trial in trials],
         "stop_reason": [trial.stop_reason for trial in trials],
@@ -121,6 +145,11 @@ def _columns_of_trials(run: RunFolder, trials: Sequence[TrialState]) -> dict[str
 @cache
 def _defaults() -> dict[str, Any]:
     return {name: field.get_default(call_default_factory=True) for name, field in TrialConfig.model_fields.items()}
+
+
+def _as_column(value: Any, kind: pa.DataType) -> Any:
+    """Return a value of a config as its column holds it: anything but a text as its text where the column is one."""
+    return show_value(value) if kind == TEXT and value is not None and not isinstance(value, str) else value
 
 
 def _change(change: Row) -> str:
@@ -160,10 +189,10 @@ def _results(lines: Lines, row: np.ndarray, rows: int) -> dict[str, pa.Array]:
         return np.bincount(row, values, rows)
 
     images, seconds = total(lines.column("images_trained")), total(lines.column("train_seconds"))
-    # early stopping leaves idle epochs
-    trained = total(lines.column("images_trained") > 0).astype(np.int64)
+    # early stopping leaves idle epochs, in which no time was spent
+    trained = total((lines.column("images_trained") > 0) | (lines.column("train_seconds") > 0)).astype(np.int64)
     columns = {"epochs_trained": pa.array(trained), "best_epoch": _taken(lines.epoch, best)}
-    for name in QUALITIES:
+    for name in (*QUALITIES, *(name for name in lines.metrics if name not in QUALITIES)):
         columns[name] = pa.array(_reached(lines.column(name), best))
         columns[f"final_{name}"] = pa.array(_reached(lines.column(name), last))
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from analysis import table
 from analysis.behaviour.layer_statistics import layer_statistics
+from analysis.comparison.labels import show_value
 from analysis.comparison.statistics import mean_interval
 from analysis.figures import trial as plots
 from analysis.runs.run_folder import RunFolder, TrialFolder
@@ -22,18 +23,16 @@ from analysis.weights.files import Reader, read_tensors
 from analysis.weights.rows import measure_replicate, read_weights
 from analysis.weights.weights_table import add_weights, known_trials
 from sweeps.record.epoch_events import EpochEvents
-from sweeps.record.history import QUALITIES
 from sweeps.record.outcome import Outcome
 from sweeps.record.state import RunState, TrialState
 from sweeps.record.table_rows import epochs_table, identity, trials_table
 from sweeps.running.file_server import ServedFolder, borrowed_folder
-from trainables.config import make_config
-from trainables.data.arrays import Data
-from trainables.data.normalization import Normalization
 from trainables.errors import InputError, at_end
-from trainables.image_classifier import DataKey, data_key
 from trainables.json_values import as_json_value
+from trainables.trainable import Prepared, Trainable
 from trainables.training.replicates import by_layer
+from trainables.user_code.in_use import sources_in_use, use_sources
+from trainables.user_code.source import Source
 
 Row = dict[str, Any]
 
@@ -50,17 +49,47 @@ AHEAD = 2
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """The means to measure a trial on a worker. client: set if workers may not share the driver's file system."""
+    """The means to measure a trial on a worker.
 
+    client: set if workers may not share the driver's file system; they then get the data that `prepared` has.
+    """
+
+    trainable: Trainable
     data_root: Path | None = None
     client: ServedFolder | None = None
-    datasets: Mapping[DataKey, tuple[Data, Normalization]] = field(default_factory=dict)
+    prepared: Prepared | None = None
+    _in_store: dict[int, Any] = field(default_factory=dict)
 
-    def datasets_in_store(self) -> dict[DataKey, Any]:
-        """Return references to the data by what a trial's data depends on; none where workers can load it."""
+    def data_of(self, trial: TrialState) -> Any:
+        """Return a reference to what measuring a trial needs, put into Ray's store once; None where workers load it."""
         import ray
 
-        return {key: ray.put(data) for key, (data, _) in self.datasets.items()} if self.client else {}
+        if not (self.client and self.prepared):
+            return None
+        data = self.prepared.for_measuring(self.trainable.make(trial.config))
+        if data is not None and id(data) not in self._in_store:
+            self._in_store[id(data)] = ray.put(data)
+        return self._in_store.get(id(data))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What measuring needs of all trials alike.
+
+    metadata: what the run's tables say of themselves. title: the fields that name a trial in a figure. has_network: its
+    layers can be measured. sources: the user's code that they need.
+    """
+
+    run: RunFolder
+    metadata: Mapping[str, Any]
+    title: tuple[str, ...]
+    has_network: bool
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+
+def _shared(run: RunFolder, metadata: Mapping[str, Any], trainable: Trainable) -> Shared:
+    title = trainable.title or _varied(metadata)
+    return Shared(run, metadata, title, trainable.has_network, sources_in_use())
 
 
 @dataclass
@@ -106,8 +135,7 @@ def measure_trials(
     todo = [trial for trial in state.trials.values() if trial.ended and trial.epoch and trial.key not in known]
     epochs = EpochEvents(run.ledger, [trial.trial_id for trial in todo])
     task = ray.remote(num_cpus=1)(measure_trial)
-    data = context.datasets_in_store() if todo else {}
-    shared = ray.put((run, metadata)) if todo else None
+    shared = ray.put(_shared(run, metadata, context.trainable)) if todo else None
     most, coming = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))), iter(todo)
     waiting: dict[Any, TrialState] = {}
     problems: list[str] = []
@@ -115,10 +143,8 @@ def measure_trials(
     with at_end(unsaved.save):
         while not stop_requested():
             for trial in islice(coming, most - len(waiting)):
-                own = data.get(_data_key(trial)) if data else None
-                waiting[
-                    task.remote(shared, trial, epochs.of(trial.trial_id), context.data_root, context.client, own)
-                ] = trial
+                own, rows = context.data_of(trial), epochs.of(trial.trial_id)
+                waiting[task.remote(shared, trial, rows, context.data_root, context.client, own)] = trial
             if not waiting:
                 break
             ready, _ = ray.wait(list(waiting), num_returns=1, timeout=1.0)
@@ -137,37 +163,29 @@ def measure_trials(
     return problems
 
 
-def _data_key(trial: TrialState) -> DataKey:
-    return data_key(make_config(trial.config))
-
-
 def measure_trial(
-    shared: tuple[RunFolder, Mapping[str, Any]],
+    shared: Shared,
     trial: TrialState,
     epochs: list[list[Row]],
     data_root: Path | None,
     client: ServedFolder | None = None,
-    data: Data | None = None,
+    data: Any = None,
 ) -> pa.Table:
     """Draw a trial's figures, write its `run_stats.json` and return its rows of `weights.parquet`.
 
-    shared: the run, and what its tables say of themselves. epochs: the ledger's, [epoch][replicate]. data: loaded where
-    None.
+    epochs: the ledger's, [epoch][replicate]. data: loaded where None.
     """
-    run, metadata = shared
+    use_sources(shared.sources)
+    run = shared.run
     with borrowed_folder(run, run.trial(trial.folder).path, client) as seen:
-        rows = _measure_trial(seen, trial, epochs, metadata, data_root, data)
-    return pa.Table.from_pylist(rows, schema=table.schema("weights", metadata))
+        rows = _measure_trial(replace(shared, run=seen), trial, epochs, data_root, data)
+    return pa.Table.from_pylist(rows, schema=table.schema("weights", shared.metadata))
 
 
 def _measure_trial(
-    run: RunFolder,
-    trial: TrialState,
-    epochs: list[list[Row]],
-    metadata: Mapping[str, Any],
-    data_root: Path | None,
-    data: Data | None,
+    shared: Shared, trial: TrialState, epochs: list[list[Row]], data_root: Path | None, data: Any
 ) -> list[Row]:
+    run, metadata = shared.run, shared.metadata
     folder = run.trial(trial.folder)
     rows: list[Row] = []
     # layers and figures are of the first replicate
@@ -175,11 +193,13 @@ def _measure_trial(
     for number, seed in enumerate(trial.config["seeds"]):
         measured = measure_replicate(folder.replicate(seed), read=cache(read_tensors) if number else read_first)
         rows += [{**identity(run, trial, number, seed), **row} for row in measured]
-    results = trials_table(run, [trial], {}).to_pylist()
+    results = trials_table(run, [trial], metadata).to_pylist()
     kept = _kept_weights(folder, trial.config["seeds"][0])
-    layers = layer_statistics(kept, data_root, data=data, read=read_first) if kept else {}
+    layers = {}
+    if kept and shared.has_network:
+        layers = layer_statistics(kept, data_root, data=data, read=read_first)
     write_run_stats(folder, trial, epochs, results, rows, layers, metadata)
-    draw(run, trial, results, read_first)
+    draw(run, trial, results, metadata, shared.title, read_first)
     return rows
 
 
@@ -201,8 +221,10 @@ def write_run_stats(
         "config": trial.config,
         "parameters": trial.parameters,
         "macs": trial.macs,
-        "results": {name: _spread([row[name] for row in results]) for name in QUALITIES},
-        "replicates": [_replicate([epoch[n] for epoch in epochs], row) for n, row in enumerate(results)],
+        "results": {name: _spread([row[name] for row in results]) for name in trial.history.metrics},
+        "replicates": [
+            _replicate([epoch[n] for epoch in epochs], row, trial.history.metrics) for n, row in enumerate(results)
+        ],
         "weight_statistics": [_statistics(row) for row in rows if row["stage"] in ("best", "final")],
         "layers": layers,
         "provenance": metadata.get("provenance", {}),
@@ -215,14 +237,14 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"mean": found.mean, "interval_95": found.half_width, "n": found.n}
 
 
-def _replicate(history: Sequence[Row], row: Row) -> Row:
-    names = ("epoch", "lr_used", *QUALITIES)
+def _replicate(history: Sequence[Row], row: Row, metrics: Sequence[str]) -> Row:
+    names = ("epoch", "lr_used", *metrics)
     return {
         "seed": row["seed"],
         "best_epoch": row["best_epoch"],
         "epochs_trained": row["epochs_trained"],
-        **{name: row[name] for name in QUALITIES},
-        "history": {name: [values[name] for values in history] for name in names},
+        **{name: row[name] for name in metrics},
+        "history": {name: [values.get(name) for values in history] for name in names},
         "gradient_norms": by_layer([values.get("gradient_norms") or {} for values in history]),
         "learned": by_layer([values.get("learned") or {} for values in history]),
     }
@@ -233,21 +255,36 @@ def _statistics(row: Row) -> Row:
     return {**where, **{name: value for name, value in row.items() if name.startswith("weight_")}}
 
 
-def draw(run: RunFolder, trial: TrialState, results: Sequence[Row], read: Reader = read_tensors) -> None:
-    """Draw `training_curves.png` of all replicates and `weight_distributions.png` of the first."""
+def _varied(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields that a run varies."""
+    roles = metadata.get("roles", {})
+    return (*roles.get("scientific", {}), *roles.get("nuisance", {}))
+
+
+def draw(
+    run: RunFolder, trial: TrialState, results: Sequence[Row], metadata: Mapping[str, Any], named_by: Sequence[str],
+    read: Reader = read_tensors,
+) -> None:  # fmt: skip
+    """Draw `training_curves.png` of all replicates and `weight_distributions.png` of the first.
+
+    named_by: the fields whose values make the title.
+    """
     folder = run.trial(trial.folder)
-    title = (
-        f"{trial.config['dataset']}, {trial.config['model']}, {trial.config['activation']}, "
-        f"{trial.config['optimizer']}, lr {trial.config['lr']:g}"
-    )
+    title = ", ".join(_setting(name, trial.config[name]) for name in named_by if name in trial.config)
     bests = [row["best_epoch"] for row in results if row["best_epoch"]]
-    plots.save(plots.training_curves(epochs_table(run, [trial], {}).to_pylist(), title, bests), folder.training_curves)
+    epochs = epochs_table(run, [trial], metadata).to_pylist()
+    plots.save(plots.training_curves(epochs, title, bests, trial.history.metrics), folder.training_curves)
     seed = trial.config["seeds"][0]
     before, after = folder.initial_model(seed), _kept_weights(folder, seed)
     if after is not None:
         tensors = read_weights(before, read)[0] if before.exists() else {}
         drawn = plots.weight_distributions(tensors, read_weights(after, read)[0], title)
         plots.save(drawn, folder.weight_distributions)
+
+
+def _setting(name: str, value: Any) -> str:
+    """Return a text as it is, a number with its name."""
+    return value if isinstance(value, str) else f"{name} {show_value(value)}"
 
 
 def _kept_weights(folder: TrialFolder, seed: int) -> Path | None:

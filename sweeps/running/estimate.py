@@ -10,20 +10,20 @@ import heapq
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from search_spaces.definition import Resources, Sweep
+from sweeps.planning.notes import batch_of
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.schedulers.table import make_judge
-from trainables.image_classifier import data_key
+from trainables.trainable import trainable_of
+from trainables.user_code.in_use import sources_in_use, use_sources
+from trainables.user_code.source import Source
 
 if TYPE_CHECKING:
     from sweeps.planning.settings import Settings
-    from trainables.config import TrialConfig
-    from trainables.data.arrays import Data
-    from trainables.data.normalization import Normalization
     from trainables.training.cost import Cost
 
 # Trials that are measured, from the cheapest to the costliest.
@@ -98,11 +98,11 @@ def measure_trials(chosen: Sequence[PlannedTrial], plan: Plan, resources: Resour
     """Return the cost of each trial by key, as many measured at a time as will run at a time."""
     import ray
 
-    data = {key: ray.put(value) for key, value in plan.datasets.items() if key in map(_key, chosen)}
+    name, shared, sources = plan.planner.trainable.name, ray.put(plan.prepared.shared), sources_in_use()
     task = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus or 0)(_measure)
     threads = max(1, int(resources.cpus))
     every = [chosen[number % len(chosen)] for number in range(max(len(chosen), slots))][: 4 * PROBED]
-    found = ray.get([task.remote(data[_key(trial)], trial.config, threads) for trial in every])
+    found = ray.get([task.remote(name, _values(trial), shared, threads, sources) for trial in every])
     return {trial.key: cost for trial, cost in zip(every, found, strict=True)}
 
 
@@ -119,25 +119,28 @@ def gpu_share(resources: Resources, plan: Plan, gpus: float) -> Resources:
         return Resources(resources.cpus, resources.gpus or 0.0)
     task = ray.remote(num_cpus=resources.cpus, num_gpus=1)(_measure)
     threads = max(1, int(resources.cpus))
-    costs = ray.get([task.remote(ray.put(plan.datasets[_key(t)]), t.config, threads) for t in costliest(plan)])
+    name, shared, sources = plan.planner.trainable.name, ray.put(plan.prepared.shared), sources_in_use()
+    costs = ray.get([task.remote(name, _values(trial), shared, threads, sources) for trial in costliest(plan)])
     return Resources(resources.cpus, max(share_of_gpu(cost.peak_memory, cost.total_memory) for cost in costs))
 
 
 def costliest(plan: Plan) -> list[PlannedTrial]:
     """Return those that may need most of a GPU's memory: with the most MACs a batch, and with most parameters."""
     trials = plan.trials or plan.examples
-    found = [max(trials, key=lambda t: t.macs * t.config.batch_size), max(trials, key=lambda t: t.parameters)]
+    found = [max(trials, key=lambda t: t.macs * batch_of(t)), max(trials, key=lambda t: t.parameters)]
     return found[:1] if found[0] is found[1] else found
 
 
-def _measure(pair: tuple[Data, Normalization], config: TrialConfig, threads: int) -> Cost:
-    from trainables.training.cost import measure
+def _values(trial: PlannedTrial) -> dict[str, Any]:
+    values: dict[str, Any] = trial.config.model_dump(mode="json")
+    return values
 
-    return measure(config, *pair, threads)
 
-
-def _key(trial: PlannedTrial) -> tuple[str, int | None, int | None, str]:
-    return data_key(trial.config)
+def _measure(name: str, values: Mapping[str, Any], shared: Any, threads: int, sources: Mapping[str, Source]) -> Cost:
+    use_sources(sources)
+    trainable = trainable_of(name)
+    cost: Cost = trainable.measure(trainable.make(values), shared, threads)
+    return cost
 
 
 def simulate(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
@@ -167,9 +170,7 @@ def epoch_seconds(trial: PlannedTrial, plan: Plan, costs: Mapping[str, Cost]) ->
 
 
 def _work(trial: PlannedTrial, plan: Plan) -> float:
-    data, _ = plan.datasets[data_key(trial.config)]
-    sizes = {name: len(split.labels) for name, split in data.splits.items()}
-    return max(trial.macs, 1) * (3 * trial.config.data_fraction * sizes["train"] + sum(sizes.values()))
+    return plan.prepared.work(trial.config, trial.macs)
 
 
 def _simulate_once(

@@ -23,10 +23,9 @@ from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
 from sweeps.trackers.ray_metrics import published
-from trainables.attempt_folder import last_attempt
-from trainables.config import make_config
 from trainables.errors import InputError
-from trainables.image_classifier import Job
+from trainables.worker.attempt_folder import last_attempt
+from trainables.worker.train_trial import Job
 
 if TYPE_CHECKING:
     from sweeps.running.file_server import ServedFolder
@@ -169,7 +168,7 @@ class _Execution:
         recorder = Recorder(folder, sweep, state, metadata, self.plan.epochs)
         # a population's trials are proposed, part by part
         todo = [] if isinstance(sweep.scheduler, Pbt) else self.plan.trials
-        jobs = [_job(folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
+        jobs = [_job(sweep, folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         tuned = tuple(sweep.nuisance)
         view = make_view(state, sweep.metric, sweep.mode, sweep.compared, self.console, settings.quiet, tuned)
         notices = None if settings.quiet else self.console
@@ -178,7 +177,9 @@ class _Execution:
                 propose = _proposer(sweep, self.plan, folder, recorder)
                 idle = IdleNote(state, settings.address, partial(say, self.console, label="note:"))
                 on_steps = [watch.check, on_step, idle.check]
-                run_trials(recorder, jobs, propose, self.plan.datasets, resources, settings, brake, on_steps, client)
+                run_trials(
+                    recorder, jobs, propose, self.plan.prepared.shared, resources, settings, brake, on_steps, client
+                )
 
     def _measure(
         self, state: RunState, metadata: Mapping[str, Any], client: ServedFolder | None, watch: RayWatch
@@ -191,14 +192,14 @@ class _Execution:
                 watch.check()
                 measuring.update(done, total)
 
-            context = WorkerContext(self.settings.data_root, client, self.plan.datasets)
+            context = WorkerContext(self.plan.planner.trainable, self.settings.data_root, client, self.plan.prepared)
             return measure_trials(self.folder, state, metadata, progress, context, self.interrupt.requested)
 
 
 def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:
     """Return what proposes and plans the searcher's next trial; None for a plan that is complete."""
     if isinstance(sweep.scheduler, Pbt):
-        return in_populations(sweep.scheduler, plan, folder, recorder.state)
+        return in_populations(sweep, sweep.scheduler, plan, folder, recorder.state)
     if not isinstance(sweep.searcher, Optuna):
         return None
     from sweeps.running.optuna_search import Proposals
@@ -214,12 +215,12 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
             return None
         fields = {"row": proposal.row, "params": dict(proposal.params), "attributes": dict(proposal.attributes)}
         recorder.record("planned", **planned_fields(proposal.trial), proposal=fields)
-        return _job(folder, recorder.state, proposal.trial)
+        return _job(sweep, folder, recorder.state, proposal.trial)
 
     return propose
 
 
-def in_populations(rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
+def in_populations(sweep: Sweep, rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
     """Return what hands out trials from one comparison of their population to the next, the furthest behind first."""
     from sweeps.schedulers.pbt import boundary, next_trial
 
@@ -236,13 +237,16 @@ def in_populations(rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) ->
         end = boundary(rule, trial, state)
         until[trial.trial_id] = end or trial.config["epochs"]
         donor = max((change["epoch"] for change in trial.changes), default=0)
-        job = _job(folder, state, planned[trial.trial_id])
-        return replace(job, config=make_config(trial.config_now), until=end, donor_epoch=donor)
+        job = _job(sweep, folder, state, planned[trial.trial_id])
+        return replace(job, config=trial.config_now, until=end, donor_epoch=donor)
 
     return propose
 
 
-def _job(folder: RunFolder, state: RunState, trial: PlannedTrial) -> Job:
-    place = folder.trial(trial.folder).path
-    epochs = state.trials[trial.trial_id].epoch
-    return Job(trial.trial_id, trial.config, str(place.absolute()), last_attempt(place), epochs)
+def _job(sweep: Sweep, folder: RunFolder, state: RunState, trial: PlannedTrial) -> Job:
+    path = folder.trial(trial.folder).path
+    return Job(
+        trial.trial_id, trial.config.model_dump(mode="json"), str(path.absolute()), last_attempt(path),
+        state.trials[trial.trial_id].epoch, trainable=sweep.trainable, metric=sweep.metric,
+        mode=sweep.mode,
+    )  # fmt: skip

@@ -13,8 +13,8 @@ from typing import Any
 
 from analysis.runs.run_folder import RunFolder
 from trainables.atomic_files import write_atomically
-from trainables.attempt_folder import new_attempt
 from trainables.errors import InputError
+from trainables.worker.attempt_folder import new_attempt
 
 # The file that holds a word which only this driver knows.
 MARKER = ".seen-by"
@@ -66,7 +66,7 @@ class FileServer:
 
 @dataclass(frozen=True)
 class ServedFolder:
-    """A worker's access to a run's folder: a `trainables.attempt_folder.FileClient`. actor: of `FileServer`."""
+    """A worker's access to a run's folder: a `trainables.worker.attempt_folder.FileClient`. actor: of `FileServer`."""
 
     folder: str
     word: str

@@ -58,7 +58,9 @@ class Proposals:
         self.sweep, self.planner, self.state, self.each = sweep, planner, state, each
         metrics, space = searcher.metrics or (sweep.metric,), distributions(sweep)
         self.values = scientific_rows(sweep)
-        self.rows = [Row(values, RowStudy(searcher, metrics, space)) for values in self.values]
+        self.rows = [
+            Row(values, RowStudy(searcher, metrics, space, {sweep.metric: sweep.mode})) for values in self.values
+        ]
         known = (trial for trial in state.trials.values() if trial.proposal)
         self.foreign = {trial.trial_id for trial in known if not was_proposed_by(sweep, trial)}
         # configs, not keys: a resume with other code gives equal settings other keys

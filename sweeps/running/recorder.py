@@ -26,7 +26,8 @@ from sweeps.schedulers.table import make_judge
 from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
-from trainables.image_classifier import CHECKPOINT, DONOR
+from trainables.trainable import means_over_replicates
+from trainables.worker.attempt_folder import CHECKPOINT, DONOR
 
 # The fields of a decision that a stop records.
 DECISION = ("rung", "value", "cutoff", "peers")
@@ -98,11 +99,7 @@ class Recorder:
         """Take one epoch's report in. True: the trial goes on; False: it is stopped here."""
         trial = self.state.trials[trial_id]
         known = trial.epoch >= report["epoch"]
-        mean = {
-            name: report[name]
-            for name in report
-            if name.startswith(("train_", "val_", "test_")) and name[-4:] != "_std"
-        }
+        mean = means_over_replicates(report["replicates"], report["metrics"])
         fields = {name: report[name] for name in ("attempt", "epoch", "memory_mb", "replicates")}
         if report["note"]:
             fields["note"] = report["note"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
@@ -20,17 +20,15 @@ from search_spaces.definition import Resources
 from sweeps.ray_private import losses_are_deaths
 from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
-from trainables.data.arrays import Data
-from trainables.data.normalization import Normalization
-from trainables.image_classifier import Job, train_trial
 from trainables.user_code.in_use import sources_in_use
+from trainables.worker.train_trial import Job, train_trial
 
 
 def run_trials(
     recorder: Recorder,
     jobs: Sequence[Job],
     propose: Propose | None,
-    datasets: Mapping[Any, tuple[Data, Normalization]],
+    shared: Any,
     resources: Resources,
     limits: Limits,
     stop_requested: Callable[[], bool],
@@ -39,16 +37,16 @@ def run_trials(
 ) -> None:
     """Run the jobs, and those that `propose` makes until it answers None, to their ends or until a stop is requested.
 
-    propose: answers "wait" while what there is to run follows from what still runs.
+    shared: what all trials share, as `Trainable.prepare` made it. propose: answers "wait" while what there is to run
+    follows from what still runs.
 
     Returns when no trial runs any more. Raises `RayLost` where Ray fails.
     """
     # Tune holds one trial ready for a searcher, so workers would start one after another; ours keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
-    trainable = tune.with_parameters(
-        train_trial, datasets=dict(datasets), threads=threads, client=client, sources=sources_in_use()
-    )
+    sources = sources_in_use()
+    trainable = tune.with_parameters(train_trial, shared=shared, threads=threads, client=client, sources=sources)
     source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(

@@ -24,8 +24,8 @@ from analysis.runs.sync import (
     whole_lines,
     write_known,
 )  # fmt: skip
-from trainables.attempt_folder import ATTEMPT
 from trainables.errors import InputError
+from trainables.worker.attempt_folder import ATTEMPT
 
 # the largest share of the time that goes into uploads during a run
 SHARE = 0.05

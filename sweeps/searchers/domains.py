@@ -7,8 +7,8 @@ from typing import Any
 
 from search_spaces.definition import Sweep
 from search_spaces.domains import Range, range_of, values_of
-from trainables.config import is_changeable
 from trainables.errors import InputError
+from trainables.trainable import trainable_of
 from trainables.user_code.part_names import is_argument
 
 
@@ -17,10 +17,10 @@ def changeable_ranges(sweep: Sweep) -> dict[str, Range]:
 
     Raises `InputError` for values that are no numbers, and for a range without ends.
     """
-    found = {}
+    found, trainable = {}, trainable_of(sweep.trainable)
     for name, domain in sweep.nuisance.items():
         values = values_of(domain) or ()
-        if not is_changeable(name) or len(set(values)) == 1 or (is_argument(name) and not _is_real(domain)):
+        if not trainable.may_change(name) or len(set(values)) == 1 or (is_argument(name) and not _is_real(domain)):
             continue
         if any(not isinstance(value, int | float) for value in values):
             raise InputError(

@@ -12,14 +12,9 @@ import numpy as np
 
 from search_spaces.definition import Sweep
 from search_spaces.domains import check_domain, draw, is_random, plain, values_of
-from trainables.config import TrialConfig, check_field
-from trainables.config_checks import MODEL_OPTIONS, options_of
-from trainables.errors import InputError, unknown_name
-from trainables.parts.arguments import accepts
-from trainables.parts.planned import planned_config
-from trainables.registries import registry
+from trainables.errors import InputError
+from trainables.trainable import trainable_of
 from trainables.user_code.in_use import source_of
-from trainables.user_code.part_names import PARTS, is_argument, is_own
 from trainables.user_code.source import is_user_code
 
 # seed of the random nuisance domains
@@ -28,12 +23,12 @@ MOST_TRIALS = 100_000
 Setting = dict[str, Any]
 
 
-def expand(sweep: Sweep) -> list[TrialConfig]:
+def expand(sweep: Sweep) -> list[Any]:
     """Return every scientific value with every nuisance setting, nuisance outermost, each config once."""
     check_roles(sweep)
     check_size(count_settings(sweep))
     rows = scientific_rows(sweep)
-    unique: dict[TrialConfig, None] = {}
+    unique: dict[Any, None] = {}
     for setting in nuisance_settings(sweep):
         for row in rows:
             unique[config_of(sweep, row, setting, rows)] = None
@@ -63,10 +58,9 @@ def check_roles(sweep: Sweep) -> None:
     twice = (compared & nuisance) | ((compared | nuisance) & fixed) | (set(sweep.scientific) & _case_fields(sweep))
     if twice:
         raise InputError(f"{', '.join(sorted(twice))}: a field has one role, scientific, nuisance or fixed")
+    trainable = trainable_of(sweep.trainable)
     for name in (*sweep.compared, *sweep.nuisance, *sweep.fixed):
-        if name == "seeds":
-            raise InputError(unknown_name("field", name, [f for f in TrialConfig.model_fields if f != "seeds"]))
-        check_field(name)
+        trainable.check_field(name)
     for name, domain in (*sweep.scientific.items(), *sweep.nuisance.items()):
         check_domain(name, domain)
     # Workers get what has been asked for, so all that any trial may need is read now.
@@ -79,8 +73,10 @@ def check_roles(sweep: Sweep) -> None:
 
 def specs_of(sweep: Sweep) -> Iterator[str]:
     """Yield the user's code that any trial of a sweep may need."""
+    if is_user_code(sweep.trainable):
+        yield sweep.trainable
     for values in (sweep.scientific, sweep.nuisance, sweep.fixed, *sweep.cases):
-        for field in ("dataset", *PARTS):
+        for field in trainable_of(sweep.trainable).code_fields:
             found = (values_of(values[field]) or ()) if field in values else ()
             yield from (value for value in found if is_user_code(value))
 
@@ -92,10 +88,11 @@ def scientific_rows(sweep: Sweep) -> list[Setting]:
     return [{**case, **row} for case in cases for row in _product(_grids(sweep.scientific))]
 
 
-def config_of(sweep: Sweep, row: Setting, setting: Setting, rows: Sequence[Setting]) -> TrialConfig:
+def config_of(sweep: Sweep, row: Setting, setting: Setting, rows: Sequence[Setting]) -> Any:
     """Return the config of a scientific row with a nuisance setting; `rows` are all that are compared."""
     values = {**{name: plain(value) for name, value in sweep.fixed.items()}, **setting, **row, "seeds": sweep.seeds}
-    return planned_config(_without_foreign_arguments(sweep, _without_foreign_options(values, rows), rows))
+    tuned = {name: values_of(domain) or () for name, domain in sweep.nuisance.items()}
+    return trainable_of(sweep.trainable).plan(values, rows, tuned)
 
 
 def _case_fields(sweep: Sweep) -> set[str]:
@@ -134,37 +131,3 @@ def _grids(domains: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _product(grids: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*grids.values()):
         yield dict(zip(grids, values, strict=True))
-
-
-def _without_foreign_options(values: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Drop what only another of the compared models or stochastic layers reads; an option of none stays an error."""
-    foreign: set[str] = set()
-    for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
-        compared = {row[field] for row in rows if row.get(field) in registry(field) or is_own(field, row.get(field))}
-        chosen = str(values.get(field))
-        if len(compared) > 1 and chosen in compared:
-            foreign |= set().union(*(options(name) for name in compared)) - options(chosen)
-    return {name: value for name, value in values.items() if name not in foreign}
-
-
-def _without_foreign_arguments(sweep: Sweep, values: Setting, rows: Sequence[Setting]) -> Setting:
-    """Drop what only another value of a part takes; an argument of none stays an error."""
-    foreign: set[str] = set()
-    for name in filter(is_argument, values):
-        field, _, argument = name.partition(".")
-        chosen = values.get(field, TrialConfig.model_fields[field].default)
-        others = {*(row.get(field) for row in rows), *(values_of(sweep.nuisance.get(field)) or ())} - {None, chosen}
-        if not accepts(field, chosen, argument) and any(accepts(field, other, argument) for other in others):
-            foreign.add(name)
-    return {name: value for name, value in values.items() if name not in foreign}
-
-
-def _model_options(model: str) -> set[str]:
-    return set(options_of(model)) & set(MODEL_OPTIONS)
-
-
-def _stochastic_options(name: str) -> set[str]:
-    if is_own("stochastic", name):
-        return set()
-    entry = registry("stochastic")[name]
-    return {*entry.options, *(["stochastic_strength"] if entry.strength is not None else [])}

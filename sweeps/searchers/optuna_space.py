@@ -11,15 +11,14 @@ from search_spaces.definition import Sweep
 from search_spaces.domains import range_of, values_of
 from sweeps.record.state import TrialState
 from sweeps.searchers.grid import Setting, config_of, scientific_rows
-from trainables.config import TrialConfig
 from trainables.errors import InputError
+from trainables.trainable import trainable_of
 
 if TYPE_CHECKING:
     import optuna
 
 # settings that are looked at to see whether there are enough
 MOST_LISTED = 10_000
-DATA_FIELDS = ("dataset", "image_size", "channels", "normalization")
 
 
 def distributions(sweep: Sweep) -> dict[str, optuna.distributions.BaseDistribution]:
@@ -79,7 +78,7 @@ def settings_of_each_row(sweep: Sweep) -> int:
     least, space = sweep.samples, choices(sweep)
     rows = scientific_rows(sweep)
     for row in rows if space is not None else ():
-        unlike: set[TrialConfig] = set()
+        unlike: set[Any] = set()
         for params in _some(space or {}):
             unlike.add(config_of(sweep, row, setting_of(sweep, params), rows))
             if len(unlike) >= least:
@@ -108,7 +107,7 @@ def check_space(sweep: Sweep) -> None:
         raise InputError("the searcher optuna needs Optuna: pip install optuna") from None
     if not distributions(sweep):
         raise InputError("Optuna has nothing to search: the sweep has no nuisance field of more than one value")
-    for name in DATA_FIELDS:
+    for name in trainable_of(sweep.trainable).data_fields:
         if len(values_of(sweep.nuisance.get(name)) or ()) > 1 or range_of(sweep.nuisance.get(name)):
             raise InputError(f"{name} cannot be searched by optuna, as data is loaded before: compare it, or fix it")
 

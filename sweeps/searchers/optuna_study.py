@@ -16,16 +16,26 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState as Stage
 from optuna.trial import create_trial
 
-from search_spaces.definition import Optuna, mode_of
+from search_spaces.definition import Mode, Optuna, mode_of
 from sweeps.record.state import TrialState
 
 
 class RowStudy:
-    """A study of one scientific row. metrics: what it optimises; space: Optuna's distributions by parameter."""
+    """A study of one scientific row.
 
-    def __init__(self, searcher: Optuna, metrics: Sequence[str], space: Mapping[str, Any]) -> None:
+    metrics: what it optimises; space: Optuna's distributions by parameter; modes: of metrics whose names do not say it.
+    """
+
+    def __init__(
+        self,
+        searcher: Optuna,
+        metrics: Sequence[str],
+        space: Mapping[str, Any],
+        modes: Mapping[str, Mode] | None = None,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions: Any = ["minimize" if mode_of(name) == "min" else "maximize" for name in metrics]
+        self.modes = {name: (modes or {}).get(name, mode_of(name)) for name in metrics}
+        directions: Any = ["minimize" if mode == "min" else "maximize" for mode in self.modes.values()]
         self.searcher, self.metrics, self.space = searcher, metrics, space
         self.storage = optuna.storages.InMemoryStorage()
         self.study = optuna.create_study(directions=directions, storage=self.storage)
@@ -67,7 +77,7 @@ class RowStudy:
 
     def _finish(self, number: int, trial: TrialState) -> None:
         """End a trial of the study: complete with its best values, pruned with its epochs', or failed."""
-        values = [best_value(trial, metric) for metric in self.metrics]
+        values = [best_value(trial, metric, self.modes[metric]) for metric in self.metrics]
         if trial.status == "stopped" and trial.pruned and len(self.metrics) == 1:
             for epoch, mean in enumerate(trial.means, start=1):
                 if (value := mean[self.metrics[0]]) is not None:
@@ -89,9 +99,9 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.NSGAIISampler(seed=seed, population_size=16)
 
 
-def best_value(trial: TrialState, metric: str) -> float:
+def best_value(trial: TrialState, metric: str, mode: Mode) -> float:
     """Return the best mean over replicates of any epoch; NaN where there is none."""
     values = [mean[metric] for mean in trial.means]
     known = [value for value in values if value is not None]
-    pick = min if mode_of(metric) == "min" else max
+    pick = min if mode == "min" else max
     return pick(known) if known else math.nan

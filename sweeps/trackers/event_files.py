@@ -22,7 +22,8 @@ def append_epoch(
 ) -> None:
     """Append the scalars of an epoch to a replicate's event file; a new file begins with its row of the HParams table.
 
-    group: the replicates that are shown together. settings: the row's hyperparameters. values: by tag.
+    group: the replicates that are shown together. settings: the row's hyperparameters. values: by tag, those
+    that select first.
     """
     path = folder / "events.out.tfevents.sweeps"
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,14 +32,14 @@ def append_epoch(
     with path.open("ab") as file:
         if file.tell() == 0:
             first = Event(wall_time=wall_time, file_version="brain.Event:2")
-            plugin = Summary(value=[_experiment(settings), _session(group, settings, wall_time)])
+            plugin = Summary(value=[_experiment(settings, values), _session(group, settings, wall_time)])
             events = [first, Event(wall_time=wall_time, summary=plugin), *events]
         writer = RecordWriter(file)
         for event in events:
             writer.write(event.SerializeToString())
 
 
-def _experiment(settings: Mapping[str, Any]) -> Summary.Value:
+def _experiment(settings: Mapping[str, Any], values: Mapping[str, float]) -> Summary.Value:
     """Return the columns of the HParams table: the settings, and the metrics with those that select first.
 
     The plugin takes the first of those that it finds. Without one it shows test metrics first and no validation.
@@ -48,8 +49,7 @@ def _experiment(settings: Mapping[str, Any]) -> Summary.Value:
         api_pb2.HParamInfo(name=name, type=kinds.get(type(value), api_pb2.DATA_TYPE_STRING))
         for name, value in settings.items()
     ]
-    tags = [f"{split}/{name}" for split in ("val", "test", "train") for name in ("auc", "acc", "loss")]
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in tags]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in values if tag != "lr"]
     return _plugin_value(EXPERIMENT, experiment=api_pb2.Experiment(hparam_infos=fields, metric_infos=metrics))
 
 

@@ -18,11 +18,10 @@ from typing import Any
 from analysis.comparison.labels import show_value
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
+from trainables.trainable import ROW_FIELDS
 
-SCALARS = {
-    f"{split}_{name}": f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")
-}
-TAGS = {**SCALARS, "lr_used": "lr"}
+# Those that select come first: the HParams plugin shows the first of a table's metrics.
+SPLITS = ("val", "test", "train")
 # Bytes of a folder's name at most.
 MOST_BYTES = 180
 
@@ -65,7 +64,7 @@ def _folder_name(group: str, settings: Mapping[str, Any]) -> str:
 
 
 def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]], wall_time: float) -> None:
-    """Append loss, AUC and ACC of each split and the learning rate of an epoch.
+    """Append the metrics of an epoch, and its learning rate.
 
     rows: the epoch's values by the seed of the replicate. wall_time: seconds since 1970.
     """
@@ -73,8 +72,17 @@ def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]
     from sweeps.trackers.event_files import append_epoch
 
     for seed, row in rows.items():
-        values = {tag: _number(row[name]) for name, tag in TAGS.items() if name in row}
+        values = {tag: _number(row[name]) for name, tag in tags_of(row).items()}
         append_epoch(curves.folder / f"seed_{seed}", curves.group, curves.settings, epoch, values, wall_time)
+
+
+def tags_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return `{"val_auc": "val/auc", ..., "lr_used": "lr"}`: the tag of each metric of a row, those of val first."""
+    names = [name for name, value in row.items() if name not in ROW_FIELDS and isinstance(value, int | float | None)]
+    splits = {name: name.partition("_")[0] for name in names}
+    names.sort(key=lambda name: SPLITS.index(splits[name]) if splits[name] in SPLITS else len(SPLITS))
+    tags = {name: name.replace("_", "/", 1) if splits[name] in SPLITS else name for name in names}
+    return {**tags, **({"lr_used": "lr"} if "lr_used" in row else {})}
 
 
 def _number(value: Any) -> float:

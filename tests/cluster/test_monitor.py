@@ -19,7 +19,7 @@ from cluster.prometheus import METRICS, exposition
 from cluster.sample import Sample, take_sample
 from sweeps.screen.gpu import Gpu, GpuProcess, trial_of
 from trainables.errors import InputError
-from trainables.image_classifier import name_thread
+from trainables.worker.train_trial import name_thread
 
 MIB = 2**20
 

@@ -24,7 +24,7 @@ FOLDERS: dict[str, set[str]] = {
     "cluster": {"sweeps", "analysis", "trainables"},
     "benchmarks": {"trainables", "search_spaces", "analysis", "deployment", "sweeps", "cluster"},
 }
-RAY_IN_TRAINABLES = {"trainables/image_classifier.py"}
+RAY_IN_TRAINABLES = {"trainables/worker/train_trial.py"}
 REGISTRIES = {"trainables/models", "search_spaces", "analysis/measures"}
 """Rooms whose files are entries found by name; they may hold more than a dozen."""
 MOST_FILES = 12

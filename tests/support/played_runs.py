@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from sweeps.record.ledger import read_ledger
 from sweeps.record.state import RunState, TrialState, fold
 from sweeps.running import execution
 from sweeps.running.recorder import Recorder
-from trainables.image_classifier import Job
 from trainables.training.replicates import METRICS
+from trainables.worker.train_trial import Job
 
 NOW = datetime(2026, 1, 1)
 Values = Callable[[dict[str, Any], int], float]
@@ -59,7 +59,7 @@ def play(folder: RunFolder, sweep: Sweep, plan: Plan, values: Values, kill_after
             recorder.started(job.trial_id)
             while not trial.ended and trial.epoch != job.until:
                 level = values(trial.config_now, trial.epoch + 1)
-                recorder.epoch(job.trial_id, report(trial, level, job.config.seeds))
+                recorder.epoch(job.trial_id, report(trial, level, job.config["seeds"]))
                 reports += 1
                 if reports >= kill_after:
                     raise Killed
@@ -71,10 +71,12 @@ def play(folder: RunFolder, sweep: Sweep, plan: Plan, values: Values, kill_after
 def _jobs(folder: RunFolder, sweep: Sweep, plan: Plan, state: RunState) -> list[Job]:
     if isinstance(sweep.scheduler, Pbt):
         return []
-    return [execution._job(folder, state, trial) for trial in plan.trials if not state.trials[trial.trial_id].ended]
+    return [
+        execution._job(sweep, folder, state, trial) for trial in plan.trials if not state.trials[trial.trial_id].ended
+    ]
 
 
-def report(trial: TrialState, value: float, seeds: tuple[int, ...]) -> dict[str, Any]:
+def report(trial: TrialState, value: float, seeds: Sequence[int]) -> dict[str, Any]:
     """Return what a worker reports after the trial's next epoch."""
     finite = math.isfinite(value)
     means = dict.fromkeys(METRICS, value if finite else 0.1)  # accuracy is a number even where the loss is none
@@ -82,7 +84,7 @@ def report(trial: TrialState, value: float, seeds: tuple[int, ...]) -> dict[str,
     cost = {"images_trained": 1, "train_seconds": 1.0, "eval_seconds": 1.0}
     rows = [{"seed": seed, "epoch": epoch, "stop_reason": "", "is_best": True, **means, **cost} for seed in seeds]
     more = {"finite": finite, "checkpoint": False, "note": "", "memory_mb": 1.0}
-    return {"attempt": 1, "epoch": epoch, "replicates": rows, **means, **more}
+    return {"attempt": 1, "epoch": epoch, "replicates": rows, "metrics": list(METRICS), **more}
 
 
 def noisy(config: dict[str, Any], epoch: int) -> float:

@@ -12,7 +12,7 @@ from trainables.code_digest import changed_files, file_digests, imported_from, t
 TRAIN = """
 import sys
 from trainables.config import make_config
-from trainables import image_classifier
+from trainables import image_classifier, worker
 from trainables.training.replicates import train_replicates
 from trainables.training.loop import start
 from trainables.data.batches import to_device
@@ -36,11 +36,11 @@ def test_what_python_imports_in_training_is_digested() -> None:
     models = {path for path in loaded if path.startswith("models/") and path[7] != "_"}
     assert "models/mlp.py" in models
     assert "training/optimizers.py" in loaded
-    assert loaded - models <= imported_from((code_digest.ENTRY, "models/mlp.py"))
+    assert loaded - models <= imported_from((*code_digest.ENTRIES, "models/mlp.py"))
 
 
 def test_other_models_and_commands_do_not_matter() -> None:
-    found = imported_from((code_digest.ENTRY, "models/mlp.py"))
+    found = imported_from((*code_digest.ENTRIES, "models/mlp.py"))
     assert {"models/mlp.py", "training/loop.py", "layers/activations.py", "data/formats/mnist.py"} <= found
     assert {"models/vgg16.py", "data/check.py", "normalization.py"}.isdisjoint(found)
     assert training_digest("mlp") != training_digest("cnn")

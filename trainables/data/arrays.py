@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.dataset_names import short_name
 from trainables.data.duplicates import shared_images
 from trainables.errors import InputError
 
@@ -169,6 +170,18 @@ def class_counts(info: DataInfo, split: Split) -> dict[str, int]:
     """Count the images of each class in a split; of multi-label sets, the images with each label."""
     counts = split.labels.sum(axis=0) if split.labels.ndim == 2 else np.bincount(split.labels, minlength=info.n_classes)
     return dict(zip(info.class_names, counts.tolist(), strict=True))
+
+
+# Classes that a line names at most.
+MOST_CLASSES = 12
+
+
+def class_line(data: Data) -> str:
+    """Return a line such as `folder:brain_mri: glioma 42/9/9, ... (images in train/val/test)`."""
+    counts = [class_counts(data.info, split) for _, split in data]
+    names = [f"{name} {'/'.join(str(count[name]) for count in counts)}" for name in data.info.class_names]
+    more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
+    return f"{short_name(data.info.name)}: {', '.join(names[:MOST_CLASSES])}{more} (images in train/val/test)"
 
 
 def classes_without_auc(info: DataInfo, split: Split) -> list[str]:

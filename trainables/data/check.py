@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from trainables.data.arrays import SPLITS, Data, class_counts
-from trainables.data.dataset_names import short_name
 from trainables.data.datasets import find, load
 from trainables.data.duplicates import rows_by_image
 from trainables.data.normalization import NORMALIZATIONS, normalization_of, true_ranges
@@ -98,18 +97,6 @@ def find_duplicates(data: Data) -> Iterator[Duplicates]:
             one, other = data.splits[first].labels, data.splits[second].labels
             disagreeing = sum(not np.array_equal(one[i], other[j]) for i, j in pairs)
             yield Duplicates(first, second, len(pairs), tuple(pairs[:10]), disagreeing)
-
-
-# Classes that a line names at most.
-MOST_CLASSES = 12
-
-
-def class_line(data: Data) -> str:
-    """Return a line such as `folder:brain_mri: glioma 42/9/9, ... (images in train/val/test)`."""
-    counts = [class_counts(data.info, split) for _, split in data]
-    names = [f"{name} {'/'.join(str(count[name]) for count in counts)}" for name in data.info.class_names]
-    more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
-    return f"{short_name(data.info.name)}: {', '.join(names[:MOST_CLASSES])}{more} (images in train/val/test)"
 
 
 def lines(facts: DataCheck) -> list[tuple[str, str]]:

@@ -3,22 +3,72 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 from trainables.code_digest import training_digest
 from trainables.config import TrialConfig, make_config
+from trainables.config_checks import MODEL_OPTIONS, options_of
 from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
-from trainables.parts.arguments import check_part
-from trainables.registries import entry
+from trainables.parts.arguments import accepts, check_part
+from trainables.registries import entry, registry
 from trainables.user_code.in_use import source_of
-from trainables.user_code.part_names import PARTS, arguments_in, is_own, specs_in
+from trainables.user_code.part_names import PARTS, arguments_in, is_argument, is_own, specs_in
 from trainables.user_code.source import is_user_code
 
 # Kinds of parts that are tried on their own; a model and what stands in it are tried when its size is counted.
 TRIED = ("activation", "optimizer", "schedule", "loss", "augmentation")
+
+
+Values = Mapping[str, Any]
+
+
+def config_without_foreign(
+    values: dict[str, Any], rows: Sequence[Values], tuned: Mapping[str, Sequence[Any]]
+) -> TrialConfig:
+    """Return a validated config without what only others of the compared settings read. Raises `InputError`.
+
+    rows: the settings that are compared; tuned: the values of each nuisance field that lists them.
+    """
+    return planned_config(_without_foreign_arguments(_without_foreign_options(values, rows), rows, tuned))
+
+
+def _without_foreign_options(values: dict[str, Any], rows: Sequence[Values]) -> dict[str, Any]:
+    """Drop what only another of the compared models or stochastic layers reads; an option of none stays an error."""
+    foreign: set[str] = set()
+    for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
+        compared = {row[field] for row in rows if row.get(field) in registry(field) or is_own(field, row.get(field))}
+        chosen = str(values.get(field))
+        if len(compared) > 1 and chosen in compared:
+            foreign |= set().union(*(options(name) for name in compared)) - options(chosen)
+    return {name: value for name, value in values.items() if name not in foreign}
+
+
+def _without_foreign_arguments(
+    values: dict[str, Any], rows: Sequence[Values], tuned: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """Drop what only another value of a part takes; an argument of none stays an error."""
+    foreign: set[str] = set()
+    for name in filter(is_argument, values):
+        field, _, argument = name.partition(".")
+        chosen = values.get(field, TrialConfig.model_fields[field].default)
+        others = {*(row.get(field) for row in rows), *tuned.get(field, ())} - {None, chosen}
+        if not accepts(field, chosen, argument) and any(accepts(field, other, argument) for other in others):
+            foreign.add(name)
+    return {name: value for name, value in values.items() if name not in foreign}
+
+
+def _model_options(model: str) -> set[str]:
+    return set(options_of(model)) & set(MODEL_OPTIONS)
+
+
+def _stochastic_options(name: str) -> set[str]:
+    if is_own("stochastic", name):
+        return set()
+    known = registry("stochastic")[name]
+    return {*known.options, *(["stochastic_strength"] if known.strength is not None else [])}
 
 
 def planned_config(values: Mapping[str, Any]) -> TrialConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from trainables.training.evaluation import Quality, evaluate
 from trainables.training.gradients import gradient_norms, gradient_notes, total_norm
 from trainables.training.optimizers import make_optimizer
 from trainables.training.precision import Numerics, numerics_of
+from trainables.training.random_streams import stream
 from trainables.training.schedules import Schedule
 from trainables.user_code.part_names import arguments_in
 
@@ -82,7 +82,7 @@ def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) 
     Raises `InputError` where it cannot be trained.
     """
     numerics = numerics_of(config, device)
-    torch.manual_seed(_stream(seed, 0))
+    torch.manual_seed(stream(seed, 0))
     learner = initial_model(config, info).to(device).to(memory_format=numerics.memory_format(info.is_3d))
     model = average_of(learner) if config.ema else learner
     if config.compile:
@@ -91,11 +91,6 @@ def start(config: TrialConfig, seed: int, info: DataInfo, device: torch.device) 
     schedule = Schedule(config.schedule, optimizer, config.epochs, arguments_in(config, "schedule"))
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
     return TrainingState(seed, model, learner, optimizer, schedule, Patience(config), scaler)
-
-
-def _stream(seed: int, epoch: int) -> int:
-    """Return an epoch's random stream: a function of seed and epoch alone, so a resumed run draws the same numbers."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "big") >> 1
 
 
 def train(
@@ -111,7 +106,7 @@ def train(
     while state.epoch < config.epochs and not state.patience.exhausted:
         started = time.perf_counter()
         state.epoch += 1
-        torch.manual_seed(_stream(state.seed, state.epoch))
+        torch.manual_seed(stream(state.seed, state.epoch))
         trained = _train_epoch(config, info, data["train"], state, numerics)
         ended = time.perf_counter()
         samples = config.evaluation_samples
@@ -158,7 +153,7 @@ def _train_epoch(
 ) -> _TrainedEpoch:
     state.learner.train()
     set_epoch(state.learner, state.epoch, config.epochs)
-    shuffle = torch.Generator().manual_seed(_stream(state.seed, state.epoch))
+    shuffle = torch.Generator().manual_seed(stream(state.seed, state.epoch))
     total = torch.zeros((), device=split.labels.device)
     steps = steps_of(len(split), config.batch_size)
     before = (state.epoch - 1) * steps

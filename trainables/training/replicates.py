@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from math import isfinite, isnan, nan
-from statistics import fmean, stdev
+from math import isnan
 from typing import Any
 
 from trainables.config import TrialConfig
@@ -96,26 +94,3 @@ def uncertainty(metrics: EpochMetrics) -> dict[str, float]:
     names = ("entropy", "mutual_information")
     values = {f"{split}_{name}": getattr(metrics.quality[split], name) for split in SPLITS for name in names}
     return {name: value for name, value in values.items() if not isnan(value)}
-
-
-def mean_and_spread(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return `val_auc`: the mean over replicates; `val_auc_std`: the sample standard deviation, NaN for one replicate.
-
-    Both are NaN where a replicate's value is not finite.
-    """
-    result: dict[str, float] = {}
-    for name in METRICS:
-        result[name], result[f"{name}_std"] = _mean_and_deviation([row[name] for row in rows])
-    return result
-
-
-def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Return NaN for what is undefined, or too large for a float.
-
-    `statistics.stdev` raises on values that are not finite.
-    """
-    if not all(map(isfinite, values)):
-        return nan, nan
-    with suppress(OverflowError):
-        return fmean(values), stdev(values) if len(values) > 1 else nan
-    return nan, nan

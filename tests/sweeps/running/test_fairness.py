@@ -119,7 +119,9 @@ def test_a_resume_reads_the_ledger_once_and_no_line_of_it_is_trusted(
     with folder.ledger.open("a") as file:
         file.write(epoch.replace('"trial_id":"', '"trial_id":"nobody') + "\n")
     reads: list[Path] = []
-    monkeypatch.setattr("sweeps.record.ledger._lines", lambda path, real=_lines: (reads.append(path), real(path))[1])
+    monkeypatch.setattr(
+        "sweeps.record.ledger._lines", lambda path, *rest, real=_lines: (reads.append(path), real(path, *rest))[1]
+    )
     resumed = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW))
     Recorder(folder, SWEEP, resumed.state, {}, plan.epochs).close()
     assert len(reads) == 1

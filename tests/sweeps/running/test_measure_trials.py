@@ -15,7 +15,7 @@ from analysis.weights.files import read_tensors
 from sweeps.record.history import QUALITIES
 from sweeps.record.state import TrialState
 from sweeps.running import after_training
-from sweeps.running.after_training import measure_trial
+from sweeps.running.after_training import Shared, measure_trial
 from tests.support.trained_run import train_run
 from trainables.config import make_config
 from trainables.data.datasets import load
@@ -45,7 +45,7 @@ def test_each_weights_file_is_read_once(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(after_training, "read_tensors", read)
     epoch = {"epoch": 1, "lr_used": 0.1, **dict.fromkeys(QUALITIES, 0.5)}
-    rows = measure_trial((run, {"question": "?"}), trial, [[epoch] * 2], None)
+    rows = measure_trial(Shared(run, {"question": "?"}, ("dataset", "lr"), True), trial, [[epoch] * 2], None)
     files = [path.relative_to(run.path).as_posix() for path in run.trials.glob("*/*/*_model.safetensors")]
     assert len(files) == 6
     assert reads == dict.fromkeys(files, 1)

@@ -33,10 +33,10 @@ from sweeps.schedulers.pbt import perturb
 from tests.support.short_training import digits
 from trainables.config import make_config
 from trainables.errors import InputError
-from trainables.image_classifier import Job
 from trainables.training.checkpoint import load_donor_state
 from trainables.training.loop import start
 from trainables.training.replicates import METRICS
+from trainables.worker.train_trial import Job
 
 NOW = datetime(2026, 1, 1)
 EPOCHS = 9
@@ -94,7 +94,7 @@ def play(folder: RunFolder, plan: Plan, sweep: Sweep, workers: int = 2, kill_aft
                 continue
             slot = chance.choice(busy)
             job, attempt, epoch, level = slot
-            slot[2:] = epoch, level = epoch + 1, level + gain(job.trial_id, epoch, job.config.lr)
+            slot[2:] = epoch, level = epoch + 1, level + gain(job.trial_id, epoch, job.config["lr"])
             (Path(job.folder) / f"attempt-{attempt}" / "checkpoint.pt").write_text(str(level))
             recorder.epoch(job.trial_id, report(attempt, epoch, level))
             if epoch in (job.until, EPOCHS):
@@ -111,7 +111,7 @@ def report(attempt: int, epoch: int, value: float) -> dict[str, Any]:
     cost = {"images_trained": 1, "train_seconds": 1.0, "eval_seconds": 1.0}
     rows = [{"seed": seed, "epoch": epoch, "stop_reason": "", "is_best": True, **means, **cost} for seed in (0, 1)]
     more = {"finite": True, "checkpoint": True, "note": "", "memory_mb": 1.0}
-    return {"attempt": attempt, "epoch": epoch, "replicates": rows, **means, **more}
+    return {"attempt": attempt, "epoch": epoch, "replicates": rows, "metrics": list(METRICS), **more}
 
 
 def begin(storage: Path, sweep: Sweep = SWEEP) -> tuple[RunFolder, Plan]:

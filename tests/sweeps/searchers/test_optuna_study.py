@@ -65,4 +65,4 @@ def test_each_end_is_told_as_optuna_knows_it() -> None:
         (states.FAIL, None, {}),
         (states.RUNNING, None, {}),
     ]
-    assert best_value(history[0], "val_loss") == 0.25
+    assert best_value(history[0], "val_loss", "min") == 0.25

@@ -21,9 +21,9 @@ from sklearn.datasets import load_digits as sklearn_digits
 from tests.conftest import ROOT
 from tests.support.generated_data import SIZES, medmnist_arrays, pass_for_published, write_medmnist
 from trainables.config import make_config
-from trainables.data.arrays import SPLITS
+from trainables.data.arrays import SPLITS, class_line
 from trainables.data.batches import to_device
-from trainables.data.check import check, class_line, lines
+from trainables.data.check import check, lines
 from trainables.data.datasets import DATASETS, MEDMNIST, find, load, native_size
 from trainables.data.formats import medmnist as medmnist_format
 from trainables.data.formats import mnist

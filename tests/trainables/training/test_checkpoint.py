@@ -11,11 +11,11 @@ from analysis.runs.run_folder import RunFolder
 from sweeps.record.attempts import collect_attempts, reopen_attempts
 from sweeps.record.state import TrialState
 from tests.support.short_training import CPU, digits, splits
-from trainables.attempt_folder import last_attempt, new_attempt
 from trainables.config import make_config
 from trainables.training.checkpoint import load_checkpoint, load_donor_state, save_checkpoint
 from trainables.training.cost import peak_memory_mb, reset_peak_memory
 from trainables.training.loop import start, train
+from trainables.worker.attempt_folder import last_attempt, new_attempt
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])

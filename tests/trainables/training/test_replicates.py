@@ -12,10 +12,11 @@ import torch
 
 from tests.support.short_training import digits, go_on, resumed_after, small_config, splits, started, trained, untimed
 from trainables.config import TrialConfig
+from trainables.trainable import means_over_replicates
 from trainables.training.early_stopping import Patience
 from trainables.training.evaluation import Quality
 from trainables.training.loop import EpochMetrics
-from trainables.training.replicates import METRICS, by_layer, epoch_row, mean_and_spread, train_replicates
+from trainables.training.replicates import METRICS, by_layer, epoch_row, train_replicates
 
 INFO = digits().info
 
@@ -53,7 +54,7 @@ def test_early_stopping_ends_each_replicate_in_its_own_time() -> None:
             assert (m.images > 0) == (epoch <= lengths[number])
             assert not (m.is_best and epoch > lengths[number])
     rows = [epoch_row(m) for m in together[-1]]
-    means = mean_and_spread(rows)
+    means = means_over_replicates(rows, METRICS)
     assert means["val_auc"] == pytest.approx(sum(epochs[-1].quality["val"].auc for epochs in alone) / 4)
 
 
@@ -137,19 +138,17 @@ def test_what_diverges_is_reported_and_raises_nothing(values: dict[str, Any], se
     config = small_config(**{"optimizer": "sgd", "lr": 1000, "lr_scale": 1e30, "seeds": seeds, "epochs": 3, **values})
     epoch = run_replicates(config)[-1]
     assert not all(m.finite for m in epoch)
-    means = mean_and_spread([epoch_row(m) for m in epoch])
+    means = means_over_replicates([epoch_row(m) for m in epoch], METRICS)
     assert math.isnan(means["val_loss"])
-    assert math.isnan(means["val_loss_std"])
 
 
 @pytest.mark.parametrize("values", [[1.0, math.nan], [math.inf, -math.inf], [math.inf, 1.0], [1e308, 1.7e308]])
-def test_mean_and_spread_of_what_is_not_finite_are_nan(values: list[float]) -> None:
-    found = mean_and_spread([dict.fromkeys(METRICS, value) for value in values])
+def test_the_mean_of_what_is_not_finite_are_nan(values: list[float]) -> None:
+    found = means_over_replicates([dict.fromkeys(METRICS, value) for value in values], METRICS)
     assert all(math.isnan(value) for value in found.values())
 
 
-def test_mean_and_spread_are_those_of_numpy() -> None:
+def test_means_are_those_of_numpy() -> None:
     values = np.random.default_rng(0).standard_normal((5, len(METRICS)))
-    found = mean_and_spread([dict(zip(METRICS, row, strict=True)) for row in values.tolist()])
+    found = means_over_replicates([dict(zip(METRICS, row, strict=True)) for row in values.tolist()], METRICS)
     assert [found[name] for name in METRICS] == pytest.approx(values.mean(axis=0))
-    assert [found[f"{name}_std"] for name in METRICS] == pytest.approx(values.std(axis=0, ddof=1))

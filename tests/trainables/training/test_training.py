@@ -28,7 +28,7 @@ from trainables.errors import InputError
 from trainables.metrics.losses import loss_of
 from trainables.training.checkpoint import load_checkpoint, save_checkpoint
 from trainables.training.gradients import gradient_norms, gradient_notes, total_norm
-from trainables.training.loop import _stream
+from trainables.training.random_streams import stream
 from trainables.training.replicates import epoch_row
 
 INFO = digits().info
@@ -102,8 +102,8 @@ def test_exploding_gradients_are_noted_with_a_remedy() -> None:
 
 def by_hand(config: TrialConfig, epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """The batches of an epoch, as the loop meets them."""
-    torch.manual_seed(_stream(0, epoch))
-    shuffle = torch.Generator().manual_seed(_stream(0, epoch))
+    torch.manual_seed(stream(0, epoch))
+    shuffle = torch.Generator().manual_seed(stream(0, epoch))
     return list(training_batches(splits()["train"], config, INFO, shuffle))
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 ATTEMPT = "attempt-"
+CHECKPOINT = "checkpoint.pt"
+# A checkpoint of another trial, in the trial's folder.
+DONOR = "donor.pt"
 
 
 class FileClient(Protocol):

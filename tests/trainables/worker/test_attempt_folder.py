@@ -9,7 +9,7 @@ import pytest
 
 from analysis.runs.run_folder import RunFolder
 from sweeps.running.file_server import MARKER, FileServer, ServedFolder, borrowed_folder
-from trainables.attempt_folder import SentAttempt, SharedAttempt, new_attempt, open_attempt
+from trainables.worker.attempt_folder import SentAttempt, SharedAttempt, new_attempt, open_attempt
 
 
 class Direct(FileServer):
