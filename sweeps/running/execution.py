@@ -199,7 +199,7 @@ class _Execution:
 def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -> Propose | None:
     """Return what proposes and plans the searcher's next trial; None for a plan that is complete."""
     if isinstance(sweep.scheduler, Pbt):
-        return in_populations(sweep, sweep.scheduler, plan, folder, recorder.state)
+        return in_populations(sweep, plan, folder, recorder.state)
     if not isinstance(sweep.searcher, Optuna):
         return None
     from sweeps.running.optuna_search import Proposals
@@ -220,10 +220,12 @@ def _proposer(sweep: Sweep, plan: Plan, folder: RunFolder, recorder: Recorder) -
     return propose
 
 
-def in_populations(sweep: Sweep, rule: Pbt, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
+def in_populations(sweep: Sweep, plan: Plan, folder: RunFolder, state: RunState) -> Propose:
     """Return what hands out trials from one comparison of their population to the next, the furthest behind first."""
     from sweeps.schedulers.pbt import boundary, next_trial
 
+    rule = sweep.scheduler
+    assert isinstance(rule, Pbt)
     planned = {trial.trial_id: trial for trial in plan.trials}
     # the epoch at which each trial that was handed out comes back
     until: dict[str, int] = {}

@@ -73,7 +73,7 @@ def play(folder: RunFolder, plan: Plan, sweep: Sweep, workers: int = 2, kill_aft
     state = fold(read_ledger(folder.ledger))
     recorder = Recorder(folder, sweep, state, {}, EPOCHS)
     assert isinstance(sweep.scheduler, Pbt)
-    give = in_populations(sweep.scheduler, plan, folder, state)
+    give = in_populations(sweep, plan, folder, state)
     busy: list[Any] = []
     chance, reports, more = random.Random(seed), 0, True
     try:
