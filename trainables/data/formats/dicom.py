@@ -141,7 +141,10 @@ def _of_frame(header: Any, frame: int, sequence: str, name: str) -> Any:
 
 def _header(path: Path) -> Any:
     pydicom = _pydicom()
-    header = pydicom.dcmread(path, stop_before_pixels=True)
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+    except pydicom.errors.InvalidDicomError:
+        raise ValueError("no DICOM file: the mark DICM after its first 128 bytes is missing") from None
     if header.get("Rows") is None or header.get("Columns") is None:
         raise ValueError(f"no image, but {header.get('Modality') or 'a file'} without pixels")
     return header

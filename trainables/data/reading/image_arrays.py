@@ -116,6 +116,10 @@ def _channels_last(images: np.ndarray, name: str, where: str) -> tuple[np.ndarra
         raise InputError(
             f"{where}: {name} have shape {shape}: give (N, H, W), (N, D, H, W), or either with 1 or 3 channels"
         )
+    if images.ndim == 4 and shape[-1] in (2, 4):
+        raise InputError(
+            f"{where}: {name} have {shape[-1]} channels: give 1 (grey) or 3 (RGB), such as images[..., :3]"
+        )
     if images.ndim == 3:
         return images[..., None], ""
     if shape[-1] in (1, 3):

@@ -90,6 +90,8 @@ def label_array(labels: np.ndarray, order: Sequence[str], names: Sequence[str], 
             f"{where} has labels of {labels.dtype} {labels.shape}: give one class an image, (N,) of numbers or texts, "
             "or (N, labels) of zeros and ones"
         )
+    if twice := [printable(name) for name, n in Counter(names).items() if n > 1]:
+        raise InputError(f"{where}: class_names has {twice[0]} twice: give each class a name of its own")
     if labels.dtype.kind == "f" and (missing := int(np.count_nonzero(~np.isfinite(labels)))):
         raise InputError(f"{where}: {missing} of {labels.size} labels are no number (NaN): every image needs its label")
     return _many(labels, order, names, where) if labels.ndim == 2 else _one(labels, order, names, where)

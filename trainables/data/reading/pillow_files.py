@@ -16,6 +16,10 @@ ERRORS: tuple[type[Exception], ...] = (
 )  # fmt: skip
 
 
+# TIFF's tag PhotometricInterpretation, and a value of it.
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+
+
 def look(path: Path) -> Look:
     """Read a file's header; no pixel is decoded."""
     with Image.open(path) as image:
@@ -70,7 +74,7 @@ def stack(path: Path) -> np.ndarray:
 def stacked(pages: Sequence[np.ndarray]) -> np.ndarray:
     """Put pages one upon the other. Raises `ValueError` where they differ in size or mode."""
     if len({each.shape for each in pages}) > 1:
-        raise ValueError("its pages differ in size or mode")
+        raise ValueError("its pages differ in size or mode: take one with frame=1")
     return np.stack(pages)
 
 
@@ -83,4 +87,12 @@ def _values(image: Image.Image) -> np.ndarray:
     elif upright.mode != "L" and not is_deep(upright):
         upright = upright.convert("RGB")
     found = np.asarray(upright)
+    if found.dtype.kind == "u" and found.dtype.itemsize == 2 and _is_white_zero(image):
+        found = np.iinfo(found.dtype).max - found
     return found if found.ndim == 3 else found[..., None]
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Tell whether 0 is white in a TIFF; Pillow inverts such files of 8 bits, and not those of 16."""
+    tags = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
