@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, apply
 
 from tests.support.medical_files import write_dicom, write_series, write_tiff
 from trainables.data.dataset_names import Window
+from trainables.data.formats import dicom
 from trainables.data.formats.medical_files import ERRORS, FileReader
 from trainables.data.reading.decoding import ImageSource, Look
 from trainables.errors import InputError
@@ -364,6 +366,20 @@ def test_what_cannot_be_read_is_one_of_the_errors_that_are_listed(case: str, tmp
 def test_a_header_that_says_too_much_is_known_before_it_is_read(tmp_path: Path) -> None:
     look = FileReader().look(ImageSource("a.nii", (_lying(tmp_path),)))
     assert look.pixels == 32000**3
+
+
+def test_a_deflated_bomb_is_refused_before_pydicom_inflates_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = testdata("image_dfl.dcm").read_bytes()
+    start = 132 + 12 + int(pydicom.dcmread(testdata("image_dfl.dcm")).file_meta.FileMetaInformationGroupLength)
+    plain = zlib.decompress(content[start:], -zlib.MAX_WBITS)
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(plain + bytes(2**24)) + packer.flush()
+    (tmp_path / "bomb.dcm").write_bytes(content[:start] + packed)
+    monkeypatch.setattr(dicom, "MOST_DEFLATED", len(plain))
+    assert read(testdata("image_dfl.dcm")).shape == (512, 512)
+    monkeypatch.setattr(pydicom, "dcmread", None)
+    with pytest.raises(ValueError, match="bytes when inflated"):
+        FileReader().look(ImageSource("a", (tmp_path / "bomb.dcm",)))
 
 
 @pytest.mark.parametrize(("module", "kind"), [("pydicom", "DICOM"), ("nibabel", "NIfTI")])

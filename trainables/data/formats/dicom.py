@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from trainables.data.reading.intensity import image_to_uint8, stretched, windowe
 from trainables.errors import InputError, pip_install
 
 COLOURS = ("RGB", "YBR", "PALETTE")
+# Bytes of a file that is compressed as a whole.
+MOST_DEFLATED = 2**29
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def _of_frame(header: Any, frame: int, sequence: str, name: str) -> Any:
 
 def _header(path: Path) -> Any:
     pydicom = _pydicom()
+    _check_deflated(path)
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True)
     except pydicom.errors.InvalidDicomError:
@@ -148,6 +152,27 @@ def _header(path: Path) -> Any:
     if header.get("Rows") is None or header.get("Columns") is None:
         raise ValueError(f"no image, but {header.get('Modality') or 'a file'} without pixels")
     return header
+
+
+def _check_deflated(path: Path) -> None:
+    """Raise `ValueError` where a file that is compressed as a whole holds too much; pydicom would inflate all of it."""
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with path.open("rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return
+        meta = read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return
+        # The element that says the length of the others takes 12 bytes.
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        inflating, size, left = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
+        while (left or (left := file.read(2**20))) and not inflating.eof:
+            size += len(inflating.decompress(left, 2**24))
+            left = inflating.unconsumed_tail
+            if size > MOST_DEFLATED:
+                raise ValueError(f"more than {MOST_DEFLATED:,} bytes when inflated")
 
 
 def _datasets(slices: Sequence[Slice]) -> Iterator[tuple[Any, Slice]]:

@@ -22,8 +22,8 @@ from trainables.errors import LONGEST, InputError
 
 # Pixels; a larger image is decoded while no other one is, so that memory holds a single one.
 ALONE = 2**22
-# Values of one image or volume; more is refused before it is decoded.
-MOST_VALUES = 2**30
+# Values of one image or volume (512 x 512 x 1024); more is refused before it is decoded.
+MOST_VALUES = 2**28
 # Names that a message shows at most.
 SHOWN = 10
 # The side of images and of volumes where none is asked for.

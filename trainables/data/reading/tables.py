@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from trainables.errors import InputError, unknown_name
 
 DELIMITERS = (",", ";", "\t")
@@ -103,9 +106,6 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _parquet(path: Path, wanted: Collection[str]) -> Read:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         schema = pq.read_schema(path)
         flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
