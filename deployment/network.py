@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from analysis.evaluation.calibration import COVERAGE
 from analysis.evaluation.predictions import Predictions, predict_split
+from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import ChosenTrial
 from deployment.metadata import ModelMetadata
 from trainables.data.arrays import Data
@@ -46,7 +46,7 @@ def deployed_network(
     val, test = (predict_split(exact, data, split, "cpu") for split in ("val", "test"))
     metadata = ModelMetadata(
         run=f"{chosen.run.sweep}/{chosen.run.run_id}", trial=chosen.trial_id, seed=trained.seed, epoch=trained.epoch,
-        commit=_commit(chosen.run.read_description()), model=trained.config.model,
+        commit=_commit(chosen.run), model=trained.config.model,
         dataset=_without_path(trained.config.dataset), dataset_digest=trained.dataset_digest, task=data.info.task,
         class_names=data.info.class_names, image_shape=data.info.shape, mean=trained.normalization.mean,
         std=trained.normalization.std, input=input_kind,
@@ -63,7 +63,9 @@ def _without_path(dataset: str) -> str:
     return f"{kind}{colon}{Path(rest.partition('?')[0]).name}" if colon else dataset
 
 
-def _commit(description: Mapping[str, Any]) -> str | None:
+def _commit(run: RunFolder) -> str | None:
+    # Tables and weights may be all that was kept of a run.
+    description = run.read_description() if run.description.is_file() else {}
     git = description.get("provenance", {}).get("git")
     commit = git.get("commit") if isinstance(git, dict) else None
     return commit if isinstance(commit, str) else None

@@ -1,0 +1,84 @@
+"""python -m deployment.registry list|show|promote|rollback: the registered models and which of them are in use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from analysis.command_line import new_app, start
+from analysis.grids import Cell, Column, Grid, print_grid
+
+app = new_app()
+RegistryUri = Annotated[
+    str | None, typer.Option("--registry", help="URI of an MLflow registry (default: in the results).")
+]
+Storage = Annotated[str, typer.Option(help="Folder of the results.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A semantic version, staging or production.")]
+Alias = Annotated[str, typer.Option(help="staging or production.")]
+
+
+@app.command("list")
+def list_(registry: RegistryUri = None, storage: Storage = "results") -> None:
+    """List all models with their versions, gates and aliases."""
+    from deployment.registry_store import model_names, open_registry, versions_of
+
+    opened = open_registry(registry, storage)
+    heads = ("model", "version", "gate", "in use as", "run", "trial")
+    rows = tuple(
+        tuple(map(Cell, (one.name, one.version, one.gate, ", ".join(one.aliases) or "-", one.tags.get("run", ""),
+                         one.tags.get("trial", ""))))
+        for name in model_names(opened)
+        for one in versions_of(opened, name)
+    )  # fmt: skip
+    print_grid(Console(), Grid("", tuple(Column(head, True) for head in heads), rows))
+
+
+@app.command()
+def show(name: Name, version: Version = "", registry: RegistryUri = None, storage: Storage = "results") -> None:
+    """Print the card of a version, by default the newest."""
+    from analysis.terminal.plain_text import visible
+    from deployment.registry_store import CARD_FILE, EXTRA_FILES, files_of, find_version, open_registry, versions_of
+    from trainables.errors import InputError
+
+    opened = open_registry(registry, storage)
+    chosen = find_version(opened, name, version) if version else versions_of(opened, name)[-1]
+    try:
+        card = (files_of(opened, chosen) / EXTRA_FILES / CARD_FILE).read_text()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name} {chosen.version} has no card that can be read ({error})") from None
+    print("\n".join(visible(line) for line in card.splitlines()))
+
+
+@app.command()
+def promote(
+    name: Name,
+    version: Version,
+    alias: Alias = "production",
+    registry: RegistryUri = None,
+    storage: Storage = "results",
+) -> None:
+    """Give a version an alias: production takes those alone whose gate passed."""
+    from deployment.registry_store import open_registry
+    from deployment.registry_store import promote as give
+
+    made = give(open_registry(registry, storage), name, version, alias)
+    print(f"{alias} of {name} is {made.version} now")
+
+
+@app.command()
+def rollback(
+    name: Name, alias: Alias = "production", registry: RegistryUri = None, storage: Storage = "results"
+) -> None:
+    """Give an alias back to the version that had it before."""
+    from deployment.registry_store import open_registry
+    from deployment.registry_store import rollback as back
+
+    made = back(open_registry(registry, storage), name, alias)
+    print(f"{alias} of {name} is {made.version} again")
+
+
+if __name__ == "__main__":
+    start(app)

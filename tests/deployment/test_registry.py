@@ -1,0 +1,156 @@
+"""The registry: what is refused, what a version carries, aliases with their history, and the card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from analysis.evaluate import app as evaluate
+from analysis.runs.run_folder import RunFolder
+from deployment.formats.table import open_artefact
+from deployment.model_card import licence_of
+from deployment.register import app as register
+from deployment.registry import app as registry
+from deployment.registry_store import SEMANTIC, files_of, find_version, open_registry
+from tests.support.trained_run import train_run
+from trainables.data.datasets import load
+from trainables.errors import InputError
+
+mlflow = pytest.importorskip("mlflow")
+LAX = "accuracy: 0.05\nrecall: 0.0\npositive: []\nlatency_p95: 60.0\nimbalance: 100.0\ncalibration_error: 0.99\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with two trials: the gate of the first passed, that of the second did not."""
+    folder = tmp_path_factory.mktemp("results")
+    config = {"dataset": "digits", "model": "mlp", "hidden_dims": (16,), "epochs": 3, "lr": 0.01, "seeds": (0, 1)}
+    made = train_run(
+        folder / "activations" / "made", load("digits"), [{**config, "activation": a} for a in ("relu", "tanh")]
+    )
+    (folder / "lax.yaml").write_text(LAX)
+    (folder / "strict.yaml").write_text(LAX.replace("accuracy: 0.05", "accuracy: 0.999"))
+    for trial, gate in (("0001", "lax"), ("0002", "strict")):
+        words = [str(made.path), "--trial", trial, "--gate", str(folder / f"{gate}.yaml"), "--no-figures"]
+        CliRunner().invoke(evaluate, words)
+    return made
+
+
+def command(app: object, run: RunFolder, *words: str) -> tuple[int, str]:
+    """Exit code and output; what a command refuses is its exception's text."""
+    storage = str(run.path.parents[1])
+    found = CliRunner().invoke(app, [*words, "--storage", storage])  # type: ignore[arg-type]
+    if isinstance(found.exception, InputError):
+        assert "\n" not in str(found.exception)
+        return 2, str(found.exception)
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found.exit_code, found.output
+
+
+def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder) -> None:
+    path, storage = str(run.path), str(run.path.parents[1])
+    common = ["--name", "digits"]
+    code, said = command(register, run, path, "--trial", "0001", *common, "--version", "1.0.0", "--alias", "production",
+                         "--tag", "site=A", "--description", "Reads digits.")  # fmt: skip
+    assert code == 0, said
+    assert "gate: pass; production" in said
+    opened = open_registry(None, storage)
+    first = find_version(opened, "digits", "production")
+    assert first.tags.items() >= {"site": "A", "trial": "0001", "run": "activations/made", "gate": "pass"}.items()
+
+    # The files are the network: the same probabilities as the run's own, with signature, example and card.
+    folder = files_of(opened, first)
+    data = load("digits")
+    own = np.array(predictions(run, "0001"))
+    for name in ("model.onnx", "model.pt2"):
+        artefact = open_artefact(next(folder.rglob(name)))
+        np.testing.assert_allclose(artefact.predict(data.splits["test"].images), own, atol=1e-4)
+    model = mlflow.models.Model.load(str(folder))
+    assert set(model.flavors) == {"onnx", "python_function"}
+    assert model.signature is not None
+    assert model.saved_input_example_info is not None
+    code, card = command(registry, run, "show", "digits", "1.0.0")
+    assert "# digits 1.0.0" in card
+    assert "Research only" in card
+    metrics = json.loads((run.evaluation_of("0001").metrics).read_text())
+    assert f"| accuracy | {metrics['figures']['acc']['value']:.3f} |" in card
+    assert metrics["dataset_digest"] in card
+
+    # The second trial's gate failed: it gets in by force alone, and never into production.
+    second = [path, "--trial", "0002", *common, "--version", "1.1.0"]
+    assert command(register, run, *second)[1].startswith("trial 0002: the gate says 'fail'")
+    assert "goes into production" in command(register, run, *second, "--force", "--alias", "production")[1]
+    assert command(register, run, *second, "--force", "--alias", "staging")[0] == 0
+    assert find_version(opened, "digits", "staging").tags["forced"] == "true"
+    assert "by --force" in command(registry, run, "show", "digits", "staging")[1]
+    assert "only if its gate passes" in command(registry, run, "promote", "digits", "1.1.0")[1]
+    assert "registered already" in command(register, run, *second, "--force")[1]
+
+    # Production moves on, and back.
+    third = [path, "--trial", "0001", "--seed", "1", *common, "--version", "2.0.0", "--alias", "production"]
+    assert command(register, run, *third)[0] == 0
+    assert find_version(opened, "digits", "production").version == "2.0.0"
+    assert command(registry, run, "rollback", "digits") == (0, "production of digits is 1.0.0 again\n")
+    assert "nothing to go back to" in command(registry, run, "rollback", "digits")[1]
+    assert command(registry, run, "promote", "digits", "2.0.0") == (0, "production of digits is 2.0.0 now\n")
+    listed = command(registry, run, "list")[1]
+    assert [version in listed for version in ("1.0.0", "1.1.0", "2.0.0")] == [True] * 3
+
+
+def predictions(run: RunFolder, trial: str) -> list[list[float]]:
+    from analysis.evaluation.predictions import read_predictions
+
+    found = read_predictions(run.evaluation_of(trial).predictions)
+    return next(one for one in found if one.split == "test" and one.model == "seed_0").scores.tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--name", "a/b", "--version", "1.0.0"], "take letters"),
+        (["--name", "digits", "--version", "1.0"], "no semantic version"),
+        (["--name", "digits", "--version", "01.0.0"], "no semantic version"),
+        (["--name", "digits", "--version", "1.0.0", "--alias", "prod"], "staging or production"),
+        (["--name", "digits", "--version", "1.0.0", "--tag", "site"], "KEY=VALUE"),
+        (["--name", "digits", "--version", "1.0.0", "--trial", "0009"], "unknown trial"),
+    ],
+)
+def test_bad_input_gets_one_line_before_anything_is_written(words: list[str], said: str, run: RunFolder) -> None:
+    assert said in command(register, run, str(run.path), *words)[1]
+
+
+def test_an_evaluation_of_other_data_does_not_count(run: RunFolder) -> None:
+    path = run.evaluation_of("0001").metrics
+    kept = path.read_text()
+    words = [str(run.path), "--trial", "0001", "--name", "other", "--version", "1.0.0"]
+    try:
+        path.write_text(json.dumps(json.loads(kept) | {"dataset_digest": "0"}))
+        assert "of other data" in command(register, run, *words)[1]
+        path.write_text("{")
+        assert "is damaged" in command(register, run, *words)[1]
+        path.unlink()
+        assert "was not evaluated yet" in command(register, run, *words)[1]
+    finally:
+        path.write_text(kept)
+
+
+def test_no_registry_and_no_model_are_said(tmp_path: Path) -> None:
+    found = CliRunner().invoke(registry, ["list", "--storage", str(tmp_path)])
+    assert "there is no registry" in str(found.exception)
+    assert not list(tmp_path.iterdir())
+    open_registry(None, str(tmp_path), create=True)
+    CliRunner().invoke(registry, ["list", "--storage", str(tmp_path)])
+
+
+@pytest.mark.parametrize(("version", "is_one"), [("1.0.0-rc.1+5", True), ("1.0.0-01", False), ("v1.0.0", False)])
+def test_semantic_versions_are_those_of_the_specification(version: str, is_one: bool) -> None:
+    assert bool(SEMANTIC.fullmatch(version)) is is_one
+
+
+def test_the_licence_is_medmnists_own() -> None:
+    assert licence_of("breastmnist") == "CC BY 4.0"
+    assert "state it" in licence_of("folder:scans")
