@@ -96,6 +96,18 @@ def test_what_is_left_out_or_odd_is_said(case: str, root: Path) -> None:
     assert again.notes == data.notes  # also of a folder that is in the cache
 
 
+def test_a_folder_of_medical_files_says_where_they_are_read(root: Path) -> None:
+    (root / "scans").mkdir()
+    (root / "scans" / "a.dcm").write_bytes(b"x")
+    with pytest.raises(
+        InputError, match=r"scans holds no image .*DICOM and NIfTI files are read from a table .*csv:FI"
+    ):
+        load(f"folder:{root}", 8)
+    shutil.copy(_first(root, "well"), root / "scans")
+    data = load(f"folder:{root}", 8)
+    assert any("(.dcm 1); DICOM and NIfTI files are read from a table" in note for note in data.notes)
+
+
 def test_hidden_files_and_folders_are_no_images(root: Path) -> None:
     plain = names(load(f"folder:{root}", 8))
     for folder in (".ipynb_checkpoints", "ill/.ipynb_checkpoints", "ill/.Trash-1000/files", "well/.thumbnails/.x"):

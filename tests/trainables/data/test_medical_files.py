@@ -134,6 +134,16 @@ def test_bits_without_a_window(tmp_path: Path) -> None:
     assert np.array_equal(read(write_tiff(tmp_path / "c.tif", rare)), np.where(rare > 0, 255, 0))
 
 
+@pytest.mark.parametrize("limit", [None, -1990])
+def test_padding_is_no_part_of_the_percentiles(limit: int | None, tmp_path: Path) -> None:
+    values = RNG.integers(0, 3000, (32, 32)).astype(np.int16)
+    values[:8] = -2000 if limit is None else np.arange(-2000, -1992)[:, None]
+    more = {} if limit is None else {"PixelPaddingRangeLimit": limit}
+    path = write_dicom(tmp_path / "a.dcm", values, PixelPaddingValue=-2000, RescaleIntercept=-1024, **more)
+    low, high = np.percentile(values[8:] - 1024.0, (0.5, 99.5))
+    assert np.array_equal(read(path), np.rint(np.clip((values - 1024.0 - low) / (high - low), 0, 1) * 255))
+
+
 def test_white_is_zero_is_inverted_at_16_bits_too(tmp_path: Path) -> None:
     """A file whose tag PhotometricInterpretation is 0 is shown as its negative is that has 1; Pillow does so at 8."""
     values = RNG.integers(0, 65536, (8, 8)).astype(np.uint16)

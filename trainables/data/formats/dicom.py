@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.dataset_names import Window
+from trainables.data.formats.dicom_values import has_rescaling, of_frame, rescaled, to_uint8, window_of
 from trainables.data.reading.decoding import Look
-from trainables.data.reading.intensity import image_to_uint8, stretched, windowed
 from trainables.errors import InputError, pip_install
 
 COLOURS = ("RGB", "YBR", "PALETTE")
@@ -48,8 +48,8 @@ def look(paths: Sequence[Path], is_series: bool, window: Window | None) -> Look:
     slices = slices_of(paths, is_series)
     header = _header(slices[len(slices) // 2].path)
     grey = int(header.get("SamplesPerPixel", 1)) == 1 and not _is_colour(header)
-    own_window = _window_of(header, 0) is not None or "VOILUTSequence" in header
-    deep = int(header.get("BitsStored", 8)) > 8 or _has_rescale(header)
+    own_window = window_of(header, 0) is not None or "VOILUTSequence" in header
+    deep = int(header.get("BitsStored", 8)) > 8 or has_rescaling(header)
     values = len(slices) * int(header.Rows) * int(header.Columns) * (1 if grey else 3)
     unscaled = grey and deep and window is None and not own_window
     return Look(grey, 1, values, is_3d=is_series or len(slices) > 1, by_percentiles=unscaled, depth=len(slices))
@@ -70,8 +70,8 @@ def read(paths: Sequence[Path], is_series: bool, window: Window | None, frame: i
         shown = np.stack([_colour(dataset, part.frame) for dataset, part in _datasets(chosen)])
     else:
         kind = np.float64 if len(chosen) == 1 else np.float32
-        values = np.stack([_rescaled(dataset, part.frame, kind) for dataset, part in _datasets(chosen)])
-        shown = _shown(values, header, middle.frame, window)[..., None]
+        values = np.stack([rescaled(_pixels(d, part.frame), d, part.frame, kind) for d, part in _datasets(chosen)])
+        shown = to_uint8(values, header, middle.frame, window)[..., None]
     flat = frame is not None or (len(slices) == 1 and not is_series)
     return shown[0] if flat else shown
 
@@ -123,23 +123,12 @@ def _sorted(positions: Sequence[float | None]) -> list[int]:
 
 def _position(header: Any, frame: int) -> float | None:
     """Return the position of a frame along the normal of its plane, in mm; None where the header has none."""
-    place = _of_frame(header, frame, "PlanePositionSequence", "ImagePositionPatient")
-    plane = _of_frame(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
+    place = of_frame(header, frame, "PlanePositionSequence", "ImagePositionPatient")
+    plane = of_frame(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
     if place is None or plane is None or len(place) != 3 or len(plane) != 6:
         return None
     row, column = np.array(plane[:3], float), np.array(plane[3:], float)
     return round(float(np.cross(row, column) @ np.array(place, float)), 4)
-
-
-def _of_frame(header: Any, frame: int, sequence: str, name: str) -> Any:
-    """Return a value of a frame: its own, or one shared by all (enhanced files), else the header's; None if none."""
-    own = header.get("PerFrameFunctionalGroupsSequence") or []
-    shared = header.get("SharedFunctionalGroupsSequence") or []
-    for group in (*own[frame : frame + 1], *shared[:1]):
-        for item in (group.get(sequence) or [])[:1]:
-            if item.get(name) is not None:
-                return item.get(name)
-    return header.get(name)
 
 
 def _header(path: Path) -> Any:
@@ -192,75 +181,6 @@ def _pixels(dataset: Any, frame: int) -> np.ndarray:
     several = int(dataset.get("NumberOfFrames") or 1) > 1
     values: np.ndarray = pixel_array(dataset, index=frame) if several else pixel_array(dataset)
     return values
-
-
-def _rescaled(dataset: Any, frame: int, kind: type) -> np.ndarray:
-    from pydicom.pixels import apply_modality_lut
-
-    values = _pixels(dataset, frame)
-    slope = _of_frame(dataset, frame, "PixelValueTransformationSequence", "RescaleSlope")
-    intercept = _of_frame(dataset, frame, "PixelValueTransformationSequence", "RescaleIntercept")
-    if "ModalityLUTSequence" in dataset:
-        return np.asarray(apply_modality_lut(values, dataset), kind)
-    return np.asarray(values * float(1 if slope is None else slope) + float(intercept or 0), kind)
-
-
-def _shown(values: np.ndarray, header: Any, frame: int, window: Window | None) -> NDArray[np.uint8]:
-    """Bring rescaled values to uint8, black to white as a viewer shows them."""
-    bits = int(header.get("BitsStored", 8))
-    own = _window_of(header, frame)
-    if window is not None:
-        shown = _linear(values, window)
-    elif "VOILUTSequence" in header:
-        shown = _by_table(values, header)
-    elif own is not None:
-        function = _of_frame(header, frame, "FrameVOILUTSequence", "VOILUTFunction") or "LINEAR"
-        shown = FUNCTIONS.get(str(function), _linear)(values, own)
-    elif bits <= 8 and not _has_rescale(header):
-        shown = stretched(values, 0, 2**bits - 1)
-    else:
-        shown = image_to_uint8(values, None)
-    return 255 - shown if header.get("PhotometricInterpretation") == "MONOCHROME1" else shown
-
-
-def _linear(values: np.ndarray, window: Window) -> NDArray[np.uint8]:
-    """DICOM PS3.3 C.11.2.1.2.1: 0 up to center - 0.5 - (width - 1) / 2, 255 above center - 0.5 + (width - 1) / 2."""
-    middle, half = window.center - 0.5, (window.width - 1) / 2
-    if half <= 0:
-        return np.where(values > middle, 255, 0).astype(np.uint8)
-    return stretched(values, middle - half, middle + half)
-
-
-def _sigmoid(values: np.ndarray, window: Window) -> NDArray[np.uint8]:
-    """DICOM PS3.3 C.11.2.1.3.1: 255 / (1 + exp(-4 (x - center) / width))."""
-    powers = np.clip(-4 * (np.asarray(values, np.float64) - window.center) / window.width, -700, 700)
-    return np.rint(255 / (1 + np.exp(powers))).astype(np.uint8)
-
-
-FUNCTIONS = {"LINEAR": _linear, "LINEAR_EXACT": windowed, "SIGMOID": _sigmoid}
-
-
-def _by_table(values: np.ndarray, header: Any) -> NDArray[np.uint8]:
-    """Show values by the header's own table, whose entries run from 0 to 2 to the power of their bits, less 1."""
-    from pydicom.pixels import apply_voi
-
-    found = apply_voi(np.rint(values).astype(np.int64), header)
-    return stretched(found, 0, 2 ** int(header.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-
-
-def _window_of(header: Any, frame: int) -> Window | None:
-    """Return the first window of a header; None where there is none, or one of no width."""
-    ends = [_of_frame(header, frame, "FrameVOILUTSequence", name) for name in ("WindowCenter", "WindowWidth")]
-    if any(end is None or end == "" for end in ends):
-        return None
-    center, width = (float(end[0] if isinstance(end, Sequence) or hasattr(end, "__getitem__") else end) for end in ends)
-    return Window(center, width) if np.isfinite(center) and width > 0 else None
-
-
-def _has_rescale(header: Any) -> bool:
-    slope = _of_frame(header, 0, "PixelValueTransformationSequence", "RescaleSlope")
-    intercept = _of_frame(header, 0, "PixelValueTransformationSequence", "RescaleIntercept")
-    return "ModalityLUTSequence" in header or float(slope or 1) != 1 or float(intercept or 0) != 0
 
 
 def _is_colour(header: Any) -> bool:

@@ -16,6 +16,8 @@ from trainables.errors import InputError
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm",
 )  # fmt: skip
+# Suffixes of files that a table may name, and a folder may not.
+MEDICAL = (".dcm", ".dicom", ".nii", ".nii.gz")
 SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
@@ -54,7 +56,7 @@ class ImageListing:
         if self.left_out:
             kinds = ", ".join(f"{kind} {n}" for kind, n in self.left_out.most_common(SHOWN))
             more = ", ..." if len(self.left_out) > SHOWN else ""
-            yield f"{self.root}: left out: {_files(self.left_out.total())} ({kinds}{more})"
+            yield f"{self.root}: left out: {_files(self.left_out.total())} ({kinds}{more}){_table_hint(self)}"
         if self.linked_folders:
             names = ", ".join(self.linked_folders[:SHOWN]) + ", ..." * (len(self.linked_folders) > SHOWN)
             yield f"{self.root}: left out: linked folders, which are not followed ({names})"
@@ -126,7 +128,9 @@ def _add_class(listing: ImageListing, folder: Path, split: str) -> None:
     before = len(listing.images)
     _add_images(listing, folder, folder.name, split)
     if len(listing.images) == before:
-        raise InputError(f"{folder} holds no image ({' '.join(SUFFIXES)}): add some, or delete the subfolder")
+        raise InputError(
+            f"{folder} holds no image ({' '.join(SUFFIXES)}): add some, or delete the subfolder{_table_hint(listing)}"
+        )
 
 
 def _add_images(listing: ImageListing, folder: Path, class_name: str, split: str) -> None:
@@ -189,6 +193,12 @@ def _count(listing: ImageListing, path: Path) -> None:
         suffixes = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
         outside = " outside of the class folders" if suffixes.lower() in SUFFIXES else ""
         listing.left_out[printable(suffixes.lower() or "without a suffix") + outside] += 1
+
+
+def _table_hint(listing: ImageListing) -> str:
+    """Return where DICOM and NIfTI files are read, if some were left out."""
+    found = any(listing.left_out[suffix] for suffix in MEDICAL)
+    return "; DICOM and NIfTI files are read from a table that names them, csv:FILE" * found
 
 
 def _count_hidden(listing: ImageListing, path: Path) -> None:

@@ -32,8 +32,10 @@ def windowed(values: np.ndarray, window: Window) -> NDArray[np.uint8]:
     return stretched(values, window.center - window.width / 2, window.center + window.width / 2)
 
 
-def image_to_uint8(values: np.ndarray, window: Window | None) -> NDArray[np.uint8]:
-    """Bring one image or volume to uint8 by itself.
+def image_to_uint8(
+    values: np.ndarray, window: Window | None, padding: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Bring one image or volume to uint8 by itself. padding: ends of the values that are no part of the image.
 
     By the window, where there is one. Else uint8 stays as it is, bool becomes 0 and 255, and of other types the 0.5th
     and the 99.5th percentile of the finite values become 0 and 255 (the lowest and highest, where these are equal).
@@ -44,7 +46,10 @@ def image_to_uint8(values: np.ndarray, window: Window | None) -> NDArray[np.uint
         return values
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(255)
-    finite = values[np.isfinite(values)]
+    counted = np.isfinite(values)
+    if padding is not None:
+        counted &= (values < padding[0]) | (values > padding[1])
+    finite = values[counted]
     if finite.size == 0:
         return np.zeros(values.shape, np.uint8)
     low, high = np.percentile(finite, PERCENTILES)
