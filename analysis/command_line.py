@@ -27,6 +27,7 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a Typer app as a program, and end the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     code: Any = 0
+    _open_closed_streams()
     # A terminal that knows ASCII alone shows ? for the rest.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -34,6 +35,7 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     if home := find_home():
         print(f"note: there is no home folder: settings and caches go to {visible(home)}; set HOME", file=sys.stderr)
     try:
+        guard(check_current_folder)
         guard(check_own_package)
         code = guard(lambda: app(args=words, standalone_mode=False))
     except SystemExit as end:
@@ -41,6 +43,28 @@ def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
     if isinstance(code, str):
         print(code, file=sys.stderr)
     _leave(code if isinstance(code, int) else int(code is not None))
+
+
+def _open_closed_streams() -> None:
+    """Let what is written to a stream that was closed (`>&-`) go nowhere; Python has None for it.
+
+    Its number is taken, too: it would be that of the next file, a ledger, to which libraries would then print.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
+def check_current_folder() -> None:
+    """Raise `InputError` where the current folder was removed: paths and libraries cannot be found from there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError(f"the current folder cannot be read ({error.strerror}): cd to one that is there") from None
 
 
 def check_own_package() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,26 @@ def test_bad_input_ends_with_one_line_and_code_2(words: list[str], complaint: st
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [("sweeps.list metrics", 0), ("sweeps.show nosuch", 2)])
+def test_a_closed_output_changes_no_exit_code(closed: str, words: str, code: int) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m {words} {closed}"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_a_current_folder_that_was_removed_is_said(tmp_path: Path) -> None:
+    line = (
+        f"mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && {sys.executable} -m sweeps.list runs"
+    )
+    path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=120, env=path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the current folder cannot be read (No such file or directory): cd to")
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
