@@ -11,6 +11,7 @@ from rich.console import Console
 from analysis.command_line import new_app, start
 from analysis.runs.find import find_runs, refuse_unused_storage
 from trainables.errors import InputError, unknown_name
+from trainables.metric_names import SPLITS
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -62,7 +63,6 @@ def evaluate(
     from analysis.commands.evaluate import evaluate_runs
     from analysis.evaluation.gate import read_thresholds
     from analysis.trial_evaluation.trial import EvaluationOptions
-    from trainables.data.arrays import SPLITS
 
     if split not in SPLITS:
         raise InputError(unknown_name("split", split, SPLITS))

@@ -10,6 +10,7 @@ import typer
 from analysis.command_line import new_app, start
 from analysis.runs.find import find_runs, refuse_unused_storage
 from trainables.errors import InputError, unknown_name
+from trainables.metric_names import SPLITS
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -48,7 +49,6 @@ def explain(
     from analysis.commands.explain import explain_run
     from analysis.runs.run_code import trust_code_of
     from analysis.trial_evaluation.select_trials import ALL
-    from trainables.data.arrays import SPLITS
 
     if split not in SPLITS:
         raise InputError(unknown_name("split", split, SPLITS))

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import Field, InstanceOf, TypeAdapter, ValidationError
 
 from trainables.errors import InputError, shorten, unknown_name
+from trainables.metric_names import QUALITIES
 from trainables.user_code.source import is_user_code
 
 IMAGE_CLASSIFIER = "image_classifier"
 STEERING = re.compile(r"val_\w+")
-METRICS = tuple(f"val_{name}" for name in ("auc", "acc", "loss"))
+METRICS = tuple(f"val_{name}" for name in QUALITIES)
 Whole = Annotated[int, Field(ge=1, le=10**6)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 MOST_SEEDS = 10_000

@@ -13,14 +13,22 @@ def as_json_value(value: Any, *, infinite_as_text: bool = False) -> Any:
 
     infinite_as_text: `"inf"` and `"-inf"` stand for what is infinite. NumPy's numbers become Python's.
     """
-    if is_dataclass(value) and not isinstance(value, type):
+    return _as_json(value, infinite_as_text)
+
+
+def _as_json(value: Any, infinite_as_text: bool) -> Any:
+    # a ledger has millions of numbers and texts, so these come first
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else str(value) if infinite_as_text and not math.isnan(value) else None
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is not dict and is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): as_json_value(item, infinite_as_text=infinite_as_text) for name, item in value.items()}
+    if isinstance(value, dict | Mapping):
+        return {str(name): _as_json(item, infinite_as_text) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_json_value(item, infinite_as_text=infinite_as_text) for item in value]
+        return [_as_json(item, infinite_as_text) for item in value]
     if hasattr(value, "tolist"):
-        return as_json_value(value.tolist(), infinite_as_text=infinite_as_text)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value) if infinite_as_text and not math.isnan(value) else None
+        return _as_json(value.tolist(), infinite_as_text)
     return value

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 
 from trainables.config import CHANGEABLE, DATA_FIELDS, TrialConfig, check_field, is_changeable, make_config
 from trainables.errors import InputError, unknown_name
+from trainables.metric_names import quality_names
 from trainables.registries import ALSO_KNOWN_AS
 from trainables.trial_key import without_paths
 from trainables.user_code.part_names import PARTS
@@ -29,7 +30,6 @@ Row = dict[str, Any]
 Values = Mapping[str, Any]
 IMAGE_CLASSIFIER = "image_classifier"
 USER_FUNCTION = "trainables.user_function.training"
-SPLIT_QUALITIES = tuple(f"{split}_{name}" for split in ("train", "val", "test") for name in ("auc", "acc", "loss"))
 # The fields of an epoch's row of a replicate that are no metrics.
 ROW_FIELDS = frozenset(
     {
@@ -278,7 +278,7 @@ def _image_classifier() -> Trainable:
         module="trainables.image_classifier",
         config_type=TrialConfig,
         make=make_config,
-        metrics=SPLIT_QUALITIES,
+        metrics=tuple(quality_names()),
         always_apart=("dataset", "image_size", "data_fraction", "loss", "epochs"),
         changeable=CHANGEABLE,
         data_fields=DATA_FIELDS,

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainables.data.batches import DeviceSplit, batches
+from analysis.behaviour.forward_pass import Hook, watch
+from trainables.data.batches import DeviceSplit
+from trainables.json_values import as_json_value
 from trainables.layers.activations import hidden_activations, learned_values
 from trainables.layers.stochastic_matrices import column_sums
-from trainables.training.evaluation import evaluation_batch
 
 # The relative error that a sum of thousands of float32 numbers may have.
 SUM_TOLERANCE = 1e-4
@@ -53,11 +54,7 @@ def _of_tensor(tensor: Tensor) -> dict[str, Any]:
         ]
     ).tolist()
     names = ("mean", "std", "min", "max", "norm", "sparsity", "negative")
-    return {**dict(zip(names, map(_defined, numbers), strict=True)), "shape": list(tensor.shape)}
-
-
-def _defined(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+    return {**dict(zip(names, as_json_value(numbers), strict=True)), "shape": list(tensor.shape)}
 
 
 @dataclass
@@ -89,13 +86,16 @@ class _Moments:
         mean = float(self.total) / self.units
         least, greatest, middle = float(self.least_sum), float(self.greatest_sum), float(self.total) / self.images
         variance = float(self.squares) / self.units - mean**2
-        return {
-            "mean": _defined(mean),
-            "std": _defined(math.sqrt(max(variance, 0.0))),
+        numbers = {
+            "mean": mean,
+            "std": math.sqrt(max(variance, 0.0)),
             "sparsity": float(self.zeros) / self.units,
-            "sum_mean": _defined(middle),
-            "sum_min": _defined(least),
-            "sum_max": _defined(greatest),
+            "sum_mean": middle,
+            "sum_min": least,
+            "sum_max": greatest,
+        }
+        return {
+            **as_json_value(numbers),
             "sums_are_constant": greatest - least <= SUM_TOLERANCE * max(abs(middle), SUM_TOLERANCE),
             "sums_are_1": max(abs(least - 1), abs(greatest - 1)) <= SUM_TOLERANCE,
         }
@@ -109,20 +109,9 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
 
     An activation that a model calls at several places counts them together.
     """
-    batch = evaluation_batch(model, split)
-    moments: dict[str, dict[str, _Moments]] = {}
-    hooks = [
-        module.register_forward_hook(_recorder(moments.setdefault(path, {"before": _Moments(), "after": _Moments()})))
-        for path, module in hidden_activations(model)
-    ]
-    try:
-        with torch.no_grad():
-            model.eval()
-            for inputs, _ in batches(split, batch):
-                model(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hidden = list(hidden_activations(model))
+    moments = {path: {"before": _Moments(), "after": _Moments()} for path, _ in hidden}
+    watch(model, split, [(module, _recorder(moments[path])) for path, module in hidden])
     return {
         path: {side: sums.result() for side, sums in sides.items()}
         for path, sides in moments.items()
@@ -130,7 +119,7 @@ def activation_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, dic
     }
 
 
-def _recorder(sides: dict[str, _Moments]) -> Any:
+def _recorder(sides: dict[str, _Moments]) -> Hook:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         sides["before"].add(inputs[0])
         sides["after"].add(output)

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from analysis.behaviour.forward_pass import Hook, watch
 from analysis.measures.jensen_shannon import shannon
 from analysis.weights.files import Reader, read_tensors
 from trainables.data.arrays import Data, DataInfo
-from trainables.data.batches import DeviceSplit, batches, to_device
+from trainables.data.batches import DeviceSplit, to_device
 from trainables.network.trained import build_trained, check_same_data, load_data_of
-from trainables.training.evaluation import evaluate, evaluation_batch
+from trainables.training.evaluation import evaluate
 
 Row = dict[str, Any]
 BINS = 100
@@ -89,23 +90,16 @@ def activations(model: nn.Module, split: DeviceSplit) -> list[Row]:
 
 def _pass(model: nn.Module, split: DeviceSplit, look: Callable[[str, nn.Module, Tensor], None]) -> None:
     """Show every output of every module without parts for all images."""
-    batch = evaluation_batch(model, split)
-    hooks = []
-    for name, module in model.named_modules():
-        if not list(module.children()):
 
-            def hook(module: nn.Module, _: Any, out: Any, name: str = name) -> None:
-                if isinstance(out, Tensor) and out.is_floating_point():
-                    look(name, module, out)
+    def hook_of(name: str) -> Hook:
+        def hook(module: nn.Module, _: Any, out: Any) -> None:
+            if isinstance(out, Tensor) and out.is_floating_point():
+                look(name, module, out)
 
-            hooks.append(module.register_forward_hook(hook))
-    try:
-        model.eval()
-        for inputs, _ in batches(split, batch):
-            model(inputs)
-    finally:
-        for handle in hooks:
-            handle.remove()
+        return hook
+
+    leaves = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+    watch(model, split, [(module, hook_of(name)) for name, module in leaves])
 
 
 def _first_look(seen: dict[str, _Seen], name: str, module: nn.Module, out: Tensor) -> None:

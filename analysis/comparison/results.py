@@ -216,7 +216,7 @@ def with_stopped(results: Results, stopped: Stopped) -> Results:
         raise InputError(unknown_name("way with stopped trials", stopped, ("left-out", "equal-epochs")))
     trials = results.trials[results.trials["ended"].isin(["completed", "stopped"])]
     limits = trials.groupby("block", sort=False)["epochs_trained"].min().clip(lower=1)
-    epochs = results.frame("epochs", ["epoch", "is_best", *table.quality_names()])
+    epochs = results.frame("epochs", ["epoch", "is_best", *results.metrics])
     if epochs.empty:
         raise InputError("equal-epochs needs the run's epochs.parquet, which is not there: use left-out")
     epochs = epochs[(epochs["epoch"] <= epochs["block"].map(limits)) & epochs["is_best"].astype(bool)]

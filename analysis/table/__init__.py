@@ -15,7 +15,6 @@ from analysis.table.definitions import (
     Kind,
     columns,
     model_measures,
-    quality_names,
     tensor_measures,
 )
 from analysis.table.files import complete, metadata, read, read_arrow, texts, write, write_arrow
@@ -35,7 +34,6 @@ __all__ = [
     "config_fields",
     "metadata",
     "model_measures",
-    "quality_names",
     "read",
     "read_arrow",
     "schema",

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from analysis.measures import MEASURES
 from trainables.config import TrialConfig
+from trainables.metric_names import QUALITIES, SPLITS
 
 SCHEMA_VERSION = "1"
 # Units of columns that are counted, not measured: no mean of theirs is kept.
@@ -85,7 +86,7 @@ TENSOR = {
 }
 
 
-QUALITIES = {
+OF_QUALITIES = {
     "auc": Column(REAL, "area under the ROC curve as MedMNIST defines it", "1", "higher"),
     "acc": Column(REAL, "accuracy as MedMNIST defines it", "1", "higher"),
     "loss": Column(REAL, "mean loss", "nat", "lower"),
@@ -105,7 +106,6 @@ BEHAVIOUR = {
     "sharpness": Column(REAL, "mean rise of the loss 0.05 away in random directions", "nat", "lower", null=True),
     "sharpness_max": Column(REAL, "largest rise of the loss in those directions", "nat", "lower", null=True),
 }
-SPLITS = ("train", "val", "test")
 # Of evaluation/<trial>/, which `analysis.evaluate` writes.
 PREDICTION = {
     "trial_id": IDENTITY["trial_id"],
@@ -124,16 +124,12 @@ PREDICTION = {
 OF_MODELS = ("activation_entropy", "activation_sparsity", "sharpness", "sharpness_max")
 
 
-def quality_names() -> list[str]:
-    """Return `train_auc`, `train_acc`, `train_loss`, `val_auc`, and so on: every quality on every split."""
-    return [f"{split}_{name}" for split in SPLITS for name in QUALITIES]
-
-
 def _qualities(prefix: str, when: str) -> dict[str, Column]:
     return {
         f"{prefix}{split}_{name}": replace(column, meaning=f"{column.meaning} on {split} {when}")
         for split in SPLITS
-        for name, column in QUALITIES.items()
+        for name in QUALITIES
+        if (column := OF_QUALITIES[name])
     }
 
 

@@ -12,7 +12,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from analysis.table import quality_names
+from trainables.metric_names import quality_names
 
 QUALITIES = tuple(quality_names())
 NUMBERS = (

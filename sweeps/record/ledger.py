@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pydantic_core import from_json
 
 from trainables.atomic_files import end_of_last_line
 from trainables.errors import InputError
+from trainables.json_values import as_json_value
 
 Event = dict[str, Any]
 # bytes; an epoch of 100 replicates with the gradients of 1,000 layers has a third of that
@@ -43,7 +43,7 @@ class Ledger:
     def append(self, event: str, **fields: Any) -> Event:
         """Write one event and return it as it will be read back. Raises `InputError` where it cannot be written."""
         line: Event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-        text = json.dumps(_without_nan(line), separators=(",", ":"), allow_nan=False)
+        text = json.dumps(as_json_value(line), separators=(",", ":"), allow_nan=False)
         self._refuse_after_a_failure()
         try:
             self._write(text.encode() + b"\n")
@@ -100,15 +100,6 @@ class Ledger:
     def _refuse_after_a_failure(self) -> None:
         if self.failure:
             raise InputError(self.failure)
-
-
-def _without_nan(value: Any) -> Any:
-    """Return the value with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_ledger(path: Path) -> Iterator[Event]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from trainables.data.dataset_names import short_name
 from trainables.data.duplicates import shared_images
 from trainables.errors import InputError
+from trainables.metric_names import SPLITS
 
 Task = Literal["binary-class", "multi-class", "ordinal-regression", "multi-label, binary-class"]
-SPLITS = ("train", "val", "test")
 MULTI_LABEL: Task = "multi-label, binary-class"
 
 

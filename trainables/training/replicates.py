@@ -8,13 +8,13 @@ from math import isnan
 from typing import Any
 
 from trainables.config import TrialConfig
-from trainables.data.arrays import SPLITS, DataInfo
+from trainables.data.arrays import DataInfo
 from trainables.data.batches import DeviceSplit
+from trainables.metric_names import QUALITIES, SPLITS, quality_names
 from trainables.training.gradients import total_norm
 from trainables.training.loop import EpochMetrics, TrainingState, train
 
-QUALITIES = ("loss", "auc", "acc")
-METRICS = tuple(f"{split}_{quality}" for split in SPLITS for quality in QUALITIES)
+METRICS = tuple(quality_names())
 
 
 def train_replicates(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from trainables.atomic_files import replaced
 from trainables.data.arrays import chunks
 
 
@@ -22,12 +23,12 @@ def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def to_grey(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     """Write the images as grey ones to a file, piece by piece; it may be the file that they are mapped from."""
-    beside = path.with_name(f".{path.name}")
-    grey = open_memmap(beside, mode="w+", dtype=np.uint8, shape=(*images.shape[:-1], 1))
-    start = 0
-    for piece in chunks(images):
-        grey[start : start + len(piece)] = luma(piece)
-        start += len(piece)
-    grey.flush()
-    beside.rename(path)
+    # not durable: it can be made again
+    with replaced(path, durable=False) as beside:
+        grey = open_memmap(beside, mode="w+", dtype=np.uint8, shape=(*images.shape[:-1], 1))
+        start = 0
+        for piece in chunks(images):
+            grey[start : start + len(piece)] = luma(piece)
+            start += len(piece)
+        grey.flush()
     return grey
