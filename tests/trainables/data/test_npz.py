@@ -14,9 +14,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from trainables.config import make_config
 from trainables.data import cache
-from trainables.data.arrays import MULTI_LABEL, SPLITS, Data
+from trainables.data.arrays import MULTI_LABEL, SPLITS, Data, class_line
 from trainables.data.batches import to_device
-from trainables.data.check import check, class_line
+from trainables.data.check import check
 from trainables.data.datasets import canonical, load
 from trainables.data.normalization import normalization_of, save, verify
 from trainables.errors import InputError

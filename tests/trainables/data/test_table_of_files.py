@@ -166,6 +166,10 @@ def test_several_labels_in_columns_or_in_one(root: Path) -> None:
         assert by_name(in_one)[str(path)][2].tolist() == truth[number].tolist()
     none = int((truth.sum(axis=1) == 0).sum())
     assert any(f"{none} of 60 images have no label" in note for note in in_one.notes)
+    one_hot = {**columns, "ill": [int(dx == "ill") for dx in columns["dx"]]}
+    one_hot["well"] = [1 - int(str(value)) for value in one_hot["ill"]]
+    notes = load(name_of(root, one_hot, "", "ill,well"), 8).notes
+    assert any("every image has one label of 2: if they are classes, write them into one column" in n for n in notes)
     with pytest.raises(InputError, match="column dx holds ill, well: several label columns must hold 0 and 1"):
         load(name_of(root, columns, "", "edema,dx"), 8)
     with pytest.raises(InputError, match="order= has no effect on several labels"):

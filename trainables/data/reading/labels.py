@@ -74,8 +74,10 @@ def label_columns(columns: Sequence[Sequence[str]], names: Sequence[str], where:
     for name, column in zip(names, columns, strict=True):
         if odd := [printable(text) for text in dict.fromkeys(column) if text.lower() not in YES_NO]:
             raise InputError(f"{where}: column {name} holds {some(odd, 3)}: several label columns must hold 0 and 1")
-    values = np.array([[YES_NO[text.lower()] for text in column] for column in columns], np.int64).T
-    return Labels(np.ascontiguousarray(values), tuple(names), MULTI_LABEL)
+    values = np.ascontiguousarray(
+        np.array([[YES_NO[text.lower()] for text in column] for column in columns], np.int64).T
+    )
+    return Labels(values, tuple(names), MULTI_LABEL, _one_each(values, where, "write them into one column"))
 
 
 def label_array(labels: np.ndarray, order: Sequence[str], names: Sequence[str], where: str) -> Labels:
@@ -118,9 +120,14 @@ def _many(labels: np.ndarray, order: Sequence[str], names: Sequence[str], where:
     if names and len(names) != labels.shape[1]:
         raise InputError(f"{where}: {len(names)} names for {labels.shape[1]} labels an image: give one name each")
     values = labels.astype(np.int64)
-    note = f"{where}: every image has one label of {labels.shape[1]}: if they are classes, give their numbers"
-    notes = (note,) if (values.sum(axis=1) == 1).all() else ()
+    notes = _one_each(values, where, "give their numbers")
     return Labels(values, tuple(names) or tuple(map(str, range(labels.shape[1]))), MULTI_LABEL, notes)
+
+
+def _one_each(values: np.ndarray, where: str, remedy: str) -> tuple[str, ...]:
+    """Return a note where each image has just one of several labels, as one-hot classes have."""
+    note = f"{where}: every image has one label of {values.shape[1]}: if they are classes, {remedy}"
+    return (note,) if (values.sum(axis=1) == 1).all() else ()
 
 
 def _texts(labels: np.ndarray) -> list[str]:
