@@ -25,7 +25,8 @@ class ModelMetadata(BaseModel):
 
     image_shape: (H, W, C) or (D, H, W, C). mean, std: of the training images by channel, in 0 to 1. input: `normalized`
     (float32, (B, C, [D,] H, W)) or `raw` (uint8, (B, [D,] H, W, C)); the output is always probabilities, (B, classes).
-    temperature, conformal_threshold: fitted on val, applied by no file. precision: of the training.
+    temperature, conformal_threshold: fitted on val, applied by no file. precision: of the training. window, frame: how
+    the training's image files were read. training_ranges: lowest and highest of each of `image_statistics` in training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,6 +51,9 @@ class ModelMetadata(BaseModel):
     coverage: float = Field(gt=0, lt=1)
     precision: str = "float32"
     quantization: str = "none"
+    window: tuple[float, float] | None = None
+    frame: int | str | None = None
+    training_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from analysis.evaluation.calibration import COVERAGE
 from analysis.evaluation.predictions import Predictions, predict_split
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import ChosenTrial
+from deployment.image_statistics import training_ranges
 from deployment.metadata import ModelMetadata
 from trainables.data.arrays import Data
+from trainables.data.dataset_names import Window, array_options, short_name, split_name, table_options
 from trainables.errors import DISTRIBUTION, InputError
 from trainables.metrics.calibration import conformal_threshold, fit_temperature
 from trainables.network.trained import TrainedModel, load_data_of
@@ -47,20 +49,24 @@ def deployed_network(
     metadata = ModelMetadata(
         run=f"{chosen.run.sweep}/{chosen.run.run_id}", trial=chosen.trial_id, seed=trained.seed, epoch=trained.epoch,
         commit=_commit(chosen.run), model=trained.config.model,
-        dataset=_without_path(trained.config.dataset), dataset_digest=trained.dataset_digest, task=data.info.task,
+        dataset=short_name(trained.config.dataset), dataset_digest=trained.dataset_digest, task=data.info.task,
         class_names=data.info.class_names, image_shape=data.info.shape, mean=trained.normalization.mean,
         std=trained.normalization.std, input=input_kind,
         temperature=fit_temperature(val.labels, val.scores, val.task),
         conformal_threshold=conformal_threshold(val.labels, val.scores, COVERAGE), coverage=COVERAGE,
-        precision=trained.config.precision, versions=dict(_versions()),
+        precision=trained.config.precision, **_reading(trained.config.dataset),
+        training_ranges=training_ranges(data.splits["train"].images), versions=dict(_versions()),
     )  # fmt: skip
     return DeployedNetwork(exact, data, val, test, metadata)
 
 
-def _without_path(dataset: str) -> str:
-    """Return a dataset's name without the folders of the machine it lies on."""
-    kind, colon, rest = dataset.partition(":")
-    return f"{kind}{colon}{Path(rest.partition('?')[0]).name}" if colon else dataset
+def _reading(dataset: str) -> dict[str, Any]:
+    """Return the window and frame with which a dataset's files are read."""
+    kind = split_name(dataset)[0]
+    options = {"csv": table_options, "npz": array_options}[kind](dataset) if kind in ("csv", "npz") else None
+    window: Window | None = getattr(options, "window", None)
+    pair = (window.center, window.width) if window else None
+    return {"window": pair, "frame": getattr(options, "frame", None)}
 
 
 def _commit(run: RunFolder) -> str | None:

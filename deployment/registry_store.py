@@ -60,14 +60,16 @@ class Registry:
 def open_registry(uri: str | None, storage: str, *, create: bool = False) -> Registry:
     """Open a registry at a URI, by default an SQLite file in the results' folder. Raises `InputError`."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         with _own_warnings():
             import mlflow
             from mlflow import MlflowClient
     except ImportError:
         raise InputError(f"the registry needs mlflow-skinny: {pip_install('registry')}") from None
+    # MLflow sets them when it is imported.
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     artifacts = None
     if uri is None:
         folder = Path(storage).absolute() / "registry"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from analysis.evaluation.predictions import predict_split
+from deployment.image_statistics import training_ranges
 from deployment.metadata import ModelMetadata
 from deployment.network import DeployedNetwork
 from trainables.config import make_config
@@ -47,5 +48,6 @@ def drawn_network(
         dataset_digest=data.digest, task=data.info.task, class_names=data.info.class_names,
         image_shape=data.info.shape, mean=normalization.mean, std=normalization.std, input=input_kind,
         temperature=1.5, conformal_threshold=0.2, coverage=0.9,
+        training_ranges=training_ranges(data.splits["train"].images),
     )  # fmt: skip
     return DeployedNetwork(trained, data, val, test, metadata)

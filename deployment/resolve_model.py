@@ -1,0 +1,32 @@
+"""A model by its name: a file, a registered `name@alias`, or the exported file of a run's trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.trial_evaluation.select_trials import BEST
+from deployment.formats.artefact import Artefact
+from deployment.formats.table import FORMATS, open_artefact
+from deployment.registry_store import files_of, find_version, open_registry
+from deployment.selection import choose_one
+from trainables.errors import InputError
+
+
+def open_model(name: str, storage: str, registry: str | None = None, trial: str = BEST) -> Artefact:
+    """Open the model of a name. Raises `InputError`."""
+    suffixes = tuple(one.suffix for one in FORMATS.values())
+    if name.endswith(suffixes):
+        return open_artefact(Path(name))
+    model, at, which = name.rpartition("@")
+    if at and not Path(name).exists():
+        opened = open_registry(registry, storage)
+        folder = files_of(opened, find_version(opened, model, which))
+        return open_artefact(folder / "model.onnx")
+    chosen = choose_one(name, trial, storage)
+    path = chosen.run.deployment_of(chosen.trial_id).model(".onnx")
+    if not path.is_file():
+        raise InputError(
+            f"trial {chosen.trial_id} of {name} was not exported yet: "
+            f"python -m deployment.export {chosen.run.path} --trial {chosen.trial_id}"
+        )
+    return open_artefact(path)
