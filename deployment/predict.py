@@ -85,29 +85,32 @@ def answers(artefact: Artefact, images: Sequence[InputImage]) -> list[dict[str, 
     from deployment.image_statistics import unlike_training
 
     metadata = artefact.metadata
-    readable = [image for image in images if image.pixels is not None]
-    scores = artefact.predict(np.stack([image.pixels for image in readable])) if readable else np.zeros((0, 2))
+    readable = [(number, image, image.pixels) for number, image in enumerate(images) if image.pixels is not None]
+    pixels = (
+        np.stack([pixels for *_, pixels in readable]) if readable else np.zeros((0, *metadata.image_shape), np.uint8)
+    )
+    scores = artefact.predict(pixels)
     labels = np.zeros(scores.shape if "label" in metadata.task else len(scores), np.int64)
     made = Predictions("model", "new", metadata.task, metadata.class_names, labels, scores)
     calibrated, named, sets = metadata.calibrated(scores), metadata.answers(scores), metadata.prediction_sets(scores)
-    found = {}
-    for number, image in enumerate(readable):
-        pixels = image.pixels
-        assert pixels is not None
-        found[id(image)] = {
+    found: dict[int, dict[str, Any]] = {}
+    for number, (place, image, own) in enumerate(readable):
+        found[place] = {
             "answer": named[number],
             "confidence": float(scores[number].max()),
             "calibrated": float(calibrated[number].max()),
             "probabilities": dict(zip(metadata.class_names, scores[number].tolist(), strict=True)),
             "uncertainty": float(made.uncertainty[number]),
             "prediction_set": sets[number],
-            "unlike_training": [*image.notes, *unlike_training(pixels, metadata.training_ranges)],
+            "unlike_training": [*image.notes, *unlike_training(own, metadata.training_ranges)],
         }
-    none = {"answer": None, "confidence": None, "calibrated": None, "probabilities": None, "uncertainty": None,
-            "prediction_set": None, "unlike_training": []}  # fmt: skip
+    none: dict[str, Any] = dict.fromkeys(
+        ("answer", "confidence", "calibrated", "probabilities", "uncertainty", "prediction_set")
+    )
+    none["unlike_training"] = []
     return [
-        {"image": image.name, "fault": image.fault, "digest": image.digest, **found.get(id(image), none)}
-        for image in images
+        {"image": image.name, "fault": image.fault, "digest": image.digest, **found.get(place, none)}
+        for place, image in enumerate(images)
     ]
 
 
@@ -156,8 +159,8 @@ def _print(console: Console, artefact: Artefact, rows: Sequence[dict[str, Any]])
         if row["fault"]:
             return Cell(_end_of(row["image"])), Cell("-", style="red"), Cell("-"), Cell("-"), Cell("-"), Cell("-")
         return (
-            Cell(_end_of(row["image"])), Cell(", ".join(row["answer"]) or "none"), Cell(format_number(row["confidence"], 3)),
-            Cell(format_number(row["calibrated"], 3)), Cell(format_number(row["uncertainty"], 3)),
+            Cell(_end_of(row["image"])), Cell(", ".join(row["answer"]) or "none"),
+            Cell(format_number(row["confidence"], 3)), Cell(format_number(row["calibrated"], 3)), Cell(format_number(row["uncertainty"], 3)),
             Cell(", ".join(row["prediction_set"]) or "empty"),
         )  # fmt: skip
 
