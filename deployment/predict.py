@@ -158,11 +158,9 @@ def _print(console: Console, artefact: Artefact, rows: Sequence[dict[str, Any]])
     def cells(row: dict[str, Any]) -> tuple[Cell, ...]:
         if row["fault"]:
             return Cell(_end_of(row["image"])), Cell("-", style="red"), Cell("-"), Cell("-"), Cell("-"), Cell("-")
-        return (
-            Cell(_end_of(row["image"])), Cell(", ".join(row["answer"]) or "none"),
-            Cell(format_number(row["confidence"], 3)), Cell(format_number(row["calibrated"], 3)), Cell(format_number(row["uncertainty"], 3)),
-            Cell(", ".join(row["prediction_set"]) or "empty"),
-        )  # fmt: skip
+        numbers = (Cell(format_number(row[key], 3)) for key in ("confidence", "calibrated", "uncertainty"))
+        answer, inside = ", ".join(row["answer"]) or "none", ", ".join(row["prediction_set"]) or "empty"
+        return Cell(_end_of(row["image"])), Cell(answer), *numbers, Cell(inside)
 
     coverage = f"set at {100 * artefact.metadata.coverage:.0f} %"
     columns = (
