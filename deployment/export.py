@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from deployment.network import DeployedNetwork
-    from deployment.parity import Parity
+    from deployment.trial_network.network import DeployedNetwork
+    from deployment.trial_network.parity import Parity
 
 app = new_app()
 ALL = "all"
@@ -52,8 +52,8 @@ def export(
     from analysis.runs.lease import hold
     from analysis.runs.sync import push_back
     from deployment.formats.table import FORMATS
-    from deployment.network import deployed_network
-    from deployment.selection import choose_one
+    from deployment.trial_network.network import deployed_network
+    from deployment.trial_network.selection import choose_one
 
     if format_ not in (ALL, *FORMATS):
         raise InputError(unknown_name("format", format_, [*FORMATS, ALL]))
@@ -79,8 +79,8 @@ def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]
     from deployment.formats import torchscript
     from deployment.formats.table import FORMATS
     from deployment.formats.torch_export import trace
-    from deployment.inference import Classifier, example_input
-    from deployment.parity import check_parity
+    from deployment.model.inference import Classifier, example_input
+    from deployment.trial_network.parity import check_parity
 
     module = Classifier(network.trained.model, network.metadata).eval()
     program = trace(module, example_input(network.metadata))
@@ -104,7 +104,7 @@ def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]
 def _print(console: Console, label: str, network: DeployedNetwork, found: dict[str, Parity], folder: Path) -> None:
     from analysis.grids import Cell, Grid, columns_of, print_grid
     from analysis.trial_evaluation.terminal import say
-    from deployment.parity import BATCHES, TOLERANCE
+    from deployment.trial_network.parity import BATCHES, TOLERANCE
 
     metadata = network.metadata
     say(console, f"trial {label}, seed {metadata.seed}, epoch {metadata.epoch}: {metadata.model} on {metadata.dataset}")

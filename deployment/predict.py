@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deployment.formats.artefact import Artefact
-    from deployment.image_inputs import InputImage
-    from deployment.metadata import ModelMetadata
+    from deployment.model.metadata import ModelMetadata
+    from deployment.prediction.image_inputs import InputImage
 
 app = new_app()
 # Letters of a file's name in the table.
@@ -55,8 +55,8 @@ def predict(
     """
     from rich.console import Console
 
-    from deployment.image_inputs import find_inputs, read_inputs
-    from deployment.resolve_model import open_model
+    from deployment.prediction.image_inputs import find_inputs, read_inputs
+    from deployment.prediction.resolve_model import open_model
     from trainables.atomic_files import write_atomically
 
     artefact = open_model(model, storage, registry, trial)
@@ -82,7 +82,7 @@ def answers(artefact: Artefact, images: Sequence[InputImage]) -> list[dict[str, 
     import numpy as np
 
     from analysis.evaluation.predictions import Predictions
-    from deployment.image_statistics import unlike_training
+    from deployment.model.image_statistics import unlike_training
 
     metadata = artefact.metadata
     readable = [(number, image, image.pixels) for number, image in enumerate(images) if image.pixels is not None]
@@ -140,7 +140,7 @@ def _harmless(cell: object) -> object:
 
 
 def _log(path: Path, artefact: Artefact, rows: Sequence[dict[str, Any]]) -> None:
-    from deployment.audit_log import append
+    from deployment.prediction.audit_log import append
 
     model, now = model_name(artefact), datetime.now(UTC).isoformat(timespec="milliseconds")
     append(path, ({"time": now, "model": model, **row} for row in rows))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import nn
 
-    from deployment.network import DeployedNetwork
     from deployment.quantization.figures import FileFigures
+    from deployment.trial_network.network import DeployedNetwork
 
 app = new_app()
 ALL, QAT, FLOAT = "all", "qat", "float32"
@@ -56,7 +56,7 @@ def quantize(
     from analysis.runs.lease import hold
     from analysis.runs.sync import push_back
     from analysis.trial_evaluation.select_trials import choose_trials
-    from deployment.network import deployed_network
+    from deployment.trial_network.network import deployed_network
 
     if mode not in (ALL, *MODES):
         raise InputError(unknown_name("mode", mode, [*MODES, ALL]))
@@ -113,7 +113,7 @@ def write_quantized(network: DeployedNetwork, folder: Path, modes: Sequence[str]
 def _write_onnx(network: DeployedNetwork, model: nn.Module, path: Path) -> None:
     from deployment.formats.onnx_file import write
     from deployment.formats.torch_export import trace
-    from deployment.inference import Classifier, example_input
+    from deployment.model.inference import Classifier, example_input
 
     module = Classifier(model, network.metadata).eval()
     write(trace(module, example_input(network.metadata)), module, network.metadata, path)

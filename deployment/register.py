@@ -14,9 +14,9 @@ from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.trial_evaluation.select_trials import ChosenTrial
-    from deployment.metadata import ModelMetadata
-    from deployment.network import DeployedNetwork
-    from deployment.registry_store import RegisteredVersion, Registry
+    from deployment.model.metadata import ModelMetadata
+    from deployment.registration.registry_store import RegisteredVersion, Registry
+    from deployment.trial_network.network import DeployedNetwork
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -51,9 +51,9 @@ def register(
     from rich.console import Console
 
     from analysis.trial_evaluation.terminal import say
-    from deployment.network import deployed_network
-    from deployment.registry_store import check_names, open_registry
-    from deployment.selection import choose_one
+    from deployment.registration.registry_store import check_names, open_registry
+    from deployment.trial_network.network import deployed_network
+    from deployment.trial_network.selection import choose_one
 
     tags = check_names(name, version, alias, tag or [])
     chosen = choose_one(run, trial, storage)
@@ -111,9 +111,9 @@ def add(
     """Export a network, write its card and register both. Raises `InputError`."""
     from deployment.export import write_exports
     from deployment.formats.torch_export import KEY
-    from deployment.inference import example_input
-    from deployment.model_card import model_card
-    from deployment.registry_store import CARD_FILE, GATE, VERSION, NewVersion, add_version, promote
+    from deployment.model.inference import example_input
+    from deployment.registration.model_card import model_card
+    from deployment.registration.registry_store import CARD_FILE, GATE, VERSION, NewVersion, add_version, promote
 
     metadata = network.metadata
     forced = force and gate != "pass"

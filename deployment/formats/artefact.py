@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deployment.metadata import ModelMetadata
+from deployment.model.metadata import ModelMetadata
 from trainables.errors import InputError
 
 # Images that are given to a file at a time.

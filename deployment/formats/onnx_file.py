@@ -12,7 +12,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from deployment.formats.artefact import Artefact
-from deployment.metadata import KEY, ModelMetadata, read_metadata
+from deployment.model.metadata import KEY, ModelMetadata, read_metadata
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError, pip_install
 

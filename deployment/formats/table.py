@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from deployment.formats import onnx_file, torch_export, torchscript
 from deployment.formats.artefact import Artefact
-from deployment.metadata import ModelMetadata
+from deployment.model.metadata import ModelMetadata
 from trainables.errors import InputError
 
 Writer = Callable[[ExportedProgram, nn.Module, ModelMetadata, Path], None]

@@ -22,7 +22,7 @@ from torch.export import Dim, ExportedProgram
 
 from deployment.formats.artefact import Artefact
 from deployment.formats.onnx_file import first_line
-from deployment.metadata import KEY, ModelMetadata, read_metadata
+from deployment.model.metadata import KEY, ModelMetadata, read_metadata
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 

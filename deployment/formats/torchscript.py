@@ -13,8 +13,8 @@ from torch.export import ExportedProgram
 
 from deployment.formats.artefact import Artefact
 from deployment.formats.onnx_file import first_line
-from deployment.inference import example_input
-from deployment.metadata import KEY, ModelMetadata
+from deployment.model.inference import example_input
+from deployment.model.metadata import KEY, ModelMetadata
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 

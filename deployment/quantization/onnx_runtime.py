@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployment.formats.onnx_file import first_line
-from deployment.metadata import KEY, ModelMetadata
+from deployment.model.metadata import KEY, ModelMetadata
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError, pip_install
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from deployment.export import write_exports
 from deployment.formats.table import FORMATS, open_artefact
-from deployment.metadata import ModelMetadata
-from deployment.network import DeployedNetwork
+from deployment.model.metadata import ModelMetadata
+from deployment.trial_network.network import DeployedNetwork
 from tests.support.deployed import drawn_network, made_data
 from trainables.data.arrays import MULTI_LABEL, Data
 from trainables.errors import InputError

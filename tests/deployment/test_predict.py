@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from deployment.audit_log import START, append, check
 from deployment.export import write_exports
-from deployment.image_statistics import image_statistics, training_ranges, unlike_training
-from deployment.network import DeployedNetwork
+from deployment.model.image_statistics import image_statistics, training_ranges, unlike_training
 from deployment.predict import app
+from deployment.prediction.audit_log import START, append, check
+from deployment.trial_network.network import DeployedNetwork
 from tests.support.deployed import drawn_network, made_data
 from trainables.data.arrays import MULTI_LABEL
 from trainables.errors import InputError

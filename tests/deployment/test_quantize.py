@@ -15,9 +15,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 from deployment.formats.table import open_artefact
-from deployment.network import DeployedNetwork
 from deployment.quantization.aware_training import RoundedInput, RoundedWeights, off_the_grid, on_the_grid, train_aware
 from deployment.quantize import MODES, app, calibration_images, write_quantized
+from deployment.trial_network.network import DeployedNetwork
 from tests.support.deployed import drawn_network, made_data
 from trainables.errors import InputError
 

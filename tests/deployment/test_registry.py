@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from analysis.evaluate import app as evaluate
 from analysis.runs.run_folder import RunFolder
 from deployment.formats.table import open_artefact
-from deployment.model_card import licence_of
 from deployment.register import app as register
+from deployment.registration.model_card import licence_of
+from deployment.registration.registry_store import SEMANTIC, files_of, find_version, open_registry
 from deployment.registry import app as registry
-from deployment.registry_store import SEMANTIC, files_of, find_version, open_registry
 from tests.support.trained_run import train_run
 from trainables.data.datasets import load
 from trainables.errors import InputError

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from analysis.evaluation.predictions import predict_split
-from deployment.image_statistics import training_ranges
-from deployment.metadata import ModelMetadata
-from deployment.network import DeployedNetwork
+from deployment.model.image_statistics import training_ranges
+from deployment.model.metadata import ModelMetadata
+from deployment.trial_network.network import DeployedNetwork
 from trainables.config import make_config
 from trainables.data.arrays import MULTI_LABEL, Data, Task, make_data
 from trainables.data.normalization import normalization_of

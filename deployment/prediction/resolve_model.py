@@ -7,8 +7,8 @@ from pathlib import Path
 from analysis.trial_evaluation.select_trials import BEST
 from deployment.formats.artefact import Artefact
 from deployment.formats.table import FORMATS, open_artefact
-from deployment.registry_store import files_of, find_version, open_registry
-from deployment.selection import choose_one
+from deployment.registration.registry_store import files_of, find_version, open_registry
+from deployment.trial_network.selection import choose_one
 from trainables.errors import InputError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deployment.metadata import ModelMetadata
+from deployment.model.metadata import ModelMetadata
 from trainables.metrics.losses import probabilities
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deployment.metadata import ModelMetadata
+from deployment.model.metadata import ModelMetadata
 from trainables.data.dataset_names import Window
 from trainables.data.formats.dicom import is_dicom
 from trainables.data.formats.image_files import SUFFIXES, fault_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deployment.metadata import ModelMetadata
+from deployment.model.metadata import ModelMetadata
 
 Document = Mapping[str, Any]
 FIGURES = {"acc": "accuracy", "auc": "AUC", "balanced_acc": "balanced accuracy", "f1_macro": "macro F1",

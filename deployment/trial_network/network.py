@@ -11,8 +11,8 @@ from analysis.evaluation.calibration import COVERAGE
 from analysis.evaluation.predictions import Predictions, predict_split
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import ChosenTrial
-from deployment.image_statistics import training_ranges
-from deployment.metadata import ModelMetadata
+from deployment.model.image_statistics import training_ranges
+from deployment.model.metadata import ModelMetadata
 from trainables.data.arrays import Data
 from trainables.data.dataset_names import Window, array_options, short_name, split_name, table_options
 from trainables.errors import DISTRIBUTION, InputError

@@ -1,0 +1,1 @@
+"""The model registry and the cards that go into it."""
