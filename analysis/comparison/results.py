@@ -117,9 +117,18 @@ def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
         context.insert(0, "dataset")
     trials = trials.append_column("value", text_array(join_texts(columns, roles.scientific, len(trials))))
     trials = trials.append_column("block", text_array(join_texts(columns, context, len(trials), named=True)))
+    _check_settings(trials)
     kept = tuple(run for run, _ in contents.values())
     trials = _with_gaps(trials)
     return Results(kept, metadata, trials, roles.scientific, roles.nuisance, roles.context, metric, mode, fields)
+
+
+def _check_settings(trials: pa.Table) -> None:
+    """Raise `InputError` where rows of one trial are of several values: the table is damaged."""
+    settings: dict[str, tuple[str, str]] = {}
+    for name, *setting in zip(*(trials[name].to_pylist() for name in ("trial", "value", "block")), strict=True):
+        if settings.setdefault(name, tuple(setting)) != tuple(setting):
+            raise InputError(f"trials.parquet: trial {name} has rows of several settings: restore it, or move it away")
 
 
 def _name_of(content: pa.Table) -> tuple[str, str]:

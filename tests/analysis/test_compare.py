@@ -232,6 +232,16 @@ def test_results_read_the_columns_and_the_stages_that_are_asked_for(tmp_path: Pa
     pd.testing.assert_frame_equal(best, expected[list(best)])
 
 
+def test_a_trial_with_rows_of_several_settings_is_a_damaged_table(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"activation": ["relu", "tanh"]}, {}, lambda c, s, e: 0.8)
+    trials = table.read_arrow(run.trials_table)
+    same = pa.array(["0001"] * len(trials))
+    index = trials.schema.get_field_index("trial_id")
+    table.write_arrow(run.trials_table, trials.set_column(index, trials.schema.field(index), same))
+    with pytest.raises(InputError, match="has rows of several settings"):
+        load([run])
+
+
 def test_a_column_that_an_earlier_version_lacks_is_null(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"activation": ["relu", "tanh"]}, {}, lambda c, s, e: 0.8)
     table.write_arrow(run.weights_table, table.read_arrow(run.weights_table, "weights").drop_columns(["alpha"]))
