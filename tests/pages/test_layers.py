@@ -25,8 +25,10 @@ FOLDERS: dict[str, set[str]] = {
     "benchmarks": {"trainables", "search_spaces", "analysis", "deployment", "sweeps", "cluster"},
 }
 RAY_IN_TRAINABLES = {"trainables/worker/train_trial.py"}
-REGISTRIES = {"trainables/models", "search_spaces", "analysis/measures"}
-"""Rooms whose files are entries found by name; they may hold more than a dozen."""
+REGISTRIES = {
+    "trainables/models", "trainables/data/formats", "search_spaces", "analysis/measures", "sweeps/schedulers",
+}  # fmt: skip
+"""Rooms with a file for each entry of a table; they may hold more than a dozen."""
 MOST_FILES = 12
 FILES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 MODULES = {path.with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path for path in FILES}
