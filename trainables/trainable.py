@@ -282,7 +282,7 @@ def _image_classifier() -> Trainable:
         always_apart=("dataset", "image_size", "data_fraction", "loss", "epochs"),
         changeable=CHANGEABLE,
         data_fields=DATA_FIELDS,
-        path_fields=("dataset", "weights"),
+        path_fields=("dataset", "weights", *PARTS),
         title=("dataset", "model", "activation", "optimizer", "lr"),
         part_fields=tuple(PARTS),
         without_paths=without_paths,

@@ -130,7 +130,8 @@ def _differences(
         moved = {name: now for name, now in places.items() if now != before.config.get(name)}
         if moved:
             events.append(("moved", {"trial_id": trial.trial_id, "config": moved}))
-            notes |= {f"{k} {before.config.get(k)} is now {v}, with the same content": None for k, v in moved.items()}
+            same = ", with the same content" if trial.code == before.code else ""
+            notes |= {f"{name} {before.config.get(name)} is now {now}{same}": None for name, now in moved.items()}
     return tuple(events), tuple(notes)
 
 

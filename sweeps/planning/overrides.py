@@ -158,8 +158,9 @@ def _typed_domain(sweep: Sweep, name: str, domain: Any) -> Any:
         return {"grid_search": [_typed_domain(sweep, name, value) for value in domain["grid_search"]]}
     if not isinstance(domain, _Text):
         return domain
+    annotation = _annotation(sweep, name)
     try:
-        return parse_value(str(domain), _annotation(sweep, name))
+        return parse_value(str(domain), annotation)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 

@@ -21,6 +21,8 @@ from sweeps.record.ledger import Event, Ledger, read_ledger, time_of
 from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.errors import InputError
+from trainables.trial_key import without_paths
+from trainables.user_code.permission import changed_sources
 
 # how a trial that is trained to its own end may end
 WHOLE = ("completed", "stopped")
@@ -155,10 +157,13 @@ def reasons_not_reused(trials: Sequence[PlannedTrial], storage: Storage, exclude
         for trial in state.trials.values():
             if is_reusable(trial) and (same := planned.get(_text(trial.config))):
                 code = trial.code != same.code
-                what = "the training code has" if code else "the data or the pretrained weights have"
+                own = changed_sources(run.read_description().get("code")) if code else []
+                files = f" ({', '.join(own)})" if own else ""
+                what = f"the training code{files} has" if code else "the data or the pretrained weights have"
                 counts[f"{run.path}: {what} changed since"] += 1
     return [f"{count} trials not reused from {reason}" for reason, count in counts.items()]
 
 
 def _text(config: dict[str, Any]) -> str:
-    return json.dumps(config, sort_keys=True)
+    # The config of a training function of a user's own need not have a dataset.
+    return json.dumps(without_paths(config) if "dataset" in config else config, sort_keys=True)

@@ -17,6 +17,7 @@ from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_
 from sweeps.record.history import History
 from sweeps.record.ledger import Event, read_ledger, read_lines, say_once, time_of
 from trainables.errors import InputError
+from trainables.user_code.part_names import PARTS
 
 PLANNED = (
     "trial_id", "key", "folder", "config", "parameters", "macs", "stratum", "bracket", "proposal", "code", "data",
@@ -188,8 +189,8 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
             # those of all trials together would fill the memory
             trial.last_report = None
     elif kind == "moved":
-        # its data or weights lie elsewhere now
-        places = {name: event["config"].get(name) for name in ("dataset", "weights")}
+        # its data, weights or code lie elsewhere now
+        places = {name: event["config"].get(name) for name in ("dataset", "weights", *PARTS)}
         trial.config.update({name: place for name, place in places.items() if isinstance(place, str)})
     elif kind == "recoded":
         # a resume with other code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -21,6 +22,7 @@ from sweeps.ray_private import losses_are_deaths
 from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
 from trainables.user_code.in_use import sources_in_use
+from trainables.user_code.source import PACKAGE
 from trainables.worker.train_trial import Job, train_trial
 
 
@@ -244,14 +246,23 @@ def cause_of(trial: Trial) -> str:
     return cause_in(text)
 
 
+# A frame of a traceback that is in a user's code, by the name that its modules are imported under.
+USER_CODE = re.compile(rf'File "<{PACKAGE}\w+>/([^"]+)", line (\d+)')
+
+
 def cause_in(text: str) -> str:
-    """Return the cause in the text of an error of Ray's: its last line, where Ray's words say no more than that."""
+    """Return the cause in the text of an error of Ray's: its last line, where Ray's words say no more than that.
+
+    File and line of a user's code go before it.
+    """
     if "low on memory" in text or "ray.exceptions.OutOfMemoryError" in text:
         return OUT_OF_MEMORY
     if "worker process has died" in text:
         return DIED
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
+    places = USER_CODE.findall(text)
+    where = "{}, line {}: ".format(*places[-1]) if places and "line" not in lines[-1] else ""
+    return where + lines[-1] if lines else "no message"
 
 
 class _StopOnRequest(tune.Stopper):

@@ -46,7 +46,7 @@ def build_plain(config: TrialConfig, info: DataInfo) -> nn.Module:
     own = getattr(chosen, "DEFAULTS", {}).get("activation", TrialConfig.model_fields["activation"].default)
     if config.activation != own and next(hidden_activations(model), None) is None:
         how = (
-            "its signature must ask for `activation` and call it for each hidden layer, as activation()"
+            "choose activation=own, or let its signature ask for `activation` and call that for each hidden layer"
             if is_own("model", config.model)
             else "its file must build hidden activations with make_activation(config.activation)"
         )

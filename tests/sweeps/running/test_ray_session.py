@@ -132,6 +132,8 @@ Refer to the documentation on how to address the out of memory issue: https://do
     assert cause_in("... The actor is dead because its worker process has died. Worker exit type: SYSTEM") == DIED
     assert cause_in("Traceback\n  x\nValueError: no\n") == "ValueError: no"
     assert cause_in("") == "no message"
+    own = 'Traceback\n  File "<_sweeps_user_code_0123abcd>/lab/net.py", line 12, in forward\n    x\nValueError: no\n'
+    assert cause_in(own) == "lab/net.py, line 12: ValueError: no"
 
 
 def test_the_log_of_a_run_has_no_false_alarm(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ MISTAKES = [
     ({"model": "{net}:wrong_shape"}, r"makes \(1, 4\) of one image, this needs logits of shape \(1, 3\)"),
     ({"model": "{net}:no_module"}, "returned a str: it must be, or return, an nn.Module"),
     ({"model": "{net}:Raises"}, "my_net.py, line [0-9]+: ValueError: no such width"),
-    ({"model": "{net}:NoActivation", "activation": "gelu"}, "activation=gelu has no effect on model .* must ask for"),
+    ({"model": "{net}:NoActivation", "activation": "gelu"}, "has no effect on model .* choose activation=own"),
     ({"model": "cnn", "model.width": 8}, "model.width has no effect on model='cnn'"),
     ({"modle.width": 8}, "did you mean 'model.width'"),
     ({"activation": "{parts}:first_half"}, r"made shape \(2, 2\) of a tensor of shape \(2, 4\)"),
