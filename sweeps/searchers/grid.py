@@ -27,11 +27,11 @@ def expand(sweep: Sweep) -> list[Any]:
     """Return every scientific value with every nuisance setting, nuisance outermost, each config once."""
     check_roles(sweep)
     check_size(count_settings(sweep))
-    rows = scientific_rows(sweep)
+    rows, tuned = scientific_rows(sweep), tuned_values(sweep)
     unique: dict[Any, None] = {}
     for setting in nuisance_settings(sweep):
         for row in rows:
-            unique[config_of(sweep, row, setting, rows)] = None
+            unique[config_of(sweep, row, setting, rows, tuned)] = None
     return list(unique)
 
 
@@ -88,11 +88,24 @@ def scientific_rows(sweep: Sweep) -> list[Setting]:
     return [{**case, **row} for case in cases for row in _product(_grids(sweep.scientific))]
 
 
-def config_of(sweep: Sweep, row: Setting, setting: Setting, rows: Sequence[Setting]) -> Any:
-    """Return the config of a scientific row with a nuisance setting; `rows` are all that are compared."""
+def tuned_values(sweep: Sweep) -> dict[str, Sequence[Any]]:
+    """Return the values of each nuisance field that lists them, none of one that is drawn from a range."""
+    return {name: values_of(domain) or () for name, domain in sweep.nuisance.items()}
+
+
+def config_of(
+    sweep: Sweep,
+    row: Setting,
+    setting: Setting,
+    rows: Sequence[Setting],
+    tuned: Mapping[str, Sequence[Any]] | None = None,
+) -> Any:
+    """Return the config of a scientific row with a nuisance setting.
+
+    rows: all that are compared. tuned: `tuned_values`, for whoever makes many configs of long grids.
+    """
     values = {**{name: plain(value) for name, value in sweep.fixed.items()}, **setting, **row, "seeds": sweep.seeds}
-    tuned = {name: values_of(domain) or () for name, domain in sweep.nuisance.items()}
-    return trainable_of(sweep.trainable).plan(values, rows, tuned)
+    return trainable_of(sweep.trainable).plan(values, rows, tuned_values(sweep) if tuned is None else tuned)
 
 
 def _case_fields(sweep: Sweep) -> set[str]:

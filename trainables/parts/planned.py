@@ -39,7 +39,8 @@ def _without_foreign_options(values: dict[str, Any], rows: Sequence[Values]) -> 
     """Drop what only another of the compared models or stochastic layers reads; an option of none stays an error."""
     foreign: set[str] = set()
     for field, options in (("model", _model_options), ("stochastic", _stochastic_options)):
-        compared = {row[field] for row in rows if row.get(field) in registry(field) or is_own(field, row.get(field))}
+        given, known = {row[field] for row in rows if field in row}, registry(field)
+        compared = {name for name in given if name in known or is_own(field, name)}
         chosen = str(values.get(field))
         if len(compared) > 1 and chosen in compared:
             foreign |= set().union(*(options(name) for name in compared)) - options(chosen)

@@ -17,6 +17,7 @@ from sweeps.planning.notes import memory_note
 from sweeps.planning.overrides import override, parse_assignment, parse_seeds
 from sweeps.planning.plan import choose_strata, expand, make_plan
 from sweeps.planning.trials import stratum_of
+from sweeps.searchers import grid
 from tests.support.generated_data import write_images
 from trainables.config import TrialConfig, make_config
 from trainables.data.datasets import load
@@ -39,6 +40,20 @@ def test_every_scientific_value_meets_the_same_nuisance_draws() -> None:
     assert draws["relu"] == draws["tanh"]
     assert len(set(draws["relu"])) == 10
     assert [config.lr for config in expand(TWO)] == [config.lr for config in configs]
+
+
+def test_a_long_grid_is_read_as_often_as_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once a trial, which would take the square of its length."""
+    read, values_of = list[int](), grid.values_of
+    monkeypatch.setattr(grid, "values_of", lambda domain: read.append(1) or values_of(domain))
+
+    def times(rates: int) -> int:
+        domain = tune.grid_search([0.001 * (number + 1) for number in range(rates)])
+        read.clear()
+        assert len(expand(replace(TWO, nuisance={"lr": domain}))) == 2 * rates
+        return len(read)
+
+    assert times(200) == times(3)
 
 
 def test_options_of_one_model_do_not_multiply_the_trials_of_another() -> None:
