@@ -121,7 +121,8 @@ def _cast(content: pa.Table, file: Path, kind: Kind) -> pa.Table:
 
 def complete(tables: Iterable[pa.Table], kind: Kind) -> pa.Table:
     """Join several tables, with all columns of this version in their order; what a table lacks is null."""
-    nothing = pa.schema([pa.field(name, column.type) for name, column in columns(kind).items()]).empty_table()
+    # `Schema.empty_table` would import pandas
+    nothing = pa.table({name: pa.nulls(0, column.type) for name, column in columns(kind).items()})
     return joined([nothing, *tables])
 
 

@@ -26,8 +26,8 @@ SWEEP = [
 ]  # fmt: skip
 SHOW = """
 import sys
-from sweeps.show import show
-show("latest", storage=sys.argv[1])
+from sweeps.show import app
+app(["latest", "--storage", sys.argv[1]], standalone_mode=False)
 print([name for name in ("torch", "ray", "pandas", "sklearn", "matplotlib") if name in sys.modules])
 """
 

@@ -43,7 +43,8 @@ def test_old_runs_are_listed_and_shown(storage: Path) -> None:
 
 def test_showing_a_run_imports_nothing_that_takes_long(storage: Path) -> None:
     heavy = {"torch", "ray", "pandas", "sklearn", "matplotlib"}
-    code = f"import sys; from sweeps.show import show; show('finished', sys.argv[1]); print({heavy} & set(sys.modules))"
+    show = "from sweeps.show import app; app(['finished', '--storage', sys.argv[1]], standalone_mode=False)"
+    code = f"import sys; {show}; print({heavy} & set(sys.modules))"
     shown = subprocess.run(
         [sys.executable, "-c", code, str(storage)], cwd=ROOT, capture_output=True, text=True, timeout=500, check=True
     ).stdout

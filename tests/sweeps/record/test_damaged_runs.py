@@ -15,7 +15,7 @@ from search_spaces.find import find_sweep
 from sweeps.clean import checkpoints
 from sweeps.planning.reuse import find_finished
 from sweeps.screen.runs import list_run
-from sweeps.show import _document, _print
+from sweeps.show_run import document, print_run
 from tests.sweeps.screen.test_runs import make_run
 from trainables.errors import InputError
 
@@ -70,8 +70,8 @@ def test_a_damaged_run_is_shown_or_is_one_line(file: str, name: str, tmp_path: P
         LEDGERS[name] if file == "ledger" else DESCRIPTIONS[name]
     )
     readers: list[Callable[[], object]] = [
-        lambda: _print(Console(file=io.StringIO(), width=100), run),
-        lambda: json.dumps(_document(run), allow_nan=False),
+        lambda: print_run(Console(file=io.StringIO(), width=100), run),
+        lambda: json.dumps(document(run), allow_nan=False),
         lambda: list(checkpoints(run)),
         lambda: find_sweep(str(run.path)),
     ]
