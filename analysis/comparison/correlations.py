@@ -75,7 +75,9 @@ def associate_models(results: Results, hold: Sequence[str] | None = None) -> lis
     together would seem to be related. Raises `InputError`.
     """
     trials = results.trials[results.trials["finished"]]
-    measures = [name for name in (*model_measures(), *OF_MODELS) if trials[name].notna().any()]
+    own = {*results.fields, *results.metrics}
+    known = [name for name in (*model_measures(), *OF_MODELS) if name not in own]
+    measures = [name for name in known if trials[name].notna().any()]
     outcomes = outcomes_of(results)
     means = trial_means(trials, [*measures, *outcomes])
     return _corrected(_associate(means, "model", measures, outcomes, _settings(results, hold)))

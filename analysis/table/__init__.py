@@ -17,8 +17,8 @@ from analysis.table.definitions import (
     model_measures,
     tensor_measures,
 )
-from analysis.table.files import complete, metadata, read, read_arrow, texts, write, write_arrow
-from analysis.table.run_columns import columns_of, config_fields, schema
+from analysis.table.files import complete, metadata, read, read_arrow, read_metadata, texts, write, write_arrow
+from analysis.table.run_columns import columns_of, config_fields, own_fields, schema
 
 __all__ = [
     "IDENTITY",
@@ -34,8 +34,10 @@ __all__ = [
     "config_fields",
     "metadata",
     "model_measures",
+    "own_fields",
     "read",
     "read_arrow",
+    "read_metadata",
     "schema",
     "tensor_measures",
     "texts",

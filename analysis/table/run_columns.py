@@ -20,7 +20,6 @@ from analysis.table.definitions import (
     FLAG,
     IDENTITY,
     LENGTH,
-    OF_MODELS,
     REAL,
     SCHEMA_VERSION,
     TEXT,
@@ -31,6 +30,7 @@ from analysis.table.definitions import (
     complexity_columns,
     config_columns,
 )
+from trainables.trainable import RESERVED
 
 # Of a training function of a user's own: fields of its config and columns that it has in common with all.
 OWN_FIELDS = ("epochs", "seeds")
@@ -38,8 +38,6 @@ OWN_EPOCH = ("epoch", "is_best", "train_seconds", "notes")
 OWN_COST = ("train_seconds", "peak_memory_mb", "gpu_percent", "attempts")
 TYPES = {"flag": FLAG, "whole": WHOLE, "number": REAL, "text": TEXT}
 FIELD_NAME = re.compile(r"[A-Za-z_]\w{0,99}(\.\w{1,100})?")
-# Names that no field and no metric of a user's own may have, since they are columns of other things.
-RESERVED = frozenset({*IDENTITY, *ENDING, *LENGTH, *COST, *EPOCH, "seeds", *OF_MODELS}) - {"epochs"}
 
 
 def config_fields(metadata: Mapping[str, Any]) -> list[str]:
@@ -83,7 +81,9 @@ def columns_of(kind: Kind, metadata: Mapping[str, Any], metrics: Iterable[str] =
     by = metadata.get("metric", "the steering metric")
     length = {**LENGTH, "best_epoch": replace(LENGTH["best_epoch"], meaning=f"epoch of the best {by}")}
     cost = {name: COST[name] for name in OWN_COST}
-    return {**IDENTITY, **ENDING, **own, **standard, **length, **best, **final, **cost, **complexity_columns()}
+    # a field or metric of the user's own goes before a measure of weights of that name
+    measured = {name: column for name, column in complexity_columns().items() if name not in {*own, *reported}}
+    return {**IDENTITY, **ENDING, **own, **standard, **length, **best, **final, **cost, **measured}
 
 
 def _metric_column(name: str, metadata: Mapping[str, Any]) -> Column:

@@ -46,13 +46,16 @@ def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
     """Add the model-level columns of the run's other tables to the trials."""
     keys = list(zip(trials["trial_id"].to_pylist(), trials["seed"].to_pylist(), strict=True))
     schema = table.schema("trials", {})
+    # a user's own field or metric may have the name of a measure
+    there = set(trials.column_names)
+    taken = {*table.own_fields(table.read_metadata(trials)), *(name for name in there if f"final_{name}" in there)}
     for path, names, read in (
         (run.weights_table, tuple(table.model_measures()), _means),
         (run.activations_table, table.OF_MODELS, _behaviour),
     ):
         measured = read(path, _stamp(path)) if path.exists() else ModelColumns({}, {})
         indices = np.array([measured.rows.get(key, -1) for key in keys], np.int64)
-        for name in names:
+        for name in (name for name in names if name not in taken):
             trials = _set_column(trials, schema.field(name), _at(measured.columns.get(name), indices))
         for name in sorted(measured.columns.keys() - set(names)):
             own = trials.schema.field(name) if name in trials.column_names else OWN_MEASURE.with_name(name)

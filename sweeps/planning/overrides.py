@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from search_spaces.definition import IMAGE_CLASSIFIER, Sweep
 from search_spaces.domains import is_grid, values_of
-from trainables.errors import InputError, one_line, shorten
+from trainables.errors import InputError, one_line, shorten, unknown_name
 from trainables.parts.arguments import signature_of
 from trainables.trainable import Trainable, trainable_of
 from trainables.user_code.part_names import is_argument
@@ -121,6 +121,7 @@ def override(
     --tune a field becomes a nuisance one, with --fix it is held still. Raises `InputError`.
     """
     own = sweep.trainable
+    _check_named(sweep, (*assigned, *fixed, *tuned))
     given = [parse_assignment(text, trainable=own) for text in assigned]
     given += [(name, [value]) for name, value in options.items() if value is not None]
     for name, values in given:
@@ -176,6 +177,16 @@ def _annotation(sweep: Sweep, name: str) -> Any:
         if signature is not None and argument in signature.arguments:
             return signature.arguments[argument].annotation
     return Any
+
+
+def _check_named(sweep: Sweep, texts: Sequence[str]) -> None:
+    """Raise `InputError` for a field that neither the config nor the sweep names, where the config takes any."""
+    trainable = trainable_of(sweep.trainable)
+    if not trainable.fields_known:
+        known = [*sweep.compared, *sweep.nuisance, *sweep.fixed, *trainable.fields]
+        for name in (text.partition("=")[0].strip() for text in texts):
+            if name not in known:
+                raise InputError(f"{unknown_name('field', name, known)}; a new one stands in the SWEEP first")
 
 
 def _without(sweep: Sweep, name: str) -> tuple[Mapping[str, Any], ...]:

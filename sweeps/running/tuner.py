@@ -21,6 +21,7 @@ from search_spaces.definition import Resources
 from sweeps.ray_private import losses_are_deaths
 from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
+from trainables.errors import InputError
 from trainables.user_code.in_use import sources_in_use
 from trainables.user_code.source import PACKAGE
 from trainables.worker.train_trial import Job, train_trial
@@ -260,9 +261,13 @@ def cause_in(text: str) -> str:
     if "worker process has died" in text:
         return DIED
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "no message"
+    last = lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
     places = USER_CODE.findall(text)
-    where = "{}, line {}: ".format(*places[-1]) if places and "line" not in lines[-1] else ""
-    return where + lines[-1] if lines else "no message"
+    # an `InputError` says where it happened, where that matters
+    where = "{}, line {}: ".format(*places[-1]) if places and last == lines[-1] and "line" not in last else ""
+    return where + last
 
 
 class _StopOnRequest(tune.Stopper):

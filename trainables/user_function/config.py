@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_type_hints
@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from trainables.config import MOST, Seed
 from trainables.errors import InputError, one_line, unknown_name, validated
 from trainables.registries import ALSO_KNOWN_AS
+from trainables.trainable import RESERVED
 from trainables.user_code.in_use import object_of, source_of
 
 # Fields that we fill: a trial's replicates are our business.
@@ -102,6 +103,13 @@ def _closed(spec: str, own: type, fields: Mapping[str, Any]) -> type[FunctionCon
     return create_model(own.__name__, __base__=FunctionConfig, **dict(fields))
 
 
+def _check_names(spec: str, names: Iterable[str]) -> None:
+    """Raise `InputError` for a field whose name cannot be a column of the tables."""
+    for name in names:
+        if name not in OURS and (not name.isidentifier() or name in RESERVED):
+            raise InputError(f"{spec}: a field cannot be named {name!r}, which is a column of the tables: rename it")
+
+
 def make(spec: str, values: Mapping[str, Any]) -> FunctionConfig:
     """Return a validated config, as the function's own class takes it, too. Raises `InputError` of one line."""
     known = signature_of(spec)
@@ -109,6 +117,7 @@ def make(spec: str, values: Mapping[str, Any]) -> FunctionConfig:
     for name in values if known.own else ():
         if name not in names:
             raise InputError(unknown_name("field", name, names, ALSO_KNOWN_AS))
+    _check_names(spec, (*names, *values))
     config = validated(known.config_type, values)
     for name, value in config.model_dump(mode="json").items():
         if not all(isinstance(item, Scalar) for item in (value if isinstance(value, list) else [value])):

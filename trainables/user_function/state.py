@@ -55,8 +55,8 @@ def _tensor_of(value: Any, name: str) -> Tensor:
         except TypeError:
             pass
     raise InputError(
-        f"{name} is a {type(value).__name__}, which cannot be saved without code: save arrays, state dicts, numbers "
-        "and texts, in dicts or lists"
+        f"{name} is of type {type(value).__name__}, which only code could read back: save arrays, state dicts, "
+        "numbers and texts, in dicts or lists"
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.trainable import ROW_FIELDS, EpochReport, Row, Trainable, TrialFacts
+from trainables.trainable import RESERVED, EpochReport, Row, Trainable, TrialFacts
 from trainables.training.cost import Cost
 from trainables.training.random_streams import seed_generators
 from trainables.trial_key import function_key
@@ -268,7 +268,7 @@ def _number(value: Any, what: str) -> float:
 def _usable(spec: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names. Raises `InputError` for one that cannot be a column beside ours."""
     for name in names:
-        if not name.isidentifier() or name in ROW_FIELDS or name.startswith("final_"):
+        if not name.isidentifier() or name in RESERVED or name.startswith("final_"):
             raise InputError(
                 f"{spec}: a metric cannot be named {name!r}: choose a name such as val_score or test_score"
             )
