@@ -63,7 +63,7 @@ def test_a_regression_that_is_killed_goes_on_and_equals_one_that_was_not(folder:
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL,
     ) as driver:  # fmt: skip
         ledger = folder / "results" / "my_regression" / "killed" / "ledger.jsonl"
-        while sum(event["event"] == "epoch" for event in read_ledger(ledger) if ledger.exists()) < 40:
+        while not ledger.exists() or sum(event["event"] == "epoch" for event in read_ledger(ledger)) < 40:
             assert driver.poll() is None
             time.sleep(0.1)
         os.kill(driver.pid, signal.SIGKILL)
