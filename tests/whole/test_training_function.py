@@ -81,6 +81,6 @@ def test_unlike_runs_read_as_one_dataset(folder: Path) -> None:
              (("my_svm", "svm"), ("my_regression", "whole"))]  # fmt: skip
     rows = sum(len(pd.read_parquet(file)) for file in files)
     query = f"select count(*), count(kernel), count(width) from read_parquet({files}, union_by_name=true)"
-    assert duckdb.sql(query).fetchone() == (rows, 27, rows - 27)
+    assert duckdb.sql(query).fetchall() == [(rows, 27, rows - 27)]
     joined = pl.concat([pl.read_parquet(file) for file in files], how="diagonal_relaxed")
     assert (len(joined), joined["kernel"].null_count()) == (rows, rows - 27)
