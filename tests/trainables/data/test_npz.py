@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,11 @@ def test_files_that_are_none_are_one_line(tmp_path: Path) -> None:
     for file in ("text", "cut", "bent"):
         with pytest.raises(InputError, match=rf"{file}.npz cannot be read"):
             load(f"npz:{tmp_path / file}.npz")
+    with zipfile.ZipFile(tmp_path / "bare.npz", "w") as archive:
+        for array in ("images", "labels"):
+            archive.writestr(array, b"x")
+    with pytest.raises(InputError, match="found none: give images and labels"):
+        load(f"npz:{tmp_path / 'bare.npz'}")
     with pytest.raises(InputError, match="is no file: name an npz file"):
         load(f"npz:{tmp_path}")
     with pytest.raises(InputError, match="names no file"):

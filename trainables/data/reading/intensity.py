@@ -16,14 +16,15 @@ PIECE = 2**24
 def stretched(values: np.ndarray, low: float, high: float) -> NDArray[np.uint8]:
     """Map `low` to 0 and `high` to 255, linearly, rounded to the nearest; what lies beyond is cut.
 
-    NaN becomes 0. Computed in float64, slice by slice along the first axis. Where `high` is not above `low`, all is 0.
+    NaN becomes 0. Computed in float64, piece by piece. Where `high` is not above `low`, all is 0.
     """
-    result = np.zeros(values.shape, np.uint8)
-    if not high > low:
-        return result
-    for number, part in enumerate(values):
-        shares = (np.asarray(part, np.float64) - low) / (high - low) * 255
-        result[number] = np.rint(np.clip(np.nan_to_num(shares, nan=0.0), 0, 255))
+    if not high > low or not values.size:
+        return np.zeros(values.shape, np.uint8)
+    result, start = np.empty(values.shape, np.uint8), 0
+    for piece in _pieces(values, 2**20):
+        shares = (np.asarray(piece, np.float64) - low) / (high - low) * 255
+        result[start : start + len(piece)] = np.rint(np.clip(np.nan_to_num(shares, nan=0.0), 0, 255))
+        start += len(piece)
     return result
 
 
@@ -75,6 +76,7 @@ def not_finite(values: np.ndarray) -> int:
     return sum(int(np.count_nonzero(~np.isfinite(piece))) for piece in _pieces(values))
 
 
-def _pieces(values: np.ndarray) -> list[np.ndarray]:
-    step = max(1, PIECE // max(1, values[0].size)) if len(values) else 1
+def _pieces(values: np.ndarray, most: int = PIECE) -> list[np.ndarray]:
+    """Return views of an array, of about `most` values each."""
+    step = max(1, most // max(1, values[0].size)) if len(values) else 1
     return [values[start : start + step] for start in range(0, len(values), step)]

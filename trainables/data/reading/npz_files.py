@@ -25,7 +25,7 @@ READ_HEADER: dict[tuple[int, int], Callable[..., Any]] = {
 def array_names(path: Path, remedy: str) -> list[str]:
     """Return the names of a file's arrays. Raises `InputError` where it is no npz file."""
     with _opened(path, remedy) as archive:
-        return [member.removesuffix(".npy") for member in archive.namelist()]
+        return [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
 
 
 def unpack_arrays(path: Path, folder: Path, names: Sequence[str], remedy: str, any_order: bool = False) -> None:
