@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, start
+from analysis.grids import Cell, Grid, columns_of, print_grid
+from analysis.runs.lease import hold
+from analysis.runs.run_folder import DeploymentFolder
+from analysis.runs.sync import push_back
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
 
     from deployment.trial_network.network import DeployedNetwork
     from deployment.trial_network.parity import Parity
@@ -47,10 +50,6 @@ def export(
 
     Files go to deployment/TRIAL/ in the run's folder. Exit code 1 if a probability differs by more than 1e-4.
     """
-    from rich.console import Console
-
-    from analysis.runs.lease import hold
-    from analysis.runs.sync import push_back
     from deployment.formats.table import FORMATS
     from deployment.trial_network.network import deployed_network
     from deployment.trial_network.selection import choose_one
@@ -74,7 +73,6 @@ def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]
 
     Raises `InputError`.
     """
-    from analysis.runs.run_folder import DeploymentFolder
     from analysis.trial_evaluation.files import write_json
     from deployment.formats import torchscript
     from deployment.formats.table import FORMATS
@@ -102,7 +100,6 @@ def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]
 
 
 def _print(console: Console, label: str, network: DeployedNetwork, found: dict[str, Parity], folder: Path) -> None:
-    from analysis.grids import Cell, Grid, columns_of, print_grid
     from analysis.trial_evaluation.terminal import say
     from deployment.trial_network.parity import BATCHES, TOLERANCE
 

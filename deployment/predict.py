@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, start
+from analysis.grids import Cell, Column, Grid, format_number, print_grid
 from analysis.terminal.exit_codes import ExitCode
+from deployment.prediction.audit_log import append
+from trainables.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
 
     from deployment.formats.artefact import Artefact
     from deployment.model.metadata import ModelMetadata
@@ -53,11 +55,8 @@ def predict(
 
     Exit code 1 where an image cannot be read or is unlike every image of training.
     """
-    from rich.console import Console
-
     from deployment.prediction.image_inputs import find_inputs, read_inputs
     from deployment.prediction.resolve_model import open_model
-    from trainables.atomic_files import write_atomically
 
     artefact = open_model(model, storage, registry, trial)
     rows = answers(artefact, list(read_inputs(find_inputs(images), artefact.metadata)))
@@ -140,8 +139,6 @@ def _harmless(cell: object) -> object:
 
 
 def _log(path: Path, artefact: Artefact, rows: Sequence[dict[str, Any]]) -> None:
-    from deployment.prediction.audit_log import append
-
     model, now = model_name(artefact), datetime.now(UTC).isoformat(timespec="milliseconds")
     append(path, ({"time": now, "model": model, **row} for row in rows))
 
@@ -152,7 +149,6 @@ def _end_of(name: str) -> str:
 
 
 def _print(console: Console, artefact: Artefact, rows: Sequence[dict[str, Any]]) -> None:
-    from analysis.grids import Cell, Column, Grid, format_number, print_grid
     from analysis.trial_evaluation.terminal import say
 
     def cells(row: dict[str, Any]) -> tuple[Cell, ...]:

@@ -7,8 +7,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, refuse_unused, start
+from analysis.grids import Cell, Column, Grid, format_number, print_grid
+from analysis.runs.find import find_runs
+from analysis.runs.lease import hold
+from analysis.runs.run_folder import DeploymentFolder
+from analysis.runs.sync import push_back
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from rich.console import Console
     from torch import nn
 
     from deployment.quantization.figures import FileFigures
@@ -50,11 +55,6 @@ def quantize(
 
     Files go to deployment/TRIAL/ in the run's folder. All speeds are measured here, on one thread.
     """
-    from rich.console import Console
-
-    from analysis.runs.find import find_runs
-    from analysis.runs.lease import hold
-    from analysis.runs.sync import push_back
     from analysis.trial_evaluation.select_trials import choose_trials
     from deployment.trial_network.network import deployed_network
 
@@ -79,7 +79,6 @@ def write_quantized(network: DeployedNetwork, folder: Path, modes: Sequence[str]
 
     Raises `InputError`.
     """
-    from analysis.runs.run_folder import DeploymentFolder
     from analysis.trial_evaluation.files import write_json
     from deployment.formats.onnx_file import open_file
     from deployment.quantization.aware_training import train_aware
@@ -130,7 +129,6 @@ def calibration_images(network: DeployedNetwork) -> NDArray[np.uint8]:
 
 def _print(console: Console, label: str, found: Sequence[FileFigures], folder: Path) -> None:
     from analysis.evaluation.bootstrap import Interval
-    from analysis.grids import Cell, Column, Grid, format_number, print_grid
     from analysis.trial_evaluation.tables import span
     from analysis.trial_evaluation.terminal import say
 

@@ -8,8 +8,20 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from analysis.command_line import new_app, start
+from deployment.export import write_exports
+from deployment.registration.registry_store import (
+    CARD_FILE,
+    GATE,
+    VERSION,
+    NewVersion,
+    add_version,
+    check_names,
+    open_registry,
+    promote,
+)
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,10 +60,7 @@ def register(
 
     Refused unless the gate of `analysis.evaluate --gate` passed.
     """
-    from rich.console import Console
-
     from analysis.trial_evaluation.terminal import say
-    from deployment.registration.registry_store import check_names, open_registry
     from deployment.trial_network.network import deployed_network
     from deployment.trial_network.selection import choose_one
 
@@ -109,11 +118,9 @@ def add(
     metrics: dict[str, Any], gate: str, force: bool, alias: str | None,
 ) -> RegisteredVersion:  # fmt: skip
     """Export a network, write its card and register both. Raises `InputError`."""
-    from deployment.export import write_exports
     from deployment.formats.torch_export import KEY
     from deployment.model.inference import example_input
     from deployment.registration.model_card import model_card
-    from deployment.registration.registry_store import CARD_FILE, GATE, VERSION, NewVersion, add_version, promote
 
     metadata = network.metadata
     forced = force and gate != "pass"

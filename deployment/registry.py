@@ -9,6 +9,19 @@ from rich.console import Console
 
 from analysis.command_line import new_app, start
 from analysis.grids import Cell, Column, Grid, print_grid
+from analysis.terminal.plain_text import visible
+from deployment.registration.registry_store import (
+    CARD_FILE,
+    EXTRA_FILES,
+    files_of,
+    find_version,
+    model_names,
+    open_registry,
+    versions_of,
+)
+from deployment.registration.registry_store import promote as give
+from deployment.registration.registry_store import rollback as back
+from trainables.errors import InputError
 
 app = new_app()
 RegistryUri = Annotated[
@@ -23,8 +36,6 @@ Alias = Annotated[str, typer.Option(help="staging or production.")]
 @app.command("list")
 def list_(registry: RegistryUri = None, storage: Storage = "results") -> None:
     """List all models with their versions, gates and aliases."""
-    from deployment.registration.registry_store import model_names, open_registry, versions_of
-
     opened = open_registry(registry, storage)
     heads = ("model", "version", "gate", "in use as", "run", "trial")
     rows = tuple(
@@ -39,17 +50,6 @@ def list_(registry: RegistryUri = None, storage: Storage = "results") -> None:
 @app.command()
 def show(name: Name, version: Version = "", registry: RegistryUri = None, storage: Storage = "results") -> None:
     """Print the card of a version, by default the newest."""
-    from analysis.terminal.plain_text import visible
-    from deployment.registration.registry_store import (
-        CARD_FILE,
-        EXTRA_FILES,
-        files_of,
-        find_version,
-        open_registry,
-        versions_of,
-    )
-    from trainables.errors import InputError
-
     opened = open_registry(registry, storage)
     chosen = find_version(opened, name, version) if version else versions_of(opened, name)[-1]
     try:
@@ -68,9 +68,6 @@ def promote(
     storage: Storage = "results",
 ) -> None:
     """Give a version an alias: production takes those alone whose gate passed."""
-    from deployment.registration.registry_store import open_registry
-    from deployment.registration.registry_store import promote as give
-
     made = give(open_registry(registry, storage), name, version, alias)
     print(f"{alias} of {name} is {made.version} now")
 
@@ -80,9 +77,6 @@ def rollback(
     name: Name, alias: Alias = "production", registry: RegistryUri = None, storage: Storage = "results"
 ) -> None:
     """Give an alias back to the version that had it before."""
-    from deployment.registration.registry_store import open_registry
-    from deployment.registration.registry_store import rollback as back
-
     made = back(open_registry(registry, storage), name, alias)
     print(f"{alias} of {name} is {made.version} again")
 

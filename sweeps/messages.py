@@ -18,6 +18,10 @@ from analysis.runs.sync import where
 from analysis.terminal.plain_text import say
 from search_spaces.definition import Pbt
 from search_spaces.domains import show_domain
+from sweeps.planning.match import match_trials
+from sweeps.planning.notes import memory_note
+from sweeps.planning.plan import make_plan
+from sweeps.planning.reuse import find_finished, reasons_not_reused
 from sweeps.record.state import read_state
 from sweeps.schedulers.table import name_of
 from sweeps.screen.live import clock
@@ -113,9 +117,6 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
 
 
 def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
-    from sweeps.planning.match import match_trials
-    from sweeps.planning.reuse import find_finished, reasons_not_reused
-
     known = find_finished(plan.trials, settings.storage, fetch=False)
     if resumed:
         match = match_trials(
@@ -140,8 +141,6 @@ COUNTED = 1000
 
 def plan_with_progress(console: Console, sweep: Sweep, settings: Command, now: datetime) -> Plan:
     """Return the plan; a terminal shows that it is being made. Raises `InputError`."""
-    from sweeps.planning.plan import make_plan
-
     count = count_settings(sweep)
     text = f"planning {count:,} settings" if count >= COUNTED else "planning"
     if count >= COUNTED and not console.is_terminal:
@@ -218,8 +217,6 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, s
 
 def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -> None:
     """Print the classes of each dataset with their images, and what one should know of them, and of memory."""
-    from sweeps.planning.notes import memory_note
-
     for line in plan.prepared.lines:
         say(console, line)
     memory = memory_note(sweep, plan, settings.max_concurrent) if settings.address is None else ""

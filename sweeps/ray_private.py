@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import partial
 from importlib import import_module
@@ -137,3 +137,12 @@ def memory_in_use() -> tuple[int, int]:
     """Return (used, total) bytes of this machine's memory as Ray's memory monitor counts them, or of our cgroup's."""
     private, common = import_module("ray._private.utils"), import_module("ray._common.utils")
     return int(private.get_used_memory()), int(common.get_system_memory())
+
+
+def keep_token_private() -> None:
+    """Make Ray's token readable by its owner alone; Ray writes it readable by all."""
+    # no home, and so no file
+    with suppress(RuntimeError):
+        token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+        if token.is_file() and token.stat().st_mode & 0o077:
+            token.chmod(0o600)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -24,8 +26,6 @@ MAGIC_LIMIT = 2**31
 
 def write(program: ExportedProgram, module: nn.Module, metadata: ModelMetadata, path: Path) -> None:
     """Write a program as ONNX in one file, without names of files of this machine. Raises `InputError`."""
-    import torch
-
     onnx = _package("onnx")
     _package("onnxscript")
     with warnings.catch_warnings():
@@ -101,8 +101,6 @@ def first_line(error: Exception) -> str:
 
 
 def _package(name: str) -> Any:
-    from importlib import import_module
-
     try:
         return import_module(name)
     except ImportError:

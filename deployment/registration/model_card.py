@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deployment.model.metadata import ModelMetadata
+from trainables.data.formats.medmnist import medmnist_info
 
 Document = Mapping[str, Any]
 FIGURES = {"acc": "accuracy", "auc": "AUC", "balanced_acc": "balanced accuracy", "f1_macro": "macro F1",
@@ -86,8 +87,6 @@ def _cost(cost: Document | None) -> Iterator[str]:
 
 def licence_of(dataset: str) -> str:
     """Return the licence that MedMNIST states for a dataset of its own; others are not known here."""
-    from trainables.data.formats.medmnist import medmnist_info
-
     known = medmnist_info().get(dataset)
     return str(known.get("license", "not stated")) if known else "not known to us: state it"
 

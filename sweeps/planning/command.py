@@ -28,7 +28,8 @@ NAME = typer.Argument(
 class Command(Settings, Options):
     """A whole command: which sweep, what is asked of it, how and where it is run."""
 
-    sweep: str  # a name, a .py file or a run's folder
+    # a name, a .py file or a run's folder
+    sweep: str
     overrides: Path | None = option(
         None, "YAML or TOML file with set, tune, fix and other options.", SPACE, metavar="FILE"
     )

@@ -17,18 +17,24 @@ from types import TracebackType
 from typing import Any
 
 ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0, the only way to keep Tune from printing
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # its CSV, JSON and TensorBoard files: ours are the ledger and tables
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours
-    "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # its snapshots are never read: the ledger is the truth
+    # with verbose=0, the only way to keep Tune from printing
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # its CSV, JSON and TensorBoard files: ours are the ledger and tables
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # signals are ours
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # its snapshots are never read: the ledger is the truth
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_prestart_worker_first_driver": "0",  # Tune's trials get an environment of their own, and so other workers
+    # Tune's trials get an environment of their own, and so other workers
+    "RAY_prestart_worker_first_driver": "0",
 }
-os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})  # before Ray reads them
+# before Ray reads them
+os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
 
 import psutil  # noqa: E402
 import ray  # noqa: E402
@@ -41,12 +47,14 @@ from sweeps.ray_private import (  # noqa: E402
     find_room_for_sockets,
     find_room_for_token,
     forget_placement_groups,
+    keep_token_private,
     own_process_groups_on_loopback,
 )
 from sweeps.running.interrupt import end_process  # noqa: E402
 from trainables.errors import InputError  # noqa: E402
 
-WAIT_SECONDS = 0.5  # for nodes, between two looks whether a stop was requested
+# for nodes, between two looks whether a stop was requested
+WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ class RayLost(Exception):
     """Ray, or a part of it, is gone. What the ledger lacks can be run with another Ray."""
 
 
-_services: list[psutil.Process] = []  # of our own Ray, which cannot do without them
+# of our own Ray, which cannot do without them
+_services: list[psutil.Process] = []
 
 
 def lost_service() -> str:
@@ -82,7 +91,7 @@ def ray_session(address: str | None, log: Path, start: Callable[[], None] | None
         (start or start_ray)()
     else:
         join(address)
-    _keep_token_private()
+    keep_token_private()
     handler = _log_to(log)
     try:
         yield cluster_now()
@@ -102,7 +111,8 @@ def shut_down() -> None:
 
 
 LOOK_SECONDS = 1.0
-PATIENCE = 20.0  # seconds in which the driver may notice by itself: a call of Ray's may wait for what has ended
+# seconds in which the driver may notice by itself: a call of Ray's may wait for what has ended
+PATIENCE = 20.0
 
 
 class RayWatch:
@@ -167,7 +177,8 @@ def cluster_now() -> Cluster:
 
 # else Ray ends our process a minute after its control store; of a cluster that we join, it should
 SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 86400}
-STARTS = 2  # a busy machine may be too slow for Ray's own limit of 30 s
+# a busy machine may be too slow for Ray's own limit of 30 s
+STARTS = 2
 
 
 def start_ray() -> None:
@@ -175,7 +186,8 @@ def start_ray() -> None:
     find_room_for_sockets()
     find_room_for_token()
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns before it reads that
+    # it warns before it reads that
+    logging.getLogger("ray").setLevel(logging.ERROR)
     for attempt in range(STARTS):
         try:
             with own_process_groups_on_loopback():
@@ -183,7 +195,8 @@ def start_ray() -> None:
             children = {child.name(): child for child in psutil.Process().children()}
             _services[:] = [children["gcs_server"], children["raylet"]]
             return
-        except Exception as error:  # Ray raises many kinds here, `Exception` itself for a start that takes too long
+        # Ray raises many kinds here, `Exception` itself for a start that takes too long
+        except Exception as error:
             ray.shutdown()
             if attempt + 1 == STARTS:
                 raise InputError(f"Ray cannot be started on this machine: {_advice(error)}") from error
@@ -222,8 +235,10 @@ def _log_to(path: Path) -> logging.Handler:
 
 
 NO_NEWS = (
-    "Failed to fetch metrics for",  # Tune misses, once a trial, the result files that we tell it not to write
-    "may be a performance bottleneck",  # its loop waits for a busy machine; `sweeps_overhead_share` measures that
+    # Tune misses, once a trial, the result files that we tell it not to write
+    "Failed to fetch metrics for",
+    # its loop waits for a busy machine; `sweeps_overhead_share` measures that
+    "may be a performance bottleneck",
 )
 
 
@@ -231,14 +246,6 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Return whether a message of Tune's says something to those who use sweeps."""
     message = record.getMessage()
     return not any(text in message for text in NO_NEWS)
-
-
-def _keep_token_private() -> None:
-    """Make Ray's token readable by its owner alone; Ray writes it readable by all."""
-    with suppress(RuntimeError):  # no home, and so no file
-        token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-        if token.is_file() and token.stat().st_mode & 0o077:
-            token.chmod(0o600)
 
 
 def check_bundle(resources: Resources, cluster: Cluster) -> Resources:
@@ -286,4 +293,5 @@ def slots(resources: Resources) -> int:
 
 
 def bundle(resources: Resources) -> dict[str, float]:
+    """Return what one trial asks of Ray."""
     return {"CPU": resources.cpus, "GPU": resources.gpus or 0}

@@ -96,9 +96,12 @@ class Limits(Protocol):
     """The settings that are read here."""
 
     @property
-    def max_concurrent(self) -> int | None: ...
+    def max_concurrent(self) -> int | None:
+        """Trials at a time at most; None: as many as fit."""
+
     @property
-    def max_failures(self) -> int: ...
+    def max_failures(self) -> int:
+        """Times that a failed trial is tried again."""
 
 
 # Times that a trial's worker may die before it has begun.
