@@ -56,6 +56,8 @@ def _open_closed_streams() -> None:
             os.dup2(nowhere, number)
             if nowhere != number:
                 os.close(nowhere)
+            # programs that are started write there, too
+            os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
