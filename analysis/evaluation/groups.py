@@ -135,6 +135,8 @@ def _columns(path: Path, rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
+        if path.is_fifo():
+            raise InputError(f"--groups {path} is a pipe and no file: name a CSV file with a row an image")
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST // 2**20} MiB: give one row an image")
         with path.open(encoding="utf-8-sig", newline="") as file:

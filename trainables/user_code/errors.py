@@ -21,7 +21,8 @@ def user_errors(spec: str, part: Callable[..., Any], what: str = "") -> Iterator
         yield
     except InputError:
         raise
-    except Exception as error:
+    # code that ends the program is no reason to end it
+    except (Exception, SystemExit) as error:
         place = _place(error, part)
         text = f"{spec}{f' {what}' if what else ''}: {f'{place}: ' if place else ''}{first_line(error)}"
         raise InputError(text) from None

@@ -184,7 +184,7 @@ def _module_of(source: Source) -> ModuleType:
         return _imported(source.digest, source.main, tuple(sorted(source.files.items())))
     try:
         return importlib.import_module(source.installed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{source.installed} cannot be imported: {first_line(error)}") from None
 
 
@@ -217,7 +217,7 @@ class _Importer(MetaPathFinder, Loader):
             return importlib.import_module(f"{self.package}.{name}")
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{self._where(error, name)}: {first_line(error)}") from None
 
     def _where(self, error: BaseException, name: str) -> str:

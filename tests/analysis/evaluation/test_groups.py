@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,6 @@ def test_a_csv_that_does_not_match_is_refused_in_one_line(rows: list[str], said:
         read_groups(tmp_path / "bad.csv", FOUND)
     with pytest.raises(InputError, match="cannot be read"):
         read_groups(tmp_path / "none.csv", FOUND)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match="is a pipe"):
+        read_groups(tmp_path / "pipe.csv", FOUND)

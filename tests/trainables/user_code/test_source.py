@@ -104,6 +104,7 @@ def test_a_source_is_the_same_wherever_it_stands(tmp_path: Path) -> None:
         ("x = 1\nclass MyNett: ...\n", "did you mean 'MyNett'"),
         ("import nowhere_to_be_found\n", "line 1: ModuleNotFoundError"),
         ("\n\n1 / 0\n", "net.py, line 3: ZeroDivisionError"),
+        ("import sys\nsys.exit(0)\n", "net.py, line 2: SystemExit: 0"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, text: str | None, said: str) -> None:
