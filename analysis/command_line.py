@@ -118,10 +118,15 @@ def print_error(error: object) -> None:
     print(visible(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Return whether an option stands on the command line."""
+    return str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+
+
 def refuse_unused(context: typer.Context, names: Sequence[str], why: str) -> None:
     """Raise `InputError` where one of these options was given: it would have no effect. why: its condition."""
     for option in context.command.params:
-        if option.name in names and str(context.get_parameter_source(str(option.name))).endswith("COMMANDLINE"):
+        if option.name in names and was_given(context, str(option.name)):
             raise InputError(f"{max(option.opts, key=len)} has no effect here ({why}): leave it out")
 
 

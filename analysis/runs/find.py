@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from analysis.command_line import refuse_unused
+from analysis.command_line import refuse_unused, was_given
 from analysis.runs.lease_holder import is_under_way
 from analysis.runs.remote import Storage, as_path, is_uri
 from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
@@ -130,7 +130,10 @@ def find_runs(names: Iterable[str], storage: Storage = DEFAULT_STORAGE) -> list[
 
 def refuse_unused_storage(context: typer.Context, names: Iterable[str]) -> None:
     """Raise `InputError` where --storage was given, and every name says itself where its run is."""
-    if all(is_uri(name) or _is_file(as_path(name) / "run.json") or _any_run_inside(name) for name in names):
+    # the looking takes time where a folder is large
+    if was_given(context, "storage") and all(
+        is_uri(name) or _is_file(as_path(name) / "run.json") or _any_run_inside(name) for name in names
+    ):
         refuse_unused(context, ("storage",), "RUN says where it is")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from analysis.runs import find as find_module
 from sweeps.list import LISTS, LONGEST_WORD, _print_rows
 from sweeps.planning.command import Command
 from sweeps.planning.settings import Settings
@@ -80,6 +81,12 @@ def test_a_storage_beside_the_path_of_a_run_is_refused(module: str, place: Path,
     with pytest.raises(InputError, match="--storage has no effect"):
         invoke(module, str(place), "--storage", str(tmp_path), *more)
     assert not list(tmp_path.iterdir())
+
+
+def test_no_folder_is_looked_through_for_a_storage_that_was_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_module, "_any_run_inside", lambda name: pytest.fail("all of / would be looked through"))
+    with pytest.raises(InputError, match="no run '/'"):
+        invoke("sweeps.show", "/")
 
 
 def test_a_storage_beside_the_name_of_a_run_is_where_it_is_looked_for(tmp_path: Path) -> None:
