@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analysis.command_line import new_app, start
-from analysis.runs import sync as staging
+from analysis.runs import sync
 from analysis.runs.find import find_run
 from analysis.runs.remote import is_uri
 from analysis.runs.run_folder import RunFolder
@@ -37,11 +37,11 @@ def pull(
     if is_uri(run) and storage is not None:
         raise InputError(f"--storage has no effect with {run}, which says where it is: leave it out")
     found = find_run(run, storage or "results", whole=False)
-    remote = staging.remote_of(found)
+    remote = sync.remote_of(found)
     assert remote is not None
     copy = RunFolder(into / found.sweep / found.run_id)
-    staging.pull(copy, remote, whole=True)
-    print(visible(f"{staging.where(found)} is in {copy.path}"))
+    sync.pull(copy, remote, whole=True)
+    print(visible(f"{sync.where(found)} is in {copy.path}"))
 
 
 if __name__ == "__main__":
