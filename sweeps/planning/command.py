@@ -17,7 +17,8 @@ from search_spaces.find import find_sweep
 from sweeps.planning.options import SPACE, Options, apply, merge
 from sweeps.planning.override_files import read_options
 from sweeps.planning.settings import RESUMING, Settings
-from trainables.errors import validated
+from trainables.errors import InputError, validated
+from trainables.user_code.permission import is_local
 
 LOOKING = "A look before the start"
 NAME = typer.Argument(
@@ -57,7 +58,23 @@ class Command(Settings, Options):
         """Return (name, sweep with the options put in, sweep as it was). Raises `InputError`; looks at no data."""
         name, sweep = find_sweep(self.sweep)
         asked = merge(read_options(self.overrides), self) if self.overrides else self
-        return name, apply(sweep, asked), sweep
+        changed = apply(sweep, asked)
+        if Path(self.sweep).suffix != ".py" and Path(self.sweep).exists():
+            self._check_code(changed, asked)
+        return name, changed, sweep
+
+    def _check_code(self, sweep: Sweep, asked: Options) -> None:
+        """Raise `InputError` for code that a run to be repeated names, and that could be anybody's choice."""
+        # Only a run to be repeated needs it, and it imports Ray.
+        from sweeps.searchers.grid import specs_of
+
+        given = " ".join((*asked.set, *asked.tune, *asked.fix, asked.dataset or ""))
+        for spec in specs_of(sweep):
+            if spec not in given and not is_local(spec):
+                raise InputError(
+                    f"{spec}: {self.sweep} names code that is not in this folder: go to the folder that has it, or "
+                    "name it yourself with --set if it may run"
+                )
 
     def words(self) -> list[str]:
         """Return the words that follow `python -m sweeps.run`."""

@@ -9,6 +9,7 @@ from typing import Literal, get_args, get_origin
 from analysis.comparison.labels import show_value
 from trainables.config import TrialConfig
 from trainables.registries import REGISTRIES
+from trainables.user_code.part_names import PARTS
 
 # the lists of `sweeps.list` that are a field's registry
 REGISTRY_LISTS = {
@@ -38,7 +39,8 @@ def fields() -> list[dict[str, str]]:
 def _allowed(name: str) -> str:
     """Return `whole number, 1 to 4096`, the choices, or where they are listed."""
     if name in REGISTRIES:
-        return next(f"see sweeps.list {what}" for what, field in REGISTRY_LISTS.items() if field == name)
+        listed = next(f"see sweeps.list {what}" for what, field in REGISTRY_LISTS.items() if field == name)
+        return f"{listed}, or your own: FILE.py:NAME" if name in PARTS else listed
     if name in ELSEWHERE:
         return ELSEWHERE[name]
     field = TrialConfig.model_fields[name]
@@ -70,7 +72,7 @@ def _default(name: str) -> str:
 # fields whose values are neither a registry's nor said by their type alone
 ELSEWHERE = {
     "dataset": "see sweeps.list datasets; your own: folder:PATH, npz:FILE, csv:FILE?..., FILE.py:NAME",
-    "augmentation": "see sweeps.list augmentations",
+    "augmentation": "see sweeps.list augmentations, or your own: FILE.py:NAME",
     "hidden_dims": "whole numbers with dashes, such as 512-256",
     "transfer": "scratch frozen full partial:N",
     "weights": "imagenet, a .safetensors or .pt file, a trial's folder, or none",

@@ -126,7 +126,7 @@ def test_every_field_says_what_it_may_be() -> None:
     assert shown["epochs"] == "whole number, at least 1, at most 1,000,000"
     assert shown["sampling"] == "shuffle balanced"
     assert shown["clip_norm"] == "number, above 0, or none"
-    assert shown["loss"] == "see sweeps.list losses"
+    assert shown["loss"] == "see sweeps.list losses, or your own: FILE.py:NAME"
     assert set(REGISTRY_LISTS.values()) == set(REGISTRIES)
 
 

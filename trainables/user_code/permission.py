@@ -43,12 +43,16 @@ def permit(spec: str, digest: str | None, file: Path) -> None:
 
 
 def _own_file(spec: str) -> Source | None:
-    """Return the source of a spec that names a file in the working directory; None for all others."""
-    name = split_spec(spec)[0]
-    path = Path(name).expanduser().resolve() if name.endswith(".py") else None
-    if path is None or not path.is_relative_to(Path.cwd().resolve()) or not path.is_file():
-        return None
-    return source_of(spec)
+    """Return the source of a spec in the working directory; None for all others."""
+    return source_of(spec) if is_local(spec) else None
+
+
+def is_local(spec: str) -> bool:
+    """Return whether a spec names a file or a module in the working directory, where only the user writes."""
+    name, here = split_spec(spec)[0], Path.cwd().resolve()
+    module = here.joinpath(*name.split("."))
+    paths = [Path(name).expanduser()] if name.endswith(".py") else [module.with_suffix(".py"), module / "__init__.py"]
+    return any(path.is_file() and path.resolve().is_relative_to(here) for path in paths)
 
 
 # Folders of runs whose code may run, with what their `run.json` says of it.

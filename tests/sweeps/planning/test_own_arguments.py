@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ray import tune
 
 from search_spaces.definition import Optuna, Pbt, Sweep
 from search_spaces.sweep_json import from_data, to_data
+from sweeps.check_command import parse
 from sweeps.planning.options import Options, apply
 from sweeps.planning.override_files import read_options
 from sweeps.planning.plan import make_plan
@@ -119,3 +121,21 @@ def test_optuna_proposes_an_argument(files: tuple[str, str]) -> None:
 def test_a_sweep_with_arguments_is_kept_as_json(files: tuple[str, str]) -> None:
     asked = sweep({"model.width": tune.grid_search([4, 8])}, fixed={"model": f"{files[0]}:MyNet"})
     assert expand(from_data(to_data(asked))) == expand(asked)
+
+
+def test_a_run_that_is_repeated_runs_no_code_from_elsewhere(
+    files: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    for spec in (f"{files[0]}:MyNet", "shutil.anything:rmtree"):
+        asked = sweep({"activation": "relu"}, fixed={"model": spec})
+        (there / "run.json").write_text(json.dumps({"sweep": "x", "definition": to_data(asked)}))
+        with pytest.raises(InputError, match="names code that is not in this folder"):
+            parse([str(there / "run.json")]).definition()
+    assert parse([str(there / "run.json"), "--set", "model=cnn"]).definition()[0] == "x"
+    write_parts(there)
+    asked = sweep({"activation": "relu"}, fixed={"model": "my_net.py:MyNet"})
+    (there / "run.json").write_text(json.dumps({"sweep": "x", "definition": to_data(asked)}))
+    assert expand(parse([str(there / "run.json")]).definition()[1])[0].model == "my_net.py:MyNet"

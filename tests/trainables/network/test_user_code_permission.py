@@ -122,3 +122,11 @@ def test_the_files_that_changed_are_named(lab: Path) -> None:
     net.write_text(net.read_text().replace("width: int = 4", "width: int = 5"))
     planned_config({"model": "my_net.py:MyNet", "activation": "my_parts.py:Squareplus"})
     assert changed_sources(before) == ["my_net.py"]
+
+
+def test_a_module_of_the_working_directory_counts_as_its_file(lab: Path) -> None:
+    (lab / "nets").mkdir()
+    write_parts(lab / "nets")
+    write_weights(lab / "module.safetensors", {"model": "nets.my_net:MyNet"})
+    forget_sources()
+    assert type(load_trained(lab / "module.safetensors").model).__name__ == "MyNet"
