@@ -26,13 +26,19 @@ SHOWN = 10
 COMPLEXITY = ("lmc", "sample_entropy")
 
 
+def _has_values(results: Results, name: str) -> bool:
+    return any(value is not None and value == value for value in results.table[name].to_pylist())
+
+
 def print_standings(console: Console, results: Results, *, test: bool = True) -> None:
     """Print for each block its values at their best settings, and whether they can be told apart.
 
     test: leave it out while trials are still to come, so that nobody stops or goes on by it.
     """
-    comparison = compare(results, also=COMPLEXITY)
-    metrics = tuple(name for name in (*comparison.metrics, *COMPLEXITY) if test or not name.startswith("test_"))
+    # not measured, or a training function of a user's own that keeps no weights
+    measured = [name for name in COMPLEXITY if _has_values(results, name)]
+    comparison = compare(results, also=measured)
+    metrics = tuple(name for name in (*comparison.metrics, *measured) if test or not name.startswith("test_"))
     for block in results.blocks:
         standings = comparison.block(block)
         title = block if len(results.blocks) > 1 else ""

@@ -159,12 +159,12 @@ def print_layers(console: Console, run: RunFolder, measures: Sequence[str], tria
     names = ["trial_id", "stage", "tensor", "position", "module_type", "shape", BASELINE, *measures]
     weights = table.read(run.weights_table, "weights", names, ["initial", "best"])
     settings = table.read(run.trials_table).drop_duplicates("trial_id")
-    rows = weights[weights["trial_id"].isin(trials)].merge(
-        settings[["trial_id", "dataset", "image_size", "model"]], on="trial_id"
-    )
-    for setting, part in rows.groupby(["dataset", "image_size", "model"], sort=False, dropna=False):
-        dataset, size, model = setting
-        title = f"{model} on {dataset}" + (f" at {size:.0f} px" if size == size else "")
+    # a training function of a user's own has none of these fields
+    fields = settings.reindex(columns=["trial_id", "dataset", "image_size", "model"])
+    rows = weights[weights["trial_id"].isin(trials)].merge(fields, on="trial_id")
+    for (dataset, size, model), part in rows.groupby(["dataset", "image_size", "model"], sort=False, dropna=False):
+        title = f"{model} on {dataset}" if isinstance(model, str) else "all trials"
+        title += f" at {size:.0f} px" if size == size else ""
         count = part["trial_id"].nunique()
         print_grid(
             console, layers_grid(part, measures, f"{title}: the best trial of each value ({count}), start → best")
