@@ -71,7 +71,7 @@ def export(
 def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]) -> dict[str, Parity]:
     """Write files in these formats and `export.json`; a file that differs from the network is removed.
 
-    Raises `InputError`.
+    Raises `InputError` for a format that cannot hold the network, once the others are written.
     """
     from analysis.trial_evaluation.files import write_json
     from deployment.formats import torchscript
@@ -82,20 +82,26 @@ def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]
 
     module = Classifier(network.trained.model, network.metadata).eval()
     program = trace(module, example_input(network.metadata))
-    place, found = DeploymentFolder(folder), {}
+    place, found, failed = DeploymentFolder(folder), {}, []
     try:
         for name in formats:
             path = place.model(FORMATS[name].suffix)
-            FORMATS[name].write(program, module, network.metadata, path)
-            opener = FORMATS[name].open_file
-            artefact = opener(path, 0) if opener else torchscript.open_own(path, network.metadata)
-            found[name] = check_parity(artefact, network.data.splits["test"], network.test, path)
-            if not found[name].holds:
-                path.unlink()
+            try:
+                FORMATS[name].write(program, module, network.metadata, path)
+                opener = FORMATS[name].open_file
+                artefact = opener(path, 0) if opener else torchscript.open_own(path, network.metadata)
+                found[name] = check_parity(artefact, network.data.splits["test"], network.test, path)
+            except InputError as error:
+                failed.append(str(error))
+            if name not in found or not found[name].holds:
+                path.unlink(missing_ok=True)
         document = {"metadata": network.metadata.model_dump(), "files": found}
         write_json(place.export_report, document)
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): free space, or mend its rights") from None
+    if failed:
+        written = f"; written: {', '.join(one.file for one in found.values())}" if found else ""
+        raise InputError(f"{'; '.join(failed)}{written}")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,17 @@ def write(program: ExportedProgram, module: nn.Module, metadata: ModelMetadata, 
             torch.jit.save(traced, saved, _extra_files={KEY: metadata.text().encode()})
         except Exception as error:
             raise InputError(f"the model cannot be exported to TorchScript: {first_line(error)}") from None
-    write_atomically(path, saved.getvalue())
+    write_atomically(path, _without_sources(saved.getvalue()))
+
+
+def _without_sources(content: bytes) -> bytes:
+    """Return an archive without the records that name the source files of this machine."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as kept:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                kept.writestr(entry.filename, archive.read(entry))
+    return made.getvalue()
 
 
 def open_own(path: Path, metadata: ModelMetadata) -> Artefact:
@@ -42,7 +53,13 @@ def open_own(path: Path, metadata: ModelMetadata) -> Artefact:
     def run(images: np.ndarray) -> np.ndarray:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found: np.ndarray = module(torch.from_numpy(images)).numpy()
+            try:
+                found: np.ndarray = module(torch.from_numpy(images)).numpy()
+            except RuntimeError as error:
+                raise InputError(
+                    "TorchScript keeps the size of a batch, as len(images) in forward gives it, and fails with another "
+                    f"({str(error).strip().splitlines()[-1][:150]}): choose another --format"
+                ) from None
         return found
 
     return Artefact(path, metadata, run)

@@ -100,6 +100,14 @@ def test_a_module_that_a_user_brought_needs_no_special_case(tmp_path: Path) -> N
     assert all(one.holds for one in found.values()), found
 
 
+def test_a_format_that_cannot_hold_it_is_said_and_the_others_are_written(tmp_path: Path) -> None:
+    network = drawn_network(made_data((12, 12, 1), "multi-class", 3), {"model": "mlp"}, model=Transformer())
+    with pytest.raises(InputError, match=r"TorchScript keeps the size of a batch.*; written: model\.pt2") as found:
+        write_exports(network, tmp_path, ["torchexport", "torchscript"])
+    assert "\n" not in str(found.value)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.pt2", "export.json"}
+
+
 class Branching(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.sum() > 0:
@@ -136,11 +144,12 @@ def test_a_file_that_is_another_model_is_removed_and_said(tmp_path: Path) -> Non
 
 def test_files_name_no_place_of_this_machine(tmp_path: Path) -> None:
     network = drawn_family("2D grey")
-    write_exports(network, tmp_path, ["onnx", "torchexport"])
-    for path in (tmp_path / "model.onnx", tmp_path / "model.pt2"):
+    write_exports(network, tmp_path, [*FORMATS])
+    for path in (tmp_path / f"model{one.suffix}" for one in FORMATS.values()):
         content = path.read_bytes()
         assert b"site-packages" not in content
-        assert b".py" not in content
+        assert b"/lib/" not in content
+        assert path.suffix == ".pt" or b".py" not in content
     model = onnx.load(tmp_path / "model.onnx")
     assert {entry.key for entry in model.metadata_props} >= {"medsweeps", "class_names"}
     assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
