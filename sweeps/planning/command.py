@@ -13,12 +13,14 @@ from pydantic import model_validator
 
 from analysis.terminal.option_models import given, option, parameters_of, words_of
 from search_spaces.definition import Sweep
+from search_spaces.domains import values_of
 from search_spaces.find import find_sweep
 from sweeps.planning.options import SPACE, Options, apply, merge
 from sweeps.planning.override_files import read_options
 from sweeps.planning.settings import RESUMING, Settings
 from trainables.errors import InputError, validated
 from trainables.user_code.permission import is_local
+from trainables.user_code.source import is_user_code
 
 LOOKING = "A look before the start"
 NAME = typer.Argument(
@@ -58,19 +60,22 @@ class Command(Settings, Options):
         """Return (name, sweep with the options put in, sweep as it was). Raises `InputError`; looks at no data."""
         name, sweep = find_sweep(self.sweep)
         asked = merge(read_options(self.overrides), self) if self.overrides else self
-        changed = apply(sweep, asked)
         if Path(self.sweep).suffix != ".py" and Path(self.sweep).exists():
-            self._check_code(changed, asked)
-        return name, changed, sweep
+            self._check_code(sweep, asked)
+        return name, apply(sweep, asked), sweep
 
     def _check_code(self, sweep: Sweep, asked: Options) -> None:
-        """Raise `InputError` for code that a run to be repeated names, and that could be anybody's choice."""
-        # Only a run to be repeated needs it, and it imports Ray.
-        from sweeps.searchers.grid import specs_of
+        """Raise `InputError` for code that a run to be repeated names, and that could be anybody's choice.
 
-        given = " ".join((*asked.set, *asked.tune, *asked.fix, asked.dataset or ""))
-        for spec in specs_of(sweep):
-            if spec not in given and not is_local(spec):
+        What the command itself names is the user's choice. Nothing of it is imported here.
+        """
+        given = {text.partition("=")[0].strip() for text in (*asked.set, *asked.tune, *asked.fix)}
+        given |= {"dataset"} if asked.dataset else set()
+        named: list[Any] = [sweep.trainable]
+        for values in (sweep.scientific, sweep.nuisance, sweep.fixed, *sweep.cases):
+            named += [item for field, of in values.items() if field not in given for item in values_of(of) or ()]
+        for spec in filter(is_user_code, named):
+            if not is_local(spec):
                 raise InputError(
                     f"{spec}: {self.sweep} names code that is not in this folder: go to the folder that has it, or "
                     "name it yourself with --set if it may run"

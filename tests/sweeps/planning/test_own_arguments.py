@@ -139,3 +139,20 @@ def test_a_run_that_is_repeated_runs_no_code_from_elsewhere(
     asked = sweep({"activation": "relu"}, fixed={"model": "my_net.py:MyNet"})
     (there / "run.json").write_text(json.dumps({"sweep": "x", "definition": to_data(asked)}))
     assert expand(parse([str(there / "run.json")]).definition()[1])[0].model == "my_net.py:MyNet"
+
+
+@pytest.mark.parametrize("more", [[], ["--set", "model.width=4"]])
+def test_a_refused_code_of_a_repeated_run_has_not_been_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    theirs = tmp_path / "theirs.py"
+    theirs.write_text(f"open({str(tmp_path / 'was_run')!r}, 'w').close()\n")
+    asked = to_data(sweep({"activation": "relu"}, fixed={"model": f"{theirs}:MyNet"}))
+    for definition in (asked, {**to_data(sweep({"activation": "relu"})), "trainable": f"{theirs}:train"}):
+        (there / "run.json").write_text(json.dumps({"sweep": "x", "definition": definition}))
+        with pytest.raises(InputError, match="names code that is not in this folder"):
+            parse([str(there / "run.json"), *more]).definition()
+    assert not (tmp_path / "was_run").exists()
