@@ -55,8 +55,9 @@ def saliency_maps(rows: Sequence[Explained], title: str, verdict: str) -> Figure
     drawn: Any = None
     for number, row in enumerate(rows):
         drawn = _volume(axes[number], row) if volumes else _plane(axes, number, row)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.5, aspect=30, pad=0.01)
-    bar.set_label("share of the map's highest value")
+    single = len(axes) == 1
+    bar = figure.colorbar(drawn, ax=axes, shrink=1.0 if single else 0.5, aspect=12 if single else 30, pad=0.01)
+    bar.set_label("share of the map's\nhighest value" if single else "share of the map's highest value", fontsize=7)
     star = "; * has the map's highest value" if volumes else ""
     _head(figure, title + star, verdict, WRAP if len(rows) > 2 or volumes else 60)
     return figure
