@@ -39,17 +39,6 @@ ROW_FIELDS = frozenset(
 )  # fmt: skip
 
 
-# Columns of the tables that say something else: no field and no metric of a user's own may have such a name.
-RESERVED = frozenset(
-    {
-        "activation_entropy", "activation_sparsity", "attempts", "best_epoch", "changes", "epoch", "epochs_trained",
-        "eval_seconds", "folder", "gpu_percent", "gradient_norm", "images_per_second", "images_trained", "is_best",
-        "lr_used", "macs", "notes", "parameters", "peak_memory_mb", "replicate", "run_id", "seed", "seeds", "sharpness",
-        "sharpness_max", "status", "stop_reason", "sweep", "train_seconds", "trial_id", "trial_key",
-    }
-)  # fmt: skip
-
-
 @dataclass(frozen=True)
 class TrialFacts:
     """The facts about a trial that are known before it starts.

@@ -30,7 +30,7 @@ from analysis.table.definitions import (
     complexity_columns,
     config_columns,
 )
-from trainables.trainable import RESERVED
+from trainables.metric_names import RESERVED
 
 # Of a training function of a user's own: fields of its config and columns that it has in common with all.
 OWN_FIELDS = ("epochs", "seeds")

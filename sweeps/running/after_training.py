@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
@@ -15,22 +14,18 @@ import pyarrow as pa
 
 from analysis import table
 from analysis.behaviour.layer_statistics import layer_statistics
-from analysis.comparison.labels import show_value
-from analysis.comparison.statistics import mean_interval
-from analysis.figures import trial as plots
-from analysis.runs.run_folder import RunFolder, TrialFolder
-from analysis.weights.files import Reader, read_tensors
-from analysis.weights.rows import measure_replicate, read_weights
+from analysis.runs.run_folder import RunFolder
+from analysis.weights.files import read_tensors
+from analysis.weights.rows import measure_replicate
 from analysis.weights.weights_table import add_weights, known_trials
 from sweeps.record.epoch_events import EpochEvents
 from sweeps.record.outcome import Outcome
 from sweeps.record.state import RunState, TrialState
-from sweeps.record.table_rows import epochs_table, identity, trials_table
+from sweeps.record.table_rows import identity, trials_table
+from sweeps.record.trial_files import draw, kept_weights, write_run_stats
 from sweeps.running.file_server import ServedFolder, borrowed_folder
 from trainables.errors import InputError, at_end
-from trainables.json_values import as_json_value
 from trainables.trainable import Prepared, Trainable
-from trainables.training.replicates import by_layer
 from trainables.user_code.in_use import sources_in_use, use_sources
 from trainables.user_code.source import Source
 
@@ -194,7 +189,7 @@ def _measure_trial(
         measured = measure_replicate(folder.replicate(seed), read=cache(read_tensors) if number else read_first)
         rows += [{**identity(run, trial, number, seed), **row} for row in measured]
     results = trials_table(run, [trial], metadata).to_pylist()
-    kept = _kept_weights(folder, trial.config["seeds"][0])
+    kept = kept_weights(folder, trial.config["seeds"][0])
     layers = {}
     if kept and shared.has_network:
         layers = layer_statistics(kept, data_root, data=data, read=read_first)
@@ -203,92 +198,10 @@ def _measure_trial(
     return rows
 
 
-def write_run_stats(
-    folder: TrialFolder,
-    trial: TrialState,
-    epochs: Sequence[Sequence[Row]],
-    results: Sequence[Row],
-    rows: Sequence[Row],
-    layers: Mapping[str, Any],
-    metadata: Mapping[str, Any],
-) -> None:
-    """Write `run_stats.json`: config, history by epoch, results, statistics of the weights and layers."""
-    stats = {
-        "trial_id": trial.trial_id,
-        "trial_key": trial.key,
-        "status": trial.status,
-        "stop_reason": trial.stop_reason,
-        "config": trial.config,
-        "parameters": trial.parameters,
-        "macs": trial.macs,
-        "results": {name: _spread([row[name] for row in results]) for name in trial.history.metrics},
-        "replicates": [
-            _replicate([epoch[n] for epoch in epochs], row, trial.history.metrics) for n, row in enumerate(results)
-        ],
-        "weight_statistics": [_statistics(row) for row in rows if row["stage"] in ("best", "final")],
-        "layers": layers,
-        "provenance": metadata.get("provenance", {}),
-    }
-    folder.run_stats.write_text(json.dumps(as_json_value(stats), indent=1))
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    found = mean_interval(values)
-    return {"mean": found.mean, "interval_95": found.half_width, "n": found.n}
-
-
-def _replicate(history: Sequence[Row], row: Row, metrics: Sequence[str]) -> Row:
-    names = ("epoch", "lr_used", *metrics)
-    return {
-        "seed": row["seed"],
-        "best_epoch": row["best_epoch"],
-        "epochs_trained": row["epochs_trained"],
-        **{name: row[name] for name in metrics},
-        "history": {name: [values.get(name) for values in history] for name in names},
-        "gradient_norms": by_layer([values.get("gradient_norms") or {} for values in history]),
-        "learned": by_layer([values.get("learned") or {} for values in history]),
-    }
-
-
-def _statistics(row: Row) -> Row:
-    where = {name: row[name] for name in ("seed", "stage", "tensor", "module_type", "shape")}
-    return {**where, **{name: value for name, value in row.items() if name.startswith("weight_")}}
-
-
 def _varied(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fields that a run varies."""
     roles = metadata.get("roles", {})
     return (*roles.get("scientific", {}), *roles.get("nuisance", {}))
-
-
-def draw(
-    run: RunFolder, trial: TrialState, results: Sequence[Row], metadata: Mapping[str, Any], named_by: Sequence[str],
-    read: Reader = read_tensors,
-) -> None:  # fmt: skip
-    """Draw `training_curves.png` of all replicates and `weight_distributions.png` of the first.
-
-    named_by: the fields whose values make the title.
-    """
-    folder = run.trial(trial.folder)
-    title = ", ".join(_setting(name, trial.config[name]) for name in named_by if name in trial.config)
-    bests = [row["best_epoch"] for row in results if row["best_epoch"]]
-    epochs = epochs_table(run, [trial], metadata).to_pylist()
-    plots.save(plots.training_curves(epochs, title, bests, trial.history.metrics), folder.training_curves)
-    seed = trial.config["seeds"][0]
-    before, after = folder.initial_model(seed), _kept_weights(folder, seed)
-    if after is not None:
-        tensors = read_weights(before, read)[0] if before.exists() else {}
-        drawn = plots.weight_distributions(tensors, read_weights(after, read)[0], title)
-        plots.save(drawn, folder.weight_distributions)
-
-
-def _setting(name: str, value: Any) -> str:
-    """Return a text as it is, a number with its name."""
-    return value if isinstance(value, str) else f"{name} {show_value(value)}"
-
-
-def _kept_weights(folder: TrialFolder, seed: int) -> Path | None:
-    return next((path for path in (folder.best_model(seed), folder.final_model(seed)) if path.exists()), None)
 
 
 def with_report(outcome: Outcome) -> Outcome:

@@ -15,8 +15,8 @@ from pydantic_core import PydanticUndefined
 
 from trainables.config import MOST, Seed
 from trainables.errors import InputError, one_line, unknown_name, validated
+from trainables.metric_names import RESERVED
 from trainables.registries import ALSO_KNOWN_AS
-from trainables.trainable import RESERVED
 from trainables.user_code.in_use import object_of, source_of
 
 # Fields that we fill: a trial's replicates are our business.

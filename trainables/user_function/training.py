@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
-from trainables.trainable import RESERVED, EpochReport, Row, Trainable, TrialFacts
+from trainables.metric_names import RESERVED
+from trainables.trainable import EpochReport, Row, Trainable, TrialFacts
 from trainables.training.cost import Cost
 from trainables.training.random_streams import seed_generators
 from trainables.trial_key import function_key

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file
 
 from analysis.table.definitions import columns, config_columns, model_measures
 from trainables.errors import InputError
-from trainables.trainable import RESERVED, EpochReport, trainable_of
+from trainables.metric_names import RESERVED
+from trainables.trainable import EpochReport, trainable_of
 from trainables.user_code.in_use import use_sources
 from trainables.user_code.source import Source
 from trainables.user_function.training import FunctionTraining
