@@ -130,8 +130,11 @@ def _differences(
         moved = {name: now for name, now in places.items() if now != before.config.get(name)}
         if moved:
             events.append(("moved", {"trial_id": trial.trial_id, "config": moved}))
-            same = ", with the same content" if trial.code == before.code else ""
-            notes |= {f"{name} {before.config.get(name)} is now {now}{same}": None for name, now in moved.items()}
+            for name, now in moved.items():
+                # data and weights are known by their digests; code may have changed
+                same = trial.code == before.code or name not in trainable.part_fields
+                text = f"{name} {before.config.get(name)} is now {now}"
+                notes[text + ", with the same content" * same] = None
     return tuple(events), tuple(notes)
 
 

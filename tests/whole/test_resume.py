@@ -105,7 +105,7 @@ def test_a_whole_trial_is_reused_and_one_that_peers_stopped_is_not(tmp_path: Pat
 
 
 def change_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.planning.trials.training_digest", lambda model: "another")
+    monkeypatch.setattr("trainables.parts.planned.training_digest", lambda model: "another")
 
 
 def test_changed_code_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
