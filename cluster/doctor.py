@@ -28,7 +28,7 @@ from cluster.checks.node_checks import (
     check_storage,
 )
 from cluster.checks.node_facts import gather
-from cluster.checks.ray_nodes import ask_all, gather_answers, start_probes, wait_for_nodes
+from cluster.checks.ray_nodes import ask_all, gather_answers, start_probes, wait_for_cluster_size
 from cluster.checks.shared_storage import read, remove, write
 from cluster.checks.ssh import check_hosts
 from sweeps.ray_private import temporary_folder
@@ -113,7 +113,7 @@ def examine_this_machine(storage: str | None) -> list[Finding]:
 def examine_cluster(address: str, wanted: int, timeout: float, storage: str | None) -> list[Finding]:
     """Ask every node of a running cluster and return the findings. Raises `InputError` where no cluster answers."""
     with connected(address):
-        nodes = wait_for_nodes(wanted, timeout)
+        nodes = wait_for_cluster_size(wanted, timeout)
         if len(nodes) < wanted:
             text = f"{len(nodes)} of {wanted} nodes came within {timeout:g} s"
             fix = "`ray status` and `ray monitor cluster/cluster.yaml` show why; spot nodes may not be had for a while"

@@ -31,7 +31,7 @@ STOP_SETTINGS = {"RAY_JOB_STOP_SIGNAL": "SIGTERM", "RAY_JOB_STOP_WAIT_TIME_S": s
 
 
 @dataclass(frozen=True)
-class Job:
+class SubmittedJob:
     """A job, as the cluster describes it. started, ended: seconds since 1970, None for what is still to come."""
 
     id: str
@@ -113,20 +113,20 @@ class Jobs:
                     raise InputError(f"no node of {self.address} takes jobs ({NOT_READY}): {fix}") from None
                 time.sleep(POLL)
 
-    def all(self) -> list[Job]:
+    def all(self) -> list[SubmittedJob]:
         """Return every job that was submitted, the oldest first."""
         with ray_errors(self.address):
             found = [_job(entry) for entry in self.client.list_jobs() if entry.submission_id]
         return sorted(found, key=lambda job: job.started or 0.0)
 
-    def get(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> SubmittedJob:
         """Return one job. Raises `InputError` for an id that no job has."""
         known = {job.id: job for job in self.all()}
         if job_id not in known:
             raise InputError(f"there is no job {job_id} at {self.address}: --list shows those that there are")
         return known[job_id]
 
-    def stop(self, job_id: str) -> Job:
+    def stop(self, job_id: str) -> SubmittedJob:
         """Ask a job to save and end, and wait until it has."""
         job = self.get(job_id)
         if job.over:
@@ -144,7 +144,7 @@ class Jobs:
         with ray_errors(self.address):
             return str(self.client.get_job_logs(job_id))
 
-    def follow(self, job_id: str, write: Callable[[str], None]) -> Job:
+    def follow(self, job_id: str, write: Callable[[str], None]) -> SubmittedJob:
         """Pass a job's output to `write` until the job or the connection ends. Returns the job as it is then."""
 
         import aiohttp
@@ -175,10 +175,10 @@ def use_token() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 
-def _job(entry: Any) -> Job:
+def _job(entry: Any) -> SubmittedJob:
     about = entry.metadata or {}
     times = [None if not moment else moment / 1000 for moment in (entry.start_time, entry.end_time)]
-    return Job(
+    return SubmittedJob(
         entry.submission_id, str(getattr(entry.status, "value", entry.status)), about.get("sweep", ""),
         about.get("run", ""), about.get("storage", ""), str(entry.message or ""), times[0], times[1],
         entry.driver_exit_code,

@@ -32,7 +32,7 @@ from sweeps.record.provenance import git_state
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from cluster.jobs import Job
+    from cluster.jobs import SubmittedJob
 
 app = new_app()
 DASHBOARD = "http://127.0.0.1:8265"
@@ -185,7 +185,7 @@ def _follow(jobs: Jobs, job_id: str) -> int:
     return 0 if job.status == "SUCCEEDED" else job.exit_code or 1
 
 
-def _described(job: Job) -> str:
+def _described(job: SubmittedJob) -> str:
     """Return `first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`."""
     from sweeps.screen.live import clock
 
@@ -229,7 +229,7 @@ def _print_json(document: Any) -> None:
     print(dumps(document, indent=1))
 
 
-def _show_list(found: Sequence[Job], json_: bool) -> None:
+def _show_list(found: Sequence[SubmittedJob], json_: bool) -> None:
     from sweeps.screen.live import clock
 
     if json_:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sweeps.planning.reuse import Reused
     from sweeps.planning.settings import Settings
     from sweeps.planning.trials import Plan
-    from sweeps.running.estimate import Estimate
+    from sweeps.running.estimate import TimeEstimate
 
 
 def varied(sweep: Sweep, plan: Plan) -> list[str]:
@@ -168,7 +168,7 @@ def print_reused(console: Console, reused: Reused) -> None:
         say(console, reason)
 
 
-def print_estimate(console: Console, guess: Estimate) -> None:
+def print_estimate(console: Console, guess: TimeEstimate) -> None:
     """Print `about 1:10 (0:55 to 1:40)`, and what it rests on."""
     low, high = guess.epoch_seconds
     console.print(

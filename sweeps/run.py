@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from search_spaces.definition import Sweep
     from sweeps.planning.trials import Plan
     from sweeps.running.early_ray import EarlyRay
-    from sweeps.running.estimate import Estimate
+    from sweeps.running.estimate import TimeEstimate
     from sweeps.running.interrupt import Interrupt
 
 app = new_app()
@@ -166,7 +166,7 @@ def _plan_and_run(
     return summary.print_outcome(console, outcome, command, guess, time.time() - psutil.Process().create_time())
 
 
-def _print_estimate(command: Command, sweep: Sweep, plan: Plan, console: Console) -> Estimate:
+def _print_estimate(command: Command, sweep: Sweep, plan: Plan, console: Console) -> TimeEstimate:
     from sweeps import messages
     from sweeps.running.estimate import estimate
 

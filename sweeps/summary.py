@@ -18,11 +18,11 @@ from sweeps.screen.live import clock
 if TYPE_CHECKING:
     from sweeps.planning.command import Command
     from sweeps.record.outcome import Halt, Outcome
-    from sweeps.running.estimate import Estimate
+    from sweeps.running.estimate import TimeEstimate
 
 
 def print_outcome(
-    console: Console, outcome: Outcome, command: Command | None = None, guess: Estimate | None = None,
+    console: Console, outcome: Outcome, command: Command | None = None, guess: TimeEstimate | None = None,
     seconds: float | None = None,
 ) -> int:  # fmt: skip
     """Print the summary of a run that has ended, or how to resume it. Returns the exit code.

@@ -32,7 +32,7 @@ SAVE_SHARE = 0.05
 Stage = tuple[str, int, str]
 
 
-class Job(Protocol):
+class MeasureJob(Protocol):
     """Work on one replicate."""
 
     @property
@@ -40,7 +40,7 @@ class Job(Protocol):
         """Return the replicate's columns of `IDENTITY`."""
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=MeasureJob)
 
 
 @dataclass(frozen=True)

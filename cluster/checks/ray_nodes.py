@@ -41,7 +41,7 @@ def living_nodes() -> list[Node]:
     return sorted(found, key=lambda node: (not node.head, node.node_id))
 
 
-def wait_for_nodes(wanted: int, timeout: float) -> list[Node]:
+def wait_for_cluster_size(wanted: int, timeout: float) -> list[Node]:
     """Return the living nodes once there are `wanted` of them, or those that came within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while len(nodes := living_nodes()) < wanted and time.monotonic() < deadline:

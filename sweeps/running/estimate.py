@@ -40,7 +40,7 @@ REPORT = 5.0
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """Seconds of wall time: the median, and the range of nine simulations in ten, widened by the noise of measuring."""
 
     seconds: float
@@ -52,7 +52,7 @@ class Estimate:
     measured: int
 
 
-def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> Estimate:
+def estimate(sweep: Sweep, plan: Plan, settings: Settings) -> TimeEstimate:
     """Measure and simulate. Starts Ray, as the run will, and ends it."""
     import tempfile
     import time
@@ -143,7 +143,7 @@ def _measure(name: str, values: Mapping[str, Any], shared: Any, threads: int, so
     return cost
 
 
-def simulate(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> Estimate:
+def simulate(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, rest: float) -> TimeEstimate:
     """Simulate the run many times for its wall time. rest: seconds of all that is not training."""
     trials = _all_trials(plan)
     seconds = [epoch_seconds(trial, plan, costs) for trial in trials]
@@ -154,7 +154,7 @@ def simulate(sweep: Sweep, plan: Plan, costs: Mapping[str, Cost], slots: int, re
     ratios = [max(cost.epoch_seconds) / min(cost.epoch_seconds) for cost in costs.values()]
     noise = 1 + max(0.15, float(np.median(ratios)) - 1)
     low, middle, high = np.quantile(found, [0.05, 0.5, 0.95])
-    return Estimate(
+    return TimeEstimate(
         float(middle + rest), float(low / noise + rest / 1.5), float(high * noise + rest * 1.5),
         slots, (min(seconds), max(seconds)), len(costs),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from sweeps.record.ledger import Event, Ledger
 from sweeps.record.state import RunState, TrialState
 from sweeps.record.table_rows import epochs_table, trials_table
 from sweeps.schedulers.decision import Decision, competes
-from sweeps.schedulers.pbt import compare, waits
+from sweeps.schedulers.pbt import compare_population, waits
 from sweeps.schedulers.table import make_judge
 from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.atomic_files import write_atomically
@@ -139,7 +139,7 @@ class Recorder:
     def _compare(self, stratum: str) -> None:
         """Replace the worst of a population once all of it waits (population based training)."""
         rule = self.sweep.scheduler
-        if isinstance(rule, Pbt) and (found := compare(self.sweep, rule, self.state, stratum)):
+        if isinstance(rule, Pbt) and (found := compare_population(self.sweep, rule, self.state, stratum)):
             replaced = [
                 change for change in found.replaced if self._copy_checkpoint(change["donor"], change["trial_id"])
             ]

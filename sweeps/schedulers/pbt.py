@@ -59,7 +59,7 @@ def waits(rule: Pbt, trial: TrialState, state: RunState) -> bool:
     return not trial.ended and at_boundary and trial.epoch > state.generations.get(trial.stratum, 0)
 
 
-def compare(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -> Generation | None:
+def compare_population(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -> Generation | None:
     """Return the comparison that is due in a population: once all of it waits."""
     alive = [trial for trial in peers(state, stratum) if not trial.ended]
     if not alive or not all(waits(rule, trial, state) for trial in alive):

@@ -20,13 +20,13 @@ QUIET_SECONDS = 120
 def list_run(run: RunFolder) -> dict[str, str]:
     """Return the row of a run; of one whose files are damaged, what is wrong with them."""
     try:
-        return describe_run(run)
+        return summarize_run(run)
     except (InputError, OSError) as error:
         wrong = {"state": f"damaged: {error}", "trials": "-", "best": "-", "age": "-", "size": "-"}
         return {"sweep": run.sweep, "run": run.run_id, **wrong}
 
 
-def describe_run(run: RunFolder) -> dict[str, str]:
+def summarize_run(run: RunFolder) -> dict[str, str]:
     """Return sweep, run, state, progress, best so far, age and size on disk of a run. Raises `InputError`."""
     about, state = run.read_description(), read_state(run.ledger)
     ended = state.count(*ENDED)

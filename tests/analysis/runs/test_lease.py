@@ -25,7 +25,7 @@ from analysis.runs.lease_holder import LEASE, Holder, is_under_way, seen_lease, 
 from analysis.runs.remote import Remote, open_remote
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.ledger import Ledger
-from sweeps.screen.runs import describe_run, list_run
+from sweeps.screen.runs import list_run, summarize_run
 from tests.conftest import ROOT
 from tests.sweeps.screen.test_runs import make_run
 from trainables.errors import InputError
@@ -64,7 +64,7 @@ def test_a_second_command_is_refused_by_name_and_may_begin_when_the_first_has_en
     run = make_run(tmp_path, "first", ended=1)
     with held_elsewhere(run) as process:
         assert is_under_way(run)
-        assert describe_run(run)["state"] == "running"
+        assert summarize_run(run)["state"] == "running"
         with pytest.raises(InputError, match="is under way: process"):
             refuse_if_under_way(run)
         with (
@@ -77,7 +77,7 @@ def test_a_second_command_is_refused_by_name_and_may_begin_when_the_first_has_en
     refuse_if_under_way(run)
     with hold(run):
         assert is_under_way(run)
-    assert describe_run(run)["state"] == "interrupted", "though its ledger was written a moment ago"
+    assert summarize_run(run)["state"] == "interrupted", "though its ledger was written a moment ago"
 
 
 def test_a_killed_holder_on_this_machine_is_followed_at_once_and_that_is_said(tmp_path: Path) -> None:
@@ -242,12 +242,12 @@ def test_one_damaged_run_is_a_row_among_others(tmp_path: Path) -> None:
 
 def test_a_run_of_a_version_without_leases_goes_by_its_ledgers_age(tmp_path: Path) -> None:
     run = make_run(tmp_path, "first", ended=1)
-    assert describe_run(run)["state"] == "running"
+    assert summarize_run(run)["state"] == "running"
     old = run.ledger.read_text().replace(time.strftime("%Y-%m-%d", time.gmtime()), "2020-01-01")
     run.ledger.write_text(old)
-    assert describe_run(run)["state"] == "interrupted"
+    assert summarize_run(run)["state"] == "interrupted"
     Ledger(run.ledger).append("note")
-    assert describe_run(run)["state"] == "running"
+    assert summarize_run(run)["state"] == "running"
 
 
 @pytest.fixture

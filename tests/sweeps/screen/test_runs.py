@@ -16,7 +16,7 @@ from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.record.progress import Tally, sparkline
 from sweeps.record.state import fold
 from sweeps.screen.live import clock, describe
-from sweeps.screen.runs import describe_run, size_of
+from sweeps.screen.runs import size_of, summarize_run
 from tests.conftest import ROOT
 from trainables.errors import InputError
 
@@ -65,7 +65,7 @@ def test_runs_are_found_by_name_and_newest_first(tmp_path: Path) -> None:
         assert find_run(name, tmp_path).run_id == newest.run_id
     with pytest.raises(InputError, match="no run 'nothing'"):
         find_run("nothing", tmp_path)
-    rows = [describe_run(run) for run in runs_in(tmp_path)]
+    rows = [summarize_run(run) for run in runs_in(tmp_path)]
     assert [(row["state"], row["trials"]) for row in rows] == [("running", "1/4"), ("finished", "4/4")]
 
 
