@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -190,10 +190,10 @@ class ImageTraining:
         save_checkpoint(path, self.states)
         return True
 
-    def save_weights(self, folder: Path) -> None:
+    def save_weights(self, folder_of: Callable[[int], Path]) -> None:
         """Write an epoch's weights before its report, since a trial that is stopped never returns from it."""
         for state in self.states:
-            replicate, metadata = folder / f"seed_{state.seed}", self.metadata[state.seed]
+            replicate, metadata = folder_of(state.seed), self.metadata[state.seed]
             names = ["final_model"] if state.epoch else ["initial_model"]
             every = self.config.save_every
             if every and state.epoch and state.epoch % every == 0:

@@ -151,8 +151,11 @@ class Training(Protocol):
         """Write a checkpoint. Returns False where there is nothing to go on from."""
         ...
 
-    def save_weights(self, folder: Path) -> None:
-        """Write the weights that are due after an epoch (before the first: the initial ones) into seed_<n>/."""
+    def save_weights(self, folder_of: Callable[[int], Path]) -> None:
+        """Write the weights that are due after an epoch (before the first: the initial ones).
+
+        folder_of: the folder of the replicate of a seed.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from trainables.worker.attempt_folder import replicate_folder
 
 DEFAULT_STORAGE = Path("results")
 # file systems take 255; copies beside a file have longer names than the file
@@ -203,7 +204,7 @@ class TrialFolder:
 
     def replicate(self, seed: int) -> Path:
         """Return the folder with the weights of a replicate."""
-        return self.path / f"seed_{seed}"
+        return replicate_folder(self.path, seed)
 
     def best_model(self, seed: int) -> Path:
         """Return the path of the weights of the best epoch."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import pyarrow as pa
 
 from analysis.measures import MEASURES
 from trainables.config import TrialConfig
 from trainables.metric_names import QUALITIES, SPLITS
+from trainables.user_code.signature import members_of
 
 SCHEMA_VERSION = "1"
 # Units of columns that are counted, not measured: no mean of theirs is kept.
@@ -139,19 +140,16 @@ def config_columns() -> dict[str, Column]:
     for name, field in TrialConfig.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         unit, meaning = str(extra.get("unit", "")), field.description or name
-        columns[name] = Column(_arrow_type(field.annotation), meaning, unit, null=_optional(field.annotation))
+        columns[name] = Column(
+            _arrow_type(field.annotation), meaning, unit, null=NoneType in members_of(field.annotation)
+        )
     return columns
-
-
-def _optional(annotation: Any) -> bool:
-    return NoneType in get_args(annotation)
 
 
 def _arrow_type(annotation: Any) -> pa.DataType:
     """Return the column type of a config field's annotation."""
+    annotation = next(member for member in members_of(annotation) if member is not NoneType)
     origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        return _arrow_type(next(arg for arg in get_args(annotation) if arg is not NoneType))
     if origin is Literal:
         return _arrow_type(type(get_args(annotation)[0]))
     if origin is tuple:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from trainables.errors import InputError, one_line
+from trainables.user_code.signature import members_of
 
 
 class OptionModel(BaseModel):
@@ -83,7 +84,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 def _metavar(annotation: Any) -> str:
     """Return `N` for whole numbers, `X` for others, the choices of a literal, else TEXT."""
-    members = [member for member in (annotation, *get_args(annotation)) if member is not type(None)]
+    members = [member for member in members_of(annotation) if member is not type(None)]
     for member in members:
         if get_origin(member) is Literal:
             return "|".join([*(["X"] if float in members else []), *map(str, get_args(member))])

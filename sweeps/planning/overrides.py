@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -17,7 +17,7 @@ from trainables.errors import InputError, one_line, shorten, unknown_name
 from trainables.parts.arguments import signature_of
 from trainables.trainable import Trainable, trainable_of
 from trainables.user_code.part_names import is_argument
-from trainables.user_code.signature import parse_value
+from trainables.user_code.signature import members_of, parse_value
 
 # one value, in double quotes where it has a comma
 VALUE = re.compile(r'\s*+(?:"((?:[^"]|"")*)"\s*|([^",][^,]*|))(?:,|$)')
@@ -89,7 +89,7 @@ def _parse(trainable: Trainable, field: str, text: str) -> Any:
     if field not in trainable.fields:
         return _Text(text) if trainable.part_fields and is_argument(field) else parse_value(text, Any)
     annotation = trainable.config_type.model_fields[field].annotation
-    members = (annotation, *get_args(annotation))
+    members = members_of(annotation)
     if text.lower() == "none" and NoneType in members:
         return None
     listed = any(get_origin(member) is tuple for member in members)

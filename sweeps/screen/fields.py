@@ -10,6 +10,7 @@ from analysis.comparison.labels import show_value
 from trainables.config import TrialConfig
 from trainables.registries import REGISTRIES
 from trainables.user_code.part_names import PARTS
+from trainables.user_code.signature import members_of
 
 # the lists of `sweeps.list` that are a field's registry
 REGISTRY_LISTS = {
@@ -44,11 +45,11 @@ def _allowed(name: str) -> str:
     if name in ELSEWHERE:
         return ELSEWHERE[name]
     field = TrialConfig.model_fields[name]
-    members = [member for member in get_args(field.annotation) or (field.annotation,) if member is not NoneType]
-    none = ", or none" if NoneType in get_args(field.annotation) else ""
-    for literal in (field.annotation, *members):
-        if get_origin(literal) is Literal:
-            return " ".join(map(str, get_args(literal))) + none
+    members = [member for member in members_of(field.annotation) if member is not NoneType]
+    none = ", or none" if NoneType in members_of(field.annotation) else ""
+    for member in members:
+        if get_origin(member) is Literal:
+            return " ".join(map(str, get_args(member))) + none
     kinds: dict[object, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
     return kinds[members[0]] + _limits(field.metadata) + none
 

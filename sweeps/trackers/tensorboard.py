@@ -19,6 +19,7 @@ from analysis.comparison.labels import show_value
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
 from trainables.trainable import ROW_FIELDS
+from trainables.worker.attempt_folder import replicate_folder
 
 # Those that select come first: the HParams plugin shows the first of a table's metrics.
 SPLITS = ("val", "test", "train")
@@ -73,7 +74,7 @@ def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]
 
     for seed, row in rows.items():
         values = {tag: _number(row[name]) for name, tag in tags_of(row).items()}
-        append_epoch(curves.folder / f"seed_{seed}", curves.group, curves.settings, epoch, values, wall_time)
+        append_epoch(replicate_folder(curves.folder, seed), curves.group, curves.settings, epoch, values, wall_time)
 
 
 def tags_of(row: Mapping[str, Any]) -> dict[str, str]:

@@ -99,12 +99,16 @@ def passed(part: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, An
     return {name: value for name, value in offered.items() if name in parameters}
 
 
+def members_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of a union, those of `X | None` among them; of any other annotation itself alone."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
 def fits(value: Scalar, annotation: Any) -> bool:
     """Return whether a value may stand for an annotation; a whole number fits a float, and all fit what is unknown."""
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if get_origin(annotation) is Literal:
         return value in get_args(annotation)
-    known = [option for option in options if option in (*SCALARS, NoneType)]
+    known = [option for option in members_of(annotation) if option in (*SCALARS, NoneType)]
     if not known:
         return True
     if isinstance(value, bool):
@@ -119,8 +123,8 @@ def parse_value(text: str, annotation: Any) -> Scalar:
 
     Raises `InputError` where the text is no value of that type.
     """
-    options = list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
-    known = [option for option in options if option in (*SCALARS, NoneType)] or [NoneType, bool, int, float, str]
+    members = members_of(annotation)
+    known = [option for option in members if option in (*SCALARS, NoneType)] or [NoneType, bool, int, float, str]
     for kind in sorted(known, key=[NoneType, bool, int, float, str].index):
         value = _as(text, kind)
         if value is not _NO:
@@ -147,5 +151,5 @@ def _type_name(annotation: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "none"}
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(map(str, get_args(annotation)))
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return " or ".join(names.get(option, getattr(option, "__name__", str(option))) for option in options)
+    members = members_of(annotation)
+    return " or ".join(names.get(option, getattr(option, "__name__", str(option))) for option in members)

@@ -173,14 +173,14 @@ class FunctionTraining:
             save_states(path, entries)
         return ready
 
-    def save_weights(self, folder: Path) -> None:
+    def save_weights(self, folder_of: Callable[[int], Path]) -> None:
         """Write the weights that the function handed over since the last epoch, as best ones where they are."""
         for one in self.replicates:
             given, one.trial.given = one.trial.given, {}
             if "final" in given and one.last and one.last["is_best"] and "best" not in given:
                 given["best"] = given["final"]
             for stage, (tensors, types) in given.items():
-                file = folder / f"seed_{one.trial.seed}" / f"{stage}_model.safetensors"
+                file = folder_of(one.trial.seed) / f"{stage}_model.safetensors"
                 epoch = 0 if stage == "initial" else one.trial.epoch
                 about = {"seed": str(one.trial.seed), "epoch": str(epoch), "trainable": self.spec}
                 write_weights(file, tensors, types, about)

@@ -20,6 +20,11 @@ CHECKPOINT = "checkpoint.pt"
 DONOR = "donor.pt"
 
 
+def replicate_folder(folder: Path, seed: int) -> Path:
+    """Return the folder of a replicate in that of its trial or attempt."""
+    return folder / f"seed_{seed}"
+
+
 class FileClient(Protocol):
     """Access to the run's folder through the driver. All paths are those of the driver's machine."""
 

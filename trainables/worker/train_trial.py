@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ from trainables.training.cost import peak_memory_mb, reset_peak_memory
 from trainables.training.precision import make_repeatable
 from trainables.user_code.in_use import use_sources
 from trainables.user_code.source import Source
-from trainables.worker.attempt_folder import ATTEMPT, CHECKPOINT, DONOR, AttemptFolder, FileClient, open_attempt
+from trainables.worker.attempt_folder import (
+    ATTEMPT,
+    CHECKPOINT,
+    DONOR,
+    AttemptFolder,
+    FileClient,
+    open_attempt,
+    replicate_folder,
+)
 
 # From linux/prctl.h.
 PR_SET_NAME = 15
@@ -78,7 +87,7 @@ def train_trial(
     trainable = trainable_of(job.trainable)
     attempt = open_attempt(job.folder, client)
     training = trainable.begin(trainable.make(job.config), shared, job.metric, job.mode)
-    training.save_weights(attempt.folder)
+    training.save_weights(partial(replicate_folder, attempt.folder))
     note = _go_on(job, training, attempt)
     if job.donor_epoch >= max(1, training.epoch):
         training.load_donor(attempt.fetch(DONOR) or Path(DONOR))
@@ -86,7 +95,7 @@ def train_trial(
     due = job.until is None or training.epoch < job.until
     for report in itertools.chain(_unreported(job, training), training.train() if due else ()):
         epoch = report.rows[0]["epoch"]
-        training.save_weights(attempt.folder)
+        training.save_weights(partial(replicate_folder, attempt.folder))
         saved = writer.save_if_due(training, attempt.send, always=epoch == job.until)
         tune.report(_result(job, attempt.number, report, saved, note))
         note = ""

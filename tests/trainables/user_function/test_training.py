@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from trainables.trainable import EpochReport, trainable_of
 from trainables.user_code.in_use import use_sources
 from trainables.user_code.source import Source
 from trainables.user_function.training import FunctionTraining
+from trainables.worker.attempt_folder import replicate_folder
 
 NUMBERS: Iterator[int] = count()
 # Draws from all three generators, before the first epoch and in each.
@@ -124,7 +126,7 @@ def test_weights_are_kept_as_final_and_after_the_best_epoch_as_best(tmp_path: Pa
     )
     training = training_of(text)
     for _ in training.train():
-        training.save_weights(tmp_path)
+        training.save_weights(partial(replicate_folder, tmp_path))
     read = {path.stem: load_file(path)["w"].item() for path in (tmp_path / "seed_1").iterdir()}
     assert read == {"initial_model": 0, "final_model": 4, "best_model": 2}
 
