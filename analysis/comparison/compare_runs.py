@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.comparison.correlations import Association, associate_models, associate_parts
+from analysis.comparison.correlations import Association, associate_models, associate_parts, headline_outcomes
 from analysis.comparison.importance import Importance, importances
 from analysis.comparison.results import Results, load, with_stopped
 from analysis.comparison.sentences import answers
@@ -59,5 +59,5 @@ def compare_runs(
     held = [] if hold == ["none"] else hold
     # a measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs
     models = associate_models(everything, held)
-    parts = associate_parts(everything, (everything.metric, "gap_acc"), held)
+    parts = associate_parts(everything, headline_outcomes(everything), held)
     return ComparedRuns(results, everything, compare(results, against), importances(everything), models, parts)

@@ -90,6 +90,13 @@ def outcomes_of(results: Results) -> tuple[str, ...]:
     return usual if any(name in known for name in OUTCOMES) else tuple(known)
 
 
+def headline_outcomes(results: Results) -> tuple[str, ...]:
+    """Return the metric that selects and, beside it, the gap of accuracies; else the first metric of test."""
+    if set(GAPS["gap_acc"]) <= set(results.metrics):
+        return results.metric, "gap_acc"
+    return results.metric, *[name for name in results.metrics if name.startswith("test_")][:1]
+
+
 def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
     """Return the fields to hold of each trial, those with fewest values first.
 

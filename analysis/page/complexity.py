@@ -9,7 +9,8 @@ from functools import partial
 import pandas as pd
 
 from analysis.comparison.compare_runs import ComparedRuns
-from analysis.comparison.correlations import PLACE, Association
+from analysis.comparison.correlations import PLACE, Association, headline_outcomes
+from analysis.comparison.labels import join_words
 from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
@@ -75,12 +76,13 @@ def performance(compared: ComparedRuns) -> Section:
     known = [a for a in compared.models if not math.isnan(a.plain.rho)]
     parts: list[Part] = [Paragraph(association_words(compared.models))]
     if known:
-        outcomes = (results.metric, "gap_acc")
+        outcomes = headline_outcomes(results)
         held = held_words(known[0])
         points = "Each point is a finished trial. ρ is Spearman's with its 95 % interval."
         forest = (
-            f"Spearman's ρ{' ' * bool(held)}{held} of every measure with the {name_of(outcomes[0])} and the "
-            f"{name_of(outcomes[1])}, with 95 % intervals. Filled diamonds survive the correction for many tests."
+            f"Spearman's ρ{' ' * bool(held)}{held} of every measure with "
+            f"{join_words([f'the {name_of(name)}' for name in outcomes])}, with 95 % intervals. Filled diamonds "
+            "survive the correction for many tests."
         )
         draw_points = partial(figures_complexity.complexity_and_performance, results)
         draw_forest = partial(figures_complexity.correlation_forest, compared.models, outcomes)
