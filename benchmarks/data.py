@@ -1,4 +1,4 @@
-"""How long data takes and how much memory it holds: `python -m benchmarks.data [--data-root DIR]`.
+"""Measure how long data takes and how much memory it holds: `python -m benchmarks.data [--data-root DIR]`.
 
 1. An epoch over PneumoniaMNIST's 4,708 training images of 28 × 28 on one core, without a model: ours without
    augmentation, with a per-sample affine map, with presets, and the `medmnist` Dataset in a DataLoader.

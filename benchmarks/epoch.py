@@ -1,4 +1,4 @@
-"""How long an epoch of MedMNIST's own protocol takes: `python -m benchmarks.epoch [--data-root DIR]`.
+"""Measure an epoch of MedMNIST's own protocol: `python -m benchmarks.epoch [--data-root DIR]`.
 
 ResNet-18 on BreastMNIST, Adam, batches of 128, with the three evaluations that the official script makes after each
 epoch: that script's loop (a `DataLoader` over the `medmnist` Dataset, AUC and ACC by its Evaluator's functions), and

@@ -1,4 +1,4 @@
-"""What orchestration costs: `python -m benchmarks orchestration [--data-root DIR]`.
+"""Measure what orchestration costs: `python -m benchmarks orchestration [--data-root DIR]`.
 
 16 trials of 3 epochs of a small CNN on PneumoniaMNIST, one thread each, two at a time, timed as whole processes from
 start to exit, in turn:

@@ -1,4 +1,4 @@
-"""What `benchmarks.orchestration` compares with: plain Python processes with our training loop, no orchestrator."""
+"""The floor of `benchmarks.orchestration`: plain Python processes with our training loop, no orchestrator."""
 
 from __future__ import annotations
 

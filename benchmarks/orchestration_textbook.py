@@ -1,4 +1,4 @@
-"""What `benchmarks.orchestration` runs beside our sweep: Ray Tune as its PyTorch tutorial shows it."""
+"""The textbook of `benchmarks.orchestration`: Ray Tune as its PyTorch tutorial shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast is exact Sample Entropy, beside antropy? CPU seconds of both, in one run, on the same values.
+"""Measure exact Sample Entropy beside antropy: CPU seconds of both, in one run, on the same values.
 
 python -m benchmarks.sample_entropy
 python -m benchmarks.sample_entropy --sizes 2359296 --kind zeros

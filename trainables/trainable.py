@@ -57,7 +57,7 @@ class TrialFacts:
 
 
 class Prepared(Protocol):
-    """What the trials of a run share, such as data. The driver makes it; `shared` goes to each worker once."""
+    """The things that a run's trials share, such as data. The driver makes them; each worker gets `shared` once."""
 
     @property
     def shared(self) -> Any:
@@ -161,7 +161,7 @@ class Training(Protocol):
 
 @dataclass(frozen=True)
 class Trainable:
-    """What trains one trial: its config, and the module that has `prepare`, `begin` and `measure`.
+    """The way one trial is trained: its config, and the module that has `prepare`, `begin` and `measure`.
 
     config_type: the fields of a trial with types, limits and defaults, `epochs` and `seeds` among them. make: a config
     of values. metrics: those that it reports; empty: they are known from its reports. always_apart: fields that change

@@ -1,4 +1,4 @@
-"""What a report is made of: sections of paragraphs, tables and figures, as plain data that a template draws."""
+"""The parts of a report: sections of paragraphs, tables and figures, as plain data that a template draws."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ DataKey = tuple[str, int | None, int | None]
 
 @dataclass
 class Shared:
-    """What the trials of a run share: data that were loaded, and costs that were measured, one for each network."""
+    """The shared things of a run's trials: data that were loaded, and measured costs, one for each network."""
 
     data: dict[DataKey, Data] = field(default_factory=dict)
     costs: dict[Hashable, Cost] = field(default_factory=dict)

@@ -69,7 +69,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Known:
-    """What `weights.parquet` holds of one file of weights: its epoch, and two flags for each of `MEASURES`.
+    """The content of `weights.parquet` for one file of weights: its epoch, and two flags for each of `MEASURES`.
 
     lacking: a tensor lacks the measure. had: the first tensor has it.
     """

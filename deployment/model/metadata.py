@@ -1,4 +1,4 @@
-"""What travels inside every model file: preprocessing, classes, calibration, and which training it came from."""
+"""The metadata inside every model file: preprocessing, classes, calibration, and which training it came from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Real = NDArray[np.float64]
 
 
 class ModelMetadata(BaseModel):
-    """What is needed to use a model file, and where it came from.
+    """The facts that are needed to use a model file, and its origin.
 
     image_shape: (H, W, C) or (D, H, W, C). mean, std: of the training images by channel, in 0 to 1. input: `normalized`
     (float32, (B, C, [D,] H, W)) or `raw` (uint8, (B, [D,] H, W, C)); the output is always probabilities, (B, classes).

@@ -1,4 +1,4 @@
-"""What a quantised file is worth beside the float one: size, figures on test, agreement and measured speed."""
+"""Figures of a quantised file beside the float one: size, figures on test, agreement and measured speed."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def prepared(self) -> Prepared:
-        """What all trials share, such as data."""
+        """Return what all trials share, such as data."""
         return self.planner.prepared
 
     @property

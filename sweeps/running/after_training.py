@@ -69,7 +69,7 @@ class WorkerContext:
 
 @dataclass(frozen=True)
 class Shared:
-    """What measuring needs of all trials alike.
+    """The things that measuring needs of all trials alike.
 
     metadata: what the run's tables say of themselves. title: the fields that name a trial in a figure. has_network: its
     layers can be measured. sources: the user's code that they need.

@@ -26,7 +26,7 @@ NAMES_OF_SCALARS = tuple(kind.__name__ for kind in SCALARS)
 
 @dataclass(frozen=True)
 class Signature:
-    """What takes a part's arguments. given: the names among them that are ours to pass."""
+    """The callable that takes a part's arguments. given: the names among them that are ours to pass."""
 
     part: Callable[..., Any]
     given: tuple[str, ...]

@@ -13,7 +13,7 @@ from trainables.user_code.source import is_user_code, split_spec
 
 @dataclass(frozen=True)
 class PartKind:
-    """What we pass to a part: names where its signature asks for them, and how many arguments come first.
+    """The things that we pass to a part: names where its signature asks for them, and how many arguments come first.
 
     leading: of a function; a class that is made first takes none of these.
     of_a_class: of a class, whose instances the library makes itself.

@@ -259,7 +259,7 @@ class _Importer(MetaPathFinder, Loader):
     def _import(
         self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
     ) -> ModuleType:
-        """As the built-in `__import__`; a module of the source's own goes before others of that name."""
+        """Import as the built-in `__import__` does; a module of the source's own goes before others of that name."""
         top = name.partition(".")[0]
         if level or top not in self.own:
             return builtins.__import__(name, globals, locals, fromlist, level)

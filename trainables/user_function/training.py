@@ -45,7 +45,7 @@ def function_trainable(spec: str) -> Trainable:
 
 @dataclass(frozen=True)
 class NoData:
-    """What the trials of a training function share: nothing, since it loads its own data (a `Prepared`)."""
+    """The trials of a training function share nothing, since it loads its own data (a `Prepared`)."""
 
     spec: str
     shared: None = None

@@ -22,7 +22,7 @@ ERRORS = pillow_files.ERRORS
 
 @dataclass(frozen=True)
 class FileReader:
-    """How files are read. frame: the slice that is taken of a volume, from 1 on, or "middle"; None: all of it."""
+    """The way files are read. frame: the slice that is taken of a volume, from 1 on, or "middle"; None: all of it."""
 
     window: Window | None = None
     frame: int | str | None = None

@@ -1,1 +1,1 @@
-"""What formats share: pixels out of files, other types of numbers as uint8, labels, tables."""
+"""The parts that formats share: pixels out of files, other types of numbers as uint8, labels, tables."""

@@ -32,7 +32,7 @@ Convert = Callable[[np.ndarray], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Reading:
-    """How arrays are read. where: the data, for messages; folder: where the images are written, None: into memory."""
+    """The way arrays are read. where: the data, for messages; folder: the images' place on disk, None: in memory."""
 
     where: str
     source: Path | None
