@@ -15,7 +15,7 @@ from analysis.runs.sync import begun, where
 from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
 from sweeps.planning.match import match_trials
-from sweeps.planning.run_json import describe_run, extend_run_json
+from sweeps.planning.run_json import describe_run, extend_run_json, sources_of
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.attempts import reopen_attempts
@@ -25,7 +25,7 @@ from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
-from trainables.user_code.in_use import save_sources, sources_in_use
+from trainables.user_code.in_use import save_sources
 
 
 def folder_of_new_run(name: str, settings: Settings, now: datetime) -> RunFolder:
@@ -42,7 +42,7 @@ def create_run(sweep: Sweep, name: str, plan: Plan, settings: Settings, now: dat
         folder.trials.mkdir(parents=True, exist_ok=True)
         content = {**describe_run(sweep, name, folder.run_id, plan), "trusted": list(settings.trust)}
         write_atomically(folder.description, json.dumps(content, indent=1).encode())
-        save_sources(folder.code, sources_in_use())
+        save_sources(folder.code, sources_of(sweep))
         ledger = Ledger(folder.ledger, new=True)
     except FileExistsError:
         raise InputError(f"{where(folder)} was begun by another command just now: choose another --name") from None
@@ -95,7 +95,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     added = [trial for trial in match.trials if trial.trial_id not in match.known]
     foreign = sorted(set(state.trials) - set(match.known))
     update = extend_run_json(about, sweep, plan, len(state.trials) + len(added))
-    save_sources(folder.code, sources_in_use())
+    save_sources(folder.code, sources_of(sweep))
     write_atomically(folder.description, json.dumps(update, indent=1).encode())
     news = tuple(new_values(added, list(state.trials.values())))
     ledger = Ledger(folder.ledger)

@@ -14,8 +14,10 @@ from search_spaces.domains import show_domain
 from search_spaces.sweep_json import rule_data, to_data
 from sweeps.planning.trials import Plan
 from sweeps.record.provenance import provenance
-from trainables.user_code.in_use import sources_in_use
+from sweeps.searchers.grid import specs_of
+from trainables.user_code.in_use import source_of, sources_in_use
 from trainables.user_code.permission import describe_sources
+from trainables.user_code.source import Source
 
 # the strongest first
 ROLES = ("scientific", "nuisance", "fixed")
@@ -43,9 +45,15 @@ def describe_run(sweep: Sweep, name: str, run_id: str, plan: Plan) -> dict[str, 
         "trainable": describe_trainable(plan),
         "datasets": dict(plan.prepared.digests),
         "notes": list(plan.prepared.notes),
-        "code": describe_sources(sources_in_use()),
+        "code": describe_sources(sources_of(sweep)),
         "provenance": provenance(sys.argv),
     }
+
+
+def sources_of(sweep: Sweep) -> dict[str, Source]:
+    """Return the user's code that a sweep needs, by its spec; what else this process has used is no part of its run."""
+    needed = {source_of(spec).digest for spec in specs_of(sweep)}
+    return {spec: source for spec, source in sources_in_use().items() if source.digest in needed}
 
 
 def describe_trainable(plan: Plan) -> dict[str, Any]:
