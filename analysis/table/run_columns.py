@@ -72,7 +72,10 @@ def columns_of(kind: Kind, metadata: Mapping[str, Any], metrics: Iterable[str] =
     own = own_fields(metadata)
     if not _is_own(metadata) or kind not in ("trials", "epochs"):
         return {**columns(kind), **own} if kind == "trials" else columns(kind)
-    reported = {name: _metric_column(name, metadata) for name in metrics if name not in RESERVED}
+    # the steering metric has its columns also where no trial came to an epoch
+    steering = [name] if isinstance(name := metadata.get("metric"), str) and FIELD_NAME.fullmatch(name) else []
+    names = dict.fromkeys((*metrics, *steering))
+    reported = {name: _metric_column(name, metadata) for name in names if name not in RESERVED}
     if kind == "epochs":
         return {**IDENTITY, **{name: EPOCH[name] for name in OWN_EPOCH}, **reported}
     standard = {name: column for name, column in config_columns().items() if name in OWN_FIELDS and name not in own}

@@ -134,3 +134,14 @@ def test_a_table_that_does_not_say_what_was_compared_is_one_line(tmp_path: Path,
     pq.write_table(content.replace_schema_metadata(known), run.trials_table)
     with pytest.raises(InputError, match="does not say"):
         load([run])
+
+
+def test_a_training_functions_table_has_its_metric_before_any_epoch() -> None:
+    """All its trials may fail at once; the summary then still says so."""
+    fields = {"width": {"type": "whole", "meaning": "units"}, "status": {"type": "text"}, "a b": {"type": "text"}}
+    metadata = {"metric": "val_loss", "mode": "min", "trainable": {"own": True, "fields": fields}}
+    found = table.columns_of("trials", metadata)
+    assert {"width", "val_loss", "final_val_loss"} <= set(found)
+    assert (found["val_loss"].direction, found["width"].unit) == ("lower", "")
+    assert {"a b", "model", "lr", "val_auc"}.isdisjoint(found)
+    assert found["status"].meaning == table.columns("trials")["status"].meaning
