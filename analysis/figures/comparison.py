@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 # Small multiples in one figure at most.
 COLUMNS, PANEL_ROWS = 4, 8
-# The least span of a heat map's colours.
-LEAST_SPAN = 0.01
 
 
 @styled

@@ -31,8 +31,6 @@ from analysis.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Small multiples in one figure at most.
-COLUMNS, PANEL_ROWS = 4, 8
 # The least span of a heat map's colours.
 LEAST_SPAN = 0.01
 

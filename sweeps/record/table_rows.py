@@ -122,9 +122,10 @@ def _columns_of_trials(
 ) -> dict[str, pa.Array]:
     """Return the columns that are the same for all replicates of a trial."""
     columns = {**table.columns("trials"), **table.columns_of("trials", metadata)}
-    # a ledger of an earlier version lacks fields that came later
+    # a ledger of an earlier version lacks fields that came later; a user's own field has no default of ours
+    defaults = {name: value for name, value in _defaults().items() if name not in table.own_fields(metadata)}
     config = {
-        name: [_as_column(trial.config.get(name, _defaults().get(name)), columns[name].type) for trial in trials]
+        name: [_as_column(trial.config.get(name, defaults.get(name)), columns[name].type) for trial in trials]
         for name in table.config_fields(metadata)
     }
     values = {

@@ -23,7 +23,7 @@ SWEEP = (
 
 
 def epochs(storage: Path) -> int:
-    """How many the run has reported."""
+    """Return the number that the run has reported."""
     return sum(path.read_bytes().count(b'"event":"epoch"') for path in storage.glob("*/*/ledger.jsonl"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from benchmarks.played_runs import play_run
 from sweeps.record.epoch_events import EpochEvents
 from sweeps.record.history import QUALITIES
 from sweeps.record.ledger import Ledger, read_ledger
-from sweeps.record.state import RunState, fold
+from sweeps.record.state import RunState, TrialState, fold
 from sweeps.record.table_rows import epochs_table, trials_table
 
 ABOUT = {"metric": "val_auc"}
@@ -184,3 +185,11 @@ def test_the_epochs_of_a_trial_are_read_where_they_stand(played: tuple[RunFolder
     with run.ledger.open("a") as file:
         file.write('{"event":"epoch","trial_id":"0003","epo')
     assert len(EpochEvents(run.ledger, ["0003"]).of("0003")) == 4
+
+
+def test_a_field_of_a_users_own_that_a_trial_lacks_is_null_and_not_a_default_of_ours(tmp_path: Path) -> None:
+    """A function's batch_size came with a later command; TrialConfig's 128 was never its value."""
+    about = {"metric": "val_score", "trainable": {"own": True, "fields": {"batch_size": {"type": "whole"}}}}
+    configs: list[dict[str, Any]] = [{"epochs": 1, "seeds": [0]}, {"epochs": 1, "seeds": [0], "batch_size": 32}]
+    trials = [TrialState(f"000{n}", f"k{n}", "", config, 0, 0, status="failed") for n, config in enumerate(configs)]
+    assert trials_table(RunFolder(tmp_path), trials, about)["batch_size"].to_pylist() == [None, 32]

@@ -88,7 +88,7 @@ def test_the_name_of_a_folder_is_one_plain_name(tmp_path: Path, value: str) -> N
 
 
 def test_a_trial_keeps_its_folder_where_a_later_command_varies_other_fields(tmp_path: Path) -> None:
-    """As a resume does, in another process."""
+    """A resume appends in another process."""
     run = RunFolder(tmp_path)
     first = curves_of(run, trial_of(), ("activation", "lr"))
     write_epoch(first, 1, {0: {"val_auc": 0.5}}, 1e9)

@@ -191,7 +191,7 @@ def test_names_that_columns_have_are_those_of_the_tables() -> None:
 
 
 def test_numbers_of_a_function_are_finite_or_nan() -> None:
-    """What is undefined on test is NaN and no divergence."""
+    """A value of test that is undefined is NaN and no divergence."""
     report = next(training_of(yielding("{'val_score': 1, 'test_score': float('nan')}")).train())
     assert report.finite
     assert math.isnan(report.rows[0]["test_score"])
