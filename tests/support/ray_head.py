@@ -65,7 +65,8 @@ def ray_head(home: Path, cpus: int = 2, autoscaling: Mapping[str, Any] | None = 
     token.chmod(0o600)
     gcs, dashboard, client, metrics, agent, agent_rpc = free_ports(6)
     folder = mkdtemp(prefix="rh", dir="/tmp")  # short: the paths of sockets end after 107 characters
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+    # an earlier test of this process may have begun a Ray with a token, whose settings the head would take over
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "RAY_"))}
     environment |= {
         "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
