@@ -108,6 +108,11 @@ class RunFolder:
         return self.path / "trials"
 
     @property
+    def requests(self) -> Path:
+        """Return the folder of what is asked of a run under way; as a hidden one it is never uploaded."""
+        return self.path / ".requests"
+
+    @property
     def evaluation(self) -> Path:
         """Return the folder with the evaluations of trials."""
         return self.path / "evaluation"

@@ -25,6 +25,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "epoch": {"trial_id": str, "attempt": int, "epoch": int, "memory_mb": NUMBER, "replicates": list, "mean": dict},
     "stratum": {"trial_id": str, "stratum": str},
     "moved": {"trial_id": str, "config": dict},
+    "stop_requested": ENDING,
     "recoded": {"trial_id": str, "code": str, "key": str},
     **dict.fromkeys(("completed", "stopped", "diverged", "failed", "interrupted"), ENDING),
 }

@@ -34,7 +34,7 @@ class TrialState:
     """One planned trial, its status and its results.
 
     code, data, weights: digests of the training code, of the data and of pretrained weights; "" in runs of 0.1.0.
-    mixed: trained by more than one state of the code.
+    mixed: trained by more than one state of the code. asked_to_stop: why, where somebody has asked for it.
     proposal: the searcher's own data of a trial that it proposed. pruned: stopped by the scheduler.
     changes: of population based training: epoch, donor, values. attempts: how often it was started.
     attempt: the worker's own count, which names the folder of its files.
@@ -59,6 +59,7 @@ class TrialState:
     changes: list[dict[str, Any]] = field(default_factory=list)
     status: str = "planned"
     stop_reason: str = ""
+    asked_to_stop: str = ""
     attempts: int = 0
     attempt: int = 0
     history: History = field(default_factory=History)
@@ -195,12 +196,16 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
     elif kind == "recoded":
         # a resume with other code
         trial.code, trial.key, trial.mixed = event["code"], event["key"], trial.epoch > 0
+    elif kind == "stop_requested":
+        trial.asked_to_stop = event["reason"]
     elif kind == "waiting":
         trial.status = "waiting"
     elif kind == "stratum":
         trial.stratum = event["stratum"]
     elif kind in ("requeued", "retried"):
         trial.status, trial.stop_reason = "planned", ""
+        if kind == "requeued":
+            trial.asked_to_stop = ""
 
 
 def _apply_epoch(trial: TrialState, event: Event) -> None:

@@ -22,6 +22,7 @@ from sweeps.record.state import RunState, read_state
 from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
+from sweeps.steering.driver import Steering
 from sweeps.trackers.ray_metrics import published
 from trainables.errors import InputError
 from trainables.worker.attempt_folder import last_attempt
@@ -176,7 +177,8 @@ class _Execution:
             if jobs or not state.ended:
                 propose = _proposer(sweep, self.plan, folder, recorder)
                 idle = IdleNote(state, settings.address, partial(say, self.console, label="note:"))
-                on_steps = [watch.check, on_step, idle.check]
+                steering = Steering(recorder, brake, partial(say, self.console, label="note:"))
+                on_steps = [watch.check, on_step, idle.check, steering.check]
                 run_trials(
                     recorder, jobs, propose, self.plan.prepared.shared, resources, settings, brake, on_steps, client
                 )

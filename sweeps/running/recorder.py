@@ -128,6 +128,8 @@ class Recorder:
             self._end(trial, "diverged", f"loss was not finite at epoch {event['epoch']}")
         elif decision and decision.stop:
             self._stop(trial, decision)
+        elif trial.asked_to_stop and event["epoch"] < trial.config["epochs"]:
+            self._end(trial, "stopped", f"{trial.asked_to_stop} after epoch {event['epoch']}")
         else:
             if all(row.get("stop_reason") for row in event["replicates"]):
                 self._end(trial, "stopped", f"{EARLY_STOPPING} of every replicate by epoch {event['epoch']}")
@@ -165,6 +167,26 @@ class Recorder:
         assert self.judge is not None
         reason = self.judge.reason(decision, self.sweep.metric)
         self._end(trial, "stopped", reason, **{name: getattr(decision, name) for name in DECISION})
+
+    @_writes
+    def ask_to_stop(self, trial_id: str, reason: str) -> bool:
+        """Note that a trial is to stop, at its next report or before it begins. False: it has ended, or was asked."""
+        trial = self.state.trials[trial_id]
+        if trial.ended or trial.asked_to_stop or trial_id in self.state.foreign:
+            return False
+        self.record("stop_requested", trial_id=trial_id, reason=reason)
+        if trial.status == "waiting":
+            # no worker has it
+            self._end(trial, "stopped", f"{reason} after epoch {trial.epoch}")
+        return True
+
+    @_writes
+    def skips(self, trial_id: str) -> bool:
+        """Return whether a trial that is to be handed out has ended; one that was asked to stop ends here."""
+        trial = self.state.trials[trial_id]
+        if trial.asked_to_stop and not trial.ended:
+            self._end(trial, "stopped", f"{trial.asked_to_stop} after epoch {trial.epoch}")
+        return trial.ended
 
     @_writes
     def failed(self, trial_id: str, cause: str) -> None:

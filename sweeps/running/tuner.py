@@ -50,7 +50,7 @@ def run_trials(
     threads = max(1, int(resources.cpus))
     sources = sources_in_use()
     trainable = tune.with_parameters(train_trial, shared=shared, threads=threads, client=client, sources=sources)
-    source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent)
+    source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent, recorder.skips)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
             tune.with_resources(trainable, bundle(resources)),
@@ -116,11 +116,12 @@ class _JobSearcher(Searcher):
     """
 
     def __init__(
-        self, jobs: Sequence[str], propose: Propose | None, resources: Resources, max_concurrent: int | None
-    ) -> None:
+        self, jobs: Sequence[str], propose: Propose | None, resources: Resources, max_concurrent: int | None,
+        skips: Callable[[str], bool],
+    ) -> None:  # fmt: skip
         super().__init__()
         self.jobs, self.propose, self.resources = list(jobs), propose, resources
-        self.max_concurrent = max_concurrent
+        self.max_concurrent, self.skips = max_concurrent, skips
         self.open: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -130,7 +131,7 @@ class _JobSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, str] | None:
         if self.max_concurrent and len(self.open) >= self.max_concurrent:
             return None
-        job = self.jobs.pop(0) if self.jobs else self._proposed()
+        job = self._known() or self._proposed()
         # what is open may fail and come back
         if job is None:
             return None if self.open else Searcher.FINISHED  # type: ignore[return-value]
@@ -138,6 +139,14 @@ class _JobSearcher(Searcher):
             return None
         self.open.add(trial_id)
         return {"job": job}
+
+    def _known(self) -> str | None:
+        """Return the next of the jobs that are known, without those whose trials have ended meanwhile."""
+        while self.jobs:
+            job = self.jobs.pop(0)
+            if not self.skips(_trial_id_in(job)):
+                return job
+        return None
 
     def _proposed(self) -> str | None:
         """Return a job as text, "wait", or None where there will be no more."""
