@@ -114,10 +114,12 @@ def _plan_and_run(
     from sweeps.planning.reuse import check_reuse, take_finished
     from sweeps.running import execution
     from sweeps.running.interrupt import become, time_left
+    from sweeps.trackers.table import check_trackers
 
     if command.reuse:
         check_reuse(sweep)
     now = datetime.now()
+    check_trackers(command.track)
     if not command.dry_run:
         execution.check_address(command.address)
     old = None

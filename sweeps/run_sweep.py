@@ -20,6 +20,7 @@ from sweeps.running.early_ray import EarlyRay
 from sweeps.running.execution import check_address, check_fit, execute
 from sweeps.running.interrupt import Interrupt
 from sweeps.summary import print_outcome
+from sweeps.trackers.table import check_trackers
 from trainables.data.downloads import FilePolicy, file_policy
 from trainables.user_code.in_use import forget_sources
 
@@ -40,6 +41,7 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     sweep = decide_replicates(sweep, settings.address, {})
     if settings.reuse:
         check_reuse(sweep)
+    check_trackers(settings.track)
     check_address(settings.address)
     early_ray = EarlyRay() if settings.address is None else nullcontext()
     with Interrupt() as interrupt, early_ray as early, ExitStack() as leases:

@@ -98,6 +98,11 @@ class RunFolder:
         return self.path / "tensorboard"
 
     @property
+    def trackers(self) -> Path:
+        """Return the folder that says how far each tracker is."""
+        return self.path / "trackers"
+
+    @property
     def code(self) -> Path:
         """Return the folder of the texts of the user's own code."""
         return self.path / "code"

@@ -12,6 +12,7 @@ from analysis.runs.find import new_run
 from analysis.runs.run_folder import DEFAULT_STORAGE
 from analysis.runs.sync import folder_of
 from analysis.terminal.option_models import OptionModel, option
+from sweeps.trackers.table import read_files, read_spec
 
 DATA, RESUMING, LIMITS, ENDING = "Data and results", "Going on", "How much at a time, and until when", "What is printed"
 MOST, YEARS = 1_000_000, 10 * 365 * 86400.0
@@ -54,6 +55,14 @@ class Settings(OptionModel):
         True, "Measure trained weights and draw each trial's curves.", ENDING, "--measure", "--no-measure"
     )
     report: bool = option(True, "End with report.html and figures/.", ENDING, "--report", "--no-report")
+    track: tuple[str, ...] = option(
+        (), "Also send the run to mlflow[=URI], wandb[=PROJECT] or FILE.py:CLASS, while it goes on.", ENDING,
+        metavar="TRACKER",
+    )  # fmt: skip
+    track_files: str = option(
+        "report,figures", "Files that trackers get: report, figures, weights; or none.", ENDING,
+        metavar="KIND[,KIND...]",
+    )  # fmt: skip
     quiet: bool = option(False, "Print the summary alone.", ENDING)
 
     @field_validator("trust")
@@ -62,6 +71,21 @@ class Settings(OptionModel):
         for item in value:
             if not re.fullmatch(r"[^/=]+=[0-9a-f]{32}", item):
                 raise ValueError("write the file's name and its MD5: NAME=32 hexadecimal digits")
+        return value
+
+    @field_validator("track")
+    @classmethod
+    def _known_trackers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            if value.count(item) > 1:
+                raise ValueError("is given twice: leave one out")
+            read_spec(item)
+        return value
+
+    @field_validator("track_files")
+    @classmethod
+    def _known_files(cls, value: str) -> str:
+        read_files(value)
         return value
 
     @field_validator("name")

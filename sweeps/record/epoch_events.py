@@ -30,11 +30,15 @@ class EpochEvents:
 
     def of(self, trial_id: str) -> list[list[dict[str, Any]]]:
         """Return a trial's replicates after each epoch; an epoch trained twice counts once, as in the state."""
-        epochs: list[list[dict[str, Any]]] = []
+        return [event["replicates"] for event in self.events_of(trial_id)]
+
+    def events_of(self, trial_id: str) -> list[dict[str, Any]]:
+        """Return the event of each epoch of a trial; an epoch trained twice counts once, as in the state."""
+        events: list[dict[str, Any]] = []
         with self.ledger.open("rb") as file:
             for offset in self._offsets[trial_id]:
                 file.seek(offset)
                 event = from_json(file.readline())
-                if event["epoch"] == len(epochs) + 1:
-                    epochs.append(event["replicates"])
-        return epochs
+                if event["epoch"] == len(events) + 1:
+                    events.append(event)
+        return events

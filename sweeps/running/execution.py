@@ -23,6 +23,7 @@ from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
 from sweeps.steering.driver import Steering
+from sweeps.trackers.companions import Companions
 from sweeps.trackers.ray_metrics import published
 from trainables.errors import InputError
 from trainables.worker.attempt_folder import last_attempt
@@ -70,7 +71,8 @@ def execute(
     """
     from sweeps.running.upload import Mirror
 
-    with Mirror(folder, partial(say, console, label="note:")) as mirror:
+    note = partial(say, console, label="note:")
+    with Mirror(folder, note) as mirror, Companions(folder, settings.track, settings.track_files, note):
         began = time.monotonic()
         with interrupt or Interrupt() as entered:
             entered.hold()
