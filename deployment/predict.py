@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import json
 import sys
 from datetime import UTC, datetime
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deployment.formats.artefact import Artefact
-    from deployment.model.metadata import ModelMetadata
-    from deployment.prediction.image_inputs import InputImage
 
 app = new_app()
 # Letters of a file's name in the table.
@@ -55,13 +50,15 @@ def predict(
 
     Exit code 1 where an image cannot be read or is unlike every image of training.
     """
+    from deployment.prediction.answers import answer_rows, csv_text, model_name, pixels_of
     from deployment.prediction.image_inputs import find_inputs, read_inputs
     from deployment.prediction.resolve_model import open_model
 
     artefact = open_model(model, storage, registry, trial)
-    rows = answers(artefact, list(read_inputs(find_inputs(images), artefact.metadata)))
+    read = list(read_inputs(find_inputs(images), artefact.metadata))
+    rows = answer_rows(read, artefact.predict(pixels_of(read, artefact.metadata)), artefact.metadata)
     if audit:
-        _log(audit, artefact, rows)
+        _log(audit, model_name(artefact), rows)
     if csv_:
         write_atomically(csv_, csv_text(rows, artefact.metadata).encode())
     if json_:
@@ -72,74 +69,8 @@ def predict(
         sys.exit(ExitCode.FAILURES)
 
 
-def answers(artefact: Artefact, images: Sequence[InputImage]) -> list[dict[str, Any]]:
-    """Predict images; return a row for each, as JSON holds it. A row with a fault has no answer.
-
-    confidence: the highest probability, or of labels each one's own under probabilities; calibrated: the same at val's
-    temperature; uncertainty: entropy in nats.
-    """
-    import numpy as np
-
-    from analysis.evaluation.predictions import Predictions
-    from deployment.model.image_statistics import unlike_training
-
-    metadata = artefact.metadata
-    readable = [(number, image, image.pixels) for number, image in enumerate(images) if image.pixels is not None]
-    pixels = (
-        np.stack([pixels for *_, pixels in readable]) if readable else np.zeros((0, *metadata.image_shape), np.uint8)
-    )
-    scores = artefact.predict(pixels)
-    labels = np.zeros(scores.shape if "label" in metadata.task else len(scores), np.int64)
-    made = Predictions("model", "new", metadata.task, metadata.class_names, labels, scores)
-    calibrated, named, sets = metadata.calibrated(scores), metadata.answers(scores), metadata.prediction_sets(scores)
-    found: dict[int, dict[str, Any]] = {}
-    for number, (place, image, own) in enumerate(readable):
-        found[place] = {
-            "answer": named[number],
-            "confidence": float(scores[number].max()),
-            "calibrated": float(calibrated[number].max()),
-            "probabilities": dict(zip(metadata.class_names, scores[number].tolist(), strict=True)),
-            "uncertainty": float(made.uncertainty[number]),
-            "prediction_set": sets[number],
-            "unlike_training": [*image.notes, *unlike_training(own, metadata.training_ranges)],
-        }
-    none: dict[str, Any] = dict.fromkeys(
-        ("answer", "confidence", "calibrated", "probabilities", "uncertainty", "prediction_set")
-    )
-    none["unlike_training"] = []
-    return [
-        {"image": image.name, "fault": image.fault, "digest": image.digest, **found.get(place, none)}
-        for place, image in enumerate(images)
-    ]
-
-
-def model_name(artefact: Artefact) -> str:
-    """Return what identifies a model: run, trial, seed, and the digest of its file."""
-    metadata = artefact.metadata
-    digest = hashlib.sha256(artefact.path.read_bytes()).hexdigest()[:16]
-    return f"{metadata.run}/{metadata.trial}, seed {metadata.seed}, file {digest}"
-
-
-def csv_text(rows: Sequence[dict[str, Any]], metadata: ModelMetadata) -> str:
-    """Write rows as CSV: a column for each class's probability."""
-    text = io.StringIO()
-    names = [f"probability of {name}" for name in metadata.class_names]
-    plain = ("image", "answer", "confidence", "calibrated", "uncertainty", "prediction_set", "unlike_training", "fault")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*plain, *names])
-    for row in rows:
-        cells = ["; ".join(row[key]) if isinstance(row[key], list) else row[key] for key in plain]
-        writer.writerow([*map(_harmless, cells), *(row["probabilities"] or dict.fromkeys(names, "")).values()])
-    return text.getvalue()
-
-
-def _harmless(cell: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell
-
-
-def _log(path: Path, artefact: Artefact, rows: Sequence[dict[str, Any]]) -> None:
-    model, now = model_name(artefact), datetime.now(UTC).isoformat(timespec="milliseconds")
+def _log(path: Path, model: str, rows: Sequence[dict[str, Any]]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
     append(path, ({"time": now, "model": model, **row} for row in rows))
 
 
@@ -150,6 +81,7 @@ def _end_of(name: str) -> str:
 
 def _print(console: Console, artefact: Artefact, rows: Sequence[dict[str, Any]]) -> None:
     from analysis.trial_evaluation.terminal import say
+    from deployment.prediction.answers import model_name
 
     def cells(row: dict[str, Any]) -> tuple[Cell, ...]:
         if row["fault"]:

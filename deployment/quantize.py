@@ -110,8 +110,8 @@ def write_quantized(network: DeployedNetwork, folder: Path, modes: Sequence[str]
 
 
 def _write_onnx(network: DeployedNetwork, model: nn.Module, path: Path) -> None:
-    from deployment.formats.onnx_file import write
     from deployment.formats.torch_export import trace
+    from deployment.formats.write_onnx import write
     from deployment.model.inference import Classifier, example_input
 
     module = Classifier(model, network.metadata).eval()

@@ -1,63 +1,16 @@
-"""ONNX: written from an exported program, run by ONNX Runtime. Needs the extra `deploy`."""
+"""ONNX files, opened by ONNX Runtime alone: no torch is imported."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.export import ExportedProgram
 
 from deployment.formats.artefact import Artefact
-from deployment.model.metadata import KEY, ModelMetadata, read_metadata
-from trainables.atomic_files import write_atomically
+from deployment.model.metadata import KEY, read_metadata
 from trainables.errors import InputError, pip_install
-
-INPUT, OUTPUT = "images", "probabilities"
-# The newest that torch 2.9 to 2.15 and ONNX Runtime of 2024 both know.
-OPSET = 20
-MAGIC_LIMIT = 2**31
-
-
-def write(program: ExportedProgram, module: nn.Module, metadata: ModelMetadata, path: Path) -> None:
-    """Write a program as ONNX in one file, without names of files of this machine. Raises `InputError`."""
-    onnx = _package("onnx")
-    _package("onnxscript")
-    with warnings.catch_warnings():
-        # Of the exporter's own making.
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        exported: Any = torch.onnx.export(
-            program, dynamo=True, verbose=False, opset_version=OPSET, input_names=[INPUT], output_names=[OUTPUT]
-        )
-    model = exported.model_proto
-    strip(model)
-    for name, text in {KEY: metadata.text(), "class_names": "\n".join(metadata.class_names)}.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = name, text
-    if model.ByteSize() >= MAGIC_LIMIT:
-        raise InputError("a model above 2 GiB does not fit one ONNX file: choose --format torchexport")
-    onnx.checker.check_model(model)
-    write_atomically(path, model.SerializeToString())
-
-
-def strip(model: Any) -> None:
-    """Remove what the exporter notes of its work: names of modules and places in files."""
-    parts = (model.graph, *model.functions)
-    for part in parts:
-        part.doc_string = ""
-        for entry in (*part.node, *part.value_info, *getattr(part, "input", ()), *getattr(part, "output", ())):
-            if hasattr(entry, "metadata_props"):
-                del entry.metadata_props[:]
-                entry.doc_string = ""
-        del part.metadata_props[:]
-    for tensor in model.graph.initializer:
-        del tensor.metadata_props[:]
 
 
 def open_file(path: Path, threads: int = 0) -> Artefact:
@@ -66,7 +19,7 @@ def open_file(path: Path, threads: int = 0) -> Artefact:
     It is read as bytes, so that tensors in other files, which it may name, are never looked for; operators of other
     libraries are not known.
     """
-    runtime = _package("onnxruntime")
+    runtime = package("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
@@ -100,7 +53,8 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
-def _package(name: str) -> Any:
+def package(name: str) -> Any:
+    """Import a package of the extra `deploy`. Raises `InputError` where it is missing."""
     try:
         return import_module(name)
     except ImportError:

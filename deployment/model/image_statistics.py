@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from trainables.data.arrays import chunks
 
 Ranges = dict[str, tuple[float, float]]
+STATISTICS = ("brightness", "contrast", "roughness")
 
 
 def image_statistics(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
@@ -21,11 +22,11 @@ def image_statistics(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]
     return {"brightness": flat.mean(axis=1), "contrast": flat.std(axis=1), "roughness": roughness}
 
 
-def training_ranges(images: NDArray[np.uint8]) -> Ranges:
-    """Return the lowest and highest value of each statistic over training images, read piece by piece."""
+def training_deciles(images: NDArray[np.uint8]) -> dict[str, tuple[float, ...]]:
+    """Return the deciles of each statistic over training images, 11 values from lowest to highest, read by pieces."""
     parts = [image_statistics(piece) for piece in chunks(images)]
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: (float(values.min()), float(values.max())) for name, values in whole.items()}
+    return {name: tuple(np.quantile(values, np.linspace(0, 1, 11)).tolist()) for name, values in whole.items()}
 
 
 def unlike_training(image: NDArray[np.uint8], ranges: Ranges) -> list[str]:

@@ -26,7 +26,8 @@ class ModelMetadata(BaseModel):
     image_shape: (H, W, C) or (D, H, W, C). mean, std: of the training images by channel, in 0 to 1. input: `normalized`
     (float32, (B, C, [D,] H, W)) or `raw` (uint8, (B, [D,] H, W, C)); the output is always probabilities, (B, classes).
     temperature, conformal_threshold: fitted on val, applied by no file. precision: of the training. window, frame: how
-    the training's image files were read. training_ranges: lowest and highest of each of `image_statistics` in training.
+    the training's image files were read. training_deciles: of each of `image_statistics` in training, 11
+    values from lowest to highest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,7 +54,7 @@ class ModelMetadata(BaseModel):
     quantization: str = "none"
     window: tuple[float, float] | None = None
     frame: int | str | None = None
-    training_ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    training_deciles: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -63,7 +64,14 @@ class ModelMetadata(BaseModel):
             raise ValueError(f"image_shape {self.image_shape} is no ([D,] H, W, 1 or 3)")
         if not len(self.mean) == len(self.std) == channels or min(self.std) <= 0:
             raise ValueError(f"mean and std must have {channels} values, those of std above 0")
+        if any(len(values) != 11 or sorted(values) != list(values) for values in self.training_deciles.values()):
+            raise ValueError("training_deciles must be 11 values each, from lowest to highest")
         return self
+
+    @property
+    def training_ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the lowest and highest of each of `image_statistics` in training."""
+        return {name: (values[0], values[-1]) for name, values in self.training_deciles.items()}
 
     @property
     def info(self) -> DataInfo:

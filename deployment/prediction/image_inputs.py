@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from trainables.data.formats.image_files import SUFFIXES, fault_of
 from trainables.data.formats.medical_files import ERRORS, FileReader
 from trainables.data.formats.nifti import is_nifti
 from trainables.data.reading.decoding import MOST_VALUES, ImageSource, printable, reason
+from trainables.data.reading.npz_files import array_shape
 from trainables.errors import InputError
 
 # The array of an npz file that is predicted.
@@ -54,16 +56,16 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in (*SUFFIXES, ".npz") or is_nifti(path) or is_dicom(path)
 
 
-def read_inputs(files: Sequence[Path], metadata: ModelMetadata) -> Iterator[InputImage]:
-    """Yield the images of files, in their order, one or (npz) several a file."""
+def read_inputs(files: Sequence[Path], metadata: ModelMetadata, most: int = MOST_VALUES) -> Iterator[InputImage]:
+    """Yield the images of files, in their order, one or (npz) several a file. most: values of a file that is read."""
     for path in files:
         if path.suffix.lower() == ".npz":
-            yield from _arrays(path, metadata)
+            yield from _arrays(path, metadata, most)
         else:
-            yield _file(path, metadata)
+            yield _file(path, metadata, most)
 
 
-def _file(path: Path, metadata: ModelMetadata) -> InputImage:
+def _file(path: Path, metadata: ModelMetadata, most: int) -> InputImage:
     name = printable(str(path))
     sides = set(metadata.image_shape[:-1])
     if len(sides) > 1:
@@ -75,8 +77,8 @@ def _file(path: Path, metadata: ModelMetadata) -> InputImage:
     reader, source = FileReader(window, metadata.frame), ImageSource(name, (path,))
     try:
         look = reader.look(source)
-        if look.fault or look.pixels > MOST_VALUES:
-            return InputImage(name, None, look.fault or f"{look.pixels:,} values; at most {MOST_VALUES:,} are read")
+        if look.fault or look.pixels > most:
+            return InputImage(name, None, look.fault or f"{look.pixels:,} values; at most {most:,} are read")
         pixels = reader.read(source, metadata.image_shape)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except InputError:
@@ -94,9 +96,12 @@ def _size_notes(pixels: int, metadata: ModelMetadata) -> tuple[str, ...]:
     return ()
 
 
-def _arrays(path: Path, metadata: ModelMetadata) -> Iterator[InputImage]:
+def _arrays(path: Path, metadata: ModelMetadata, most: int) -> Iterator[InputImage]:
     name = printable(str(path))
     try:
+        shape = array_shape(path, ARRAY, "save it again with numpy.savez")
+        if prod(shape) > most:
+            raise InputError(f"{prod(shape):,} values; at most {most:,} are read")
         with np.load(path, allow_pickle=False) as content:
             images = content[ARRAY]
         if images.ndim == len(metadata.image_shape):

@@ -11,7 +11,7 @@ from analysis.evaluation.calibration import COVERAGE
 from analysis.evaluation.predictions import Predictions, predict_split
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import ChosenTrial
-from deployment.model.image_statistics import training_ranges
+from deployment.model.image_statistics import training_deciles
 from deployment.model.metadata import ModelMetadata
 from trainables.data.arrays import Data
 from trainables.data.dataset_names import Window, array_options, short_name, split_name, table_options
@@ -55,7 +55,7 @@ def deployed_network(
         temperature=fit_temperature(val.labels, val.scores, val.task),
         conformal_threshold=conformal_threshold(val.labels, val.scores, COVERAGE), coverage=COVERAGE,
         precision=trained.config.precision, **_reading(trained.config.dataset),
-        training_ranges=training_ranges(data.splits["train"].images), versions=dict(_versions()),
+        training_deciles=training_deciles(data.splits["train"].images), versions=dict(_versions()),
     )  # fmt: skip
     return DeployedNetwork(exact, data, val, test, metadata)
 

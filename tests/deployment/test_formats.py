@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from deployment.export import write_exports
-from deployment.formats.table import FORMATS, open_artefact
+from deployment.formats.opening import open_artefact
+from deployment.formats.table import FORMATS
 from deployment.model.metadata import ModelMetadata
 from deployment.trial_network.network import DeployedNetwork
 from tests.support.deployed import drawn_network, made_data

@@ -15,11 +15,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.lib import format as npy
 from onnx import TensorProto, helper
+from PIL import Image, UnidentifiedImageError
 
 from deployment.export import write_exports
-from deployment.formats.table import open_artefact
+from deployment.formats.opening import open_artefact
+from deployment.prediction.image_inputs import read_inputs
 from tests.support.deployed import drawn_network, made_data
+from trainables.data.reading.pillow_files import look
 from trainables.errors import InputError
 
 Graph = dict[str, Any]
@@ -207,3 +211,25 @@ def test_an_operator_of_another_library_is_refused(made: Path, tmp_path: Path) -
 def test_other_suffixes_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(b"x")
     assert ".onnx or .pt2" in refused(tmp_path / "model.pkl", tmp_path / "canary")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def test_no_image_starts_a_program(tmp_path: Path) -> None:
+    """Pillow hands PostScript to Ghostscript, whatever the file's name says."""
+    path = tmp_path / "scan.png"
+    path.write_bytes(EPS)
+    with Image.open(path) as image:
+        assert image.format == "EPS"
+    with pytest.raises(UnidentifiedImageError):
+        look(path)
+
+
+def test_an_array_that_promises_more_than_is_read_is_refused_by_its_header(tmp_path: Path) -> None:
+    network = drawn_network(made_data((6, 6, 1)), {"model": "mlp", "hidden_dims": (4,)})
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive, archive.open("images.npy", "w") as member:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 6, 6, 1)}
+        npy.write_array_header_1_0(member, header)
+    (found,) = read_inputs([tmp_path / "bomb.npz"], network.metadata)
+    assert "36,000,000,000 values" in found.fault

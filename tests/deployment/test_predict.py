@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from deployment.export import write_exports
-from deployment.model.image_statistics import image_statistics, training_ranges, unlike_training
+from deployment.model.image_statistics import image_statistics, training_deciles, unlike_training
 from deployment.predict import app
 from deployment.prediction.audit_log import START, append, check
 from deployment.trial_network.network import DeployedNetwork
@@ -120,7 +120,8 @@ def test_statistics_are_plain_and_training_lies_in_its_own_ranges(network: Deplo
     np.testing.assert_allclose(found["contrast"][3], images[3].std())
     steps = np.abs(images[3, :, 1:].astype(int) - images[3, :, :-1]).mean()
     np.testing.assert_allclose(found["roughness"][3], steps)
-    ranges = training_ranges(images)
+    np.testing.assert_allclose(training_deciles(images)["contrast"], np.quantile(found["contrast"], np.arange(11) / 10))
+    ranges = network.metadata.training_ranges
     assert not any(unlike_training(image, ranges) for image in images)
 
 

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import nn
 from typer.testing import CliRunner
 
-from deployment.formats.table import open_artefact
+from deployment.formats.opening import open_artefact
 from deployment.quantization.aware_training import RoundedInput, RoundedWeights, off_the_grid, on_the_grid, train_aware
 from deployment.quantize import MODES, app, calibration_images, write_quantized
 from deployment.trial_network.network import DeployedNetwork

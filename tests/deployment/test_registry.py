@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from analysis.evaluate import app as evaluate
 from analysis.runs.run_folder import RunFolder
-from deployment.formats.table import open_artefact
+from deployment.formats.opening import open_artefact
 from deployment.register import app as register
 from deployment.registration.model_card import licence_of
 from deployment.registration.registry_store import SEMANTIC, files_of, find_version, open_registry

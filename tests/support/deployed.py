@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from analysis.evaluation.predictions import predict_split
-from deployment.model.image_statistics import training_ranges
+from deployment.model.image_statistics import training_deciles
 from deployment.model.metadata import ModelMetadata
 from deployment.trial_network.network import DeployedNetwork
 from trainables.config import make_config
@@ -48,6 +48,6 @@ def drawn_network(
         dataset_digest=data.digest, task=data.info.task, class_names=data.info.class_names,
         image_shape=data.info.shape, mean=normalization.mean, std=normalization.std, input=input_kind,
         temperature=1.5, conformal_threshold=0.2, coverage=0.9,
-        training_ranges=training_ranges(data.splits["train"].images),
+        training_deciles=training_deciles(data.splits["train"].images),
     )  # fmt: skip
     return DeployedNetwork(trained, data, val, test, metadata)

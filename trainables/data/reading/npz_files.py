@@ -28,6 +28,16 @@ def array_names(path: Path, remedy: str) -> list[str]:
         return [member.removesuffix(".npy") for member in archive.namelist() if member.endswith(".npy")]
 
 
+def array_shape(path: Path, name: str, remedy: str) -> tuple[int, ...]:
+    """Return the shape of an array by its header: nothing of it is unpacked, however large it says that it is.
+
+    Raises `InputError`, and `KeyError` where the file has no such array.
+    """
+    with _opened(path, remedy) as archive, archive.open(f"{name}.npy") as packed:
+        shape, _, _ = _header(packed, f"{path}, {name}.npy", remedy)
+    return shape
+
+
 def unpack_arrays(path: Path, folder: Path, names: Sequence[str], remedy: str, any_order: bool = False) -> None:
     """Write arrays of a file as `<name>.npy`. remedy: what to do with a bad file, for messages.
 
@@ -54,12 +64,7 @@ def _opened(path: Path, remedy: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _copy_array(packed: IO[bytes], target: IO[bytes], where: str, remedy: str, any_order: bool) -> None:
-    version = npy.read_magic(packed)
-    if version not in READ_HEADER:
-        raise InputError(f"{where} is an array of an unknown version {version}: {remedy}")
-    shape, fortran_order, dtype = READ_HEADER[version](packed)
-    if dtype.hasobject:
-        raise InputError(f"{where} holds pickled objects, which could run code and are refused: {remedy}")
+    shape, fortran_order, dtype = _header(packed, where, remedy)
     if shape[:1] in ((), (0,)):
         raise InputError(f"{where} is empty: {remedy}")
     if fortran_order and len(shape) > 1 and not any_order:
@@ -70,3 +75,14 @@ def _copy_array(packed: IO[bytes], target: IO[bytes], where: str, remedy: str, a
     shutil.copyfileobj(packed, target, 2**20)
     if target.tell() - start != prod(shape) * dtype.itemsize:
         raise InputError(f"{where} cannot be read (shape {shape}, {target.tell() - start} bytes): {remedy}")
+
+
+def _header(packed: IO[bytes], where: str, remedy: str) -> tuple[tuple[int, ...], bool, Any]:
+    """Return shape, Fortran order and type of an array. Raises `InputError`."""
+    version = npy.read_magic(packed)
+    if version not in READ_HEADER:
+        raise InputError(f"{where} is an array of an unknown version {version}: {remedy}")
+    shape, fortran_order, dtype = READ_HEADER[version](packed)
+    if dtype.hasobject:
+        raise InputError(f"{where} holds pickled objects, which could run code and are refused: {remedy}")
+    return shape, fortran_order, dtype

@@ -20,9 +20,17 @@ ERRORS: tuple[type[Exception], ...] = (
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 
 
+# Others that Pillow knows start a program (EPS: Ghostscript) or are no images of a study.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
+
+def _opened(path: Path) -> Image.Image:
+    return Image.open(path, formats=FORMATS)
+
+
 def look(path: Path) -> Look:
     """Read a file's header; no pixel is decoded."""
-    with Image.open(path) as image:
+    with _opened(path) as image:
         # A second picture of a phone's JPEG is no page.
         pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         grey = image.mode in ("1", "L", "LA", "La") or is_deep(image)
@@ -36,7 +44,7 @@ def is_deep(image: Image.Image) -> bool:
 
 def is_stack(path: Path) -> bool:
     """Tell whether a file holds a volume: a TIFF of several pages."""
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return image.format == "TIFF" and getattr(image, "n_frames", 1) > 1
 
 
@@ -45,7 +53,7 @@ def square(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
 
     Holds one copy of a large image.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         upright: Image.Image = image
         if "transparency" in image.info:
             upright = image.convert("RGBA")
@@ -59,7 +67,7 @@ def square(path: Path, side: int, channels: int) -> NDArray[np.uint8]:
 
 def page(path: Path, number: int) -> np.ndarray:
     """Return one page (H, W, 1 or 3) of a file, counted from 0: colour as uint8, grey as it is stored."""
-    with Image.open(path) as image:
+    with _opened(path) as image:
         if number:
             image.seek(number)
         return _values(image)
@@ -67,7 +75,7 @@ def page(path: Path, number: int) -> np.ndarray:
 
 def stack(path: Path) -> np.ndarray:
     """Return all pages (D, H, W, 1 or 3) of a file, as `page` does."""
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return stacked([_values(each) for each in ImageSequence.Iterator(image)])
 
 
