@@ -135,7 +135,7 @@ def complexity_and_performance(results: Results, measures: Sequence[str] = MEASU
         for axis, measure in zip(line, measures, strict=True):
             _points(axis, part, measure, outcome, results.values)
             axis.set(xlabel=name_of_measure(measure))
-            axis.set_title(f"{block}: {_rho_words(spearman(part[measure], part[outcome]))}", fontsize=8)
+            axis.set_title(f"{block}: {rho_words(spearman(part[measure], part[outcome]))}", fontsize=8)
         line[0].set_ylabel(name_of(outcome))
     handles, labels = _handles(results.values)
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 8))
@@ -151,7 +151,8 @@ def _points(axis: Any, means: pd.DataFrame, measure: str, outcome: str, values: 
     axis.grid()
 
 
-def _rho_words(rho: Correlation) -> str:
+def rho_words(rho: Correlation) -> str:
+    """Write a rank correlation with its interval and the number of trials."""
     if math.isnan(rho.rho):
         return "no correlation can be computed"
     return f"ρ = {rho.rho:.2f} ({rho.low:.2f} to {rho.high:.2f}), n = {rho.n}".replace("-", "−")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,19 +120,14 @@ def heat_map(results: Results, nuisance: str) -> Figure:
 
     Cells without a finished trial show what the stopped ones had reached, in brackets.
     """
-    blocks = results.blocks[:4]
-    trials = results.trials.assign(setting=_binned(results.trials[nuisance]))
-    rows = results.values
-    columns = list(dict.fromkeys(trials.sort_values(nuisance)["setting"]))
+    shown = heat_map_cells(results, nuisance)
+    blocks, rows = list(shown), results.values
+    columns = list(next(iter(shown.values())).done.columns)
     figure, axes = new_figure(
         1, len(blocks), max(2.6 + 0.66 * len(columns), 3.6), 1.0 + 0.3 * len(rows), sharey=True, squeeze=False
     )
     for axis, block in zip(axes[0], blocks, strict=True):
-        part = trials[trials["block"] == block]
-        done = part[part["finished"]].pivot_table(index="value", columns="setting", values=results.metric)
-        reached = part.pivot_table(index="value", columns="setting", values=results.metric)
-        shown = done.reindex(rows, columns=columns), reached.reindex(rows, columns=columns)
-        image = _cells(axis, *shown, results.mode)
+        image = _cells(axis, shown[block], results.mode)
         figure.colorbar(image, ax=axis, label=name_of(results.metric), shrink=0.8, pad=0.02)
         axis.set(title=block, xlabel=nuisance.replace("_", " "))
         tilt = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if max(map(len, columns)) > 6 else {}
@@ -139,6 +135,41 @@ def heat_map(results: Results, nuisance: str) -> Figure:
         axis.set_yticks(range(len(rows)), [row or "all" for row in rows])
         axis.tick_params(length=0)
     return figure
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The means of a heat map, by value and setting: over the finished trials, and over all.
+
+    limits: of the colours, which span 0.01 at least. digits: of the texts.
+    """
+
+    done: pd.DataFrame
+    reached: pd.DataFrame
+    limits: tuple[float, float]
+    digits: int
+
+
+def heat_map_cells(results: Results, nuisance: str) -> dict[str, Cells]:
+    """Return the cells of each block; those of all have the same rows and columns."""
+    trials = results.trials.assign(setting=_binned(results.trials[nuisance]))
+    columns = list(dict.fromkeys(trials.sort_values(nuisance)["setting"]))
+    shown = {}
+    for block in results.blocks[:4]:
+        part = trials[trials["block"] == block]
+        done, reached = (
+            rows.pivot_table(index="value", columns="setting", values=results.metric).reindex(
+                results.values, columns=columns
+            )
+            for rows in (part[part["finished"]], part)
+        )
+        known = done.to_numpy(float)
+        known = known[np.isfinite(known)]
+        low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        digits = 3 if high - low >= LEAST_SPAN else 4
+        limits = (min(low, high - LEAST_SPAN), high) if results.mode == "max" else (low, max(high, low + LEAST_SPAN))
+        shown[block] = Cells(done, reached, limits, digits)
+    return shown
 
 
 def _texts(column: pd.Series) -> pd.Series:
@@ -155,16 +186,14 @@ def _binned(column: pd.Series) -> pd.Series:
     return _texts(column)
 
 
-def _cells(axis: Any, done: pd.DataFrame, reached: pd.DataFrame, mode: str) -> Any:
+def _cells(axis: Any, cells: Cells, mode: str) -> Any:
     """Draw the cells; returns the coloured image. Values that differ by less than 0.01 differ little in colour."""
-    values = done.to_numpy(float)
+    values, digits = cells.done.to_numpy(float), cells.digits
     known = values[np.isfinite(values)]
-    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
-    digits = 3 if high - low >= LEAST_SPAN else 4
-    low, high = (min(low, high - LEAST_SPAN), high) if mode == "max" else (low, max(high, low + LEAST_SPAN))
+    low, high = cells.limits
     colours = "cividis" if mode == "max" else "cividis_r"
     image = axis.imshow(values, cmap=colours, aspect="auto", vmin=low, vmax=high)
-    for (row, column), value in np.ndenumerate(reached.to_numpy(float)):
+    for (row, column), value in np.ndenumerate(cells.reached.to_numpy(float)):
         finished = np.isfinite(values[row, column])
         if not np.isfinite(value):
             continue

@@ -47,7 +47,7 @@ def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int
     epochs: rows of `epochs.parquet` of one trial; best_epochs: one for each replicate, marked by dotted lines. metrics:
     `val_loss` and the like; those of one name share a panel.
     """
-    panels = _panels(metrics)
+    panels = panels_of(metrics)
     rates = "lr_used" in epochs[0] if epochs else True
     figure, axes = _figure(max(1, len(panels) + rates), title, whole=True)
     steps = sorted({row["epoch"] for row in epochs})
@@ -70,7 +70,7 @@ def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int
     return figure
 
 
-def _panels(metrics: Sequence[str]) -> dict[str, dict[str, str]]:
+def panels_of(metrics: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return `{"loss": {"train": "train_loss", "val": "val_loss"}, ...}`, at most `PANELS`."""
     found: dict[str, dict[str, str]] = {name: {} for name in FIRST}
     for metric in metrics:

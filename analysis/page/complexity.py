@@ -14,6 +14,7 @@ from analysis.comparison.labels import join_words
 from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
+from analysis.figures import interactive_comparison as interactive
 from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
 from analysis.page.sections import weight_distributions
 
@@ -85,9 +86,10 @@ def performance(compared: ComparedRuns) -> Section:
             "survive the correction for many tests."
         )
         draw_points = partial(figures_complexity.complexity_and_performance, results)
+        live = partial(interactive.complexity_and_performance, results)
         draw_forest = partial(figures_complexity.correlation_forest, compared.models, outcomes)
         parts += [
-            Drawing("complexity_and_performance", draw_points, points),
+            Drawing("complexity_and_performance", draw_points, points, live),
             Drawing("correlations", draw_forest, forest),
             *(Heading("Models"), *associations_table(compared.models)),
             *(Heading("By module type and depth"), *associations_table(compared.parts)),

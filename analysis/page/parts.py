@@ -45,11 +45,21 @@ class Definitions:
 class Drawing:
     """A figure, drawn when the page is written. name: of its files, and what the ids in its SVG begin with.
 
-    The caption's first sentence is read out by screen readers in place of the figure.
+    The caption's first sentence is read out by screen readers in place of the figure. interactive: the same as a figure
+    of Plotly's, for a page that has its script.
     """
 
     name: str
     draw: Callable[[], Figure]
+    caption: str
+    interactive: Callable[[], dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Plotted:
+    """A figure for a page with Plotly's script alone."""
+
+    interactive: Callable[[], dict[str, Any]]
     caption: str
 
 
@@ -79,7 +89,7 @@ class LongTable:
         return len(self.columns[0].values)
 
 
-Part: TypeAlias = Paragraph | Heading | Command | Definitions | Drawing | Grid | LongTable
+Part: TypeAlias = Paragraph | Heading | Command | Definitions | Drawing | Plotted | Grid | LongTable
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analysis.figures import style as figure_style
-from analysis.page.parts import Drawing, LongColumn, LongTable, Part, Report
+from analysis.page.parts import Drawing, LongColumn, LongTable, Part, Plotted, Report
 from trainables.json_values import as_json_value
 
 PAGE = Path(__file__).parent
@@ -40,9 +40,19 @@ def render(report: Report, figures: Path | None = None, *, png: bool = True) -> 
     return page.render(head=report.head, sections=sections, style=style, script=script)
 
 
-def part_html(part: Part) -> str:
-    """Return the HTML of one part by itself."""
+@dataclass(frozen=True)
+class Plot:
+    """A figure of Plotly's as JSON, which a script of the page draws, and its caption."""
+
+    data: Markup
+    caption: str
+
+
+def part_html(part: Part, *, interactive: bool = False) -> str:
+    """Return the HTML of one part by itself. interactive: figures as data for Plotly, where there are such."""
     macros: Any = _environment().get_template("parts.html.j2").module
+    if isinstance(part, Drawing | Plotted) and part.interactive and (interactive or isinstance(part, Plotted)):
+        return str(macros.draw(Plot(Markup(as_json(as_json_value(part.interactive()))), part.caption)))
     return str(macros.draw(_drawn(part, None, png=False)))
 
 

@@ -11,6 +11,7 @@ from analysis.comparison.sentences import answers, importance_words, name_of
 from analysis.comparison.tables import differences_grid, standings_grid
 from analysis.comparison.terminal import explanation
 from analysis.figures import comparison as figures
+from analysis.figures import interactive_comparison as interactive
 from analysis.figures import style as figure_style
 from analysis.figures import trial as plots
 from analysis.figures.hyperparameters import heat_map, importance, parallel_coordinates
@@ -46,7 +47,9 @@ def values(compared: ComparedRuns) -> Section:
             "Means over seeds and 95 % intervals of each value at its best setting, each metric on an axis of its own. "
             f"Selected by {name_of(results.metric)}; the test split only looked on."
         )
-        parts.append(Drawing("values", partial(figures.values_with_intervals, results, comparison), caption))
+        drawn = partial(figures.values_with_intervals, results, comparison)
+        live = partial(interactive.values_with_intervals, results, comparison)
+        parts.append(Drawing("values", drawn, caption, live))
     for block in results.blocks:
         parts += [Heading(block), standings_grid(results, comparison.block(block), comparison.metrics, "")]
         if any(difference.block == block for difference in comparison.differences):
@@ -74,13 +77,15 @@ def hyperparameters(compared: ComparedRuns) -> Section:
     parts: list[Part] = [Paragraph(importance_words(one)) for one in compared.importances]
     if any(one.shares for one in compared.importances):
         caption = "Importance by PED-ANOVA: how much each field says about whether a trial is among the best."
-        parts.append(Drawing("importance", partial(importance, compared.importances), caption))
+        live = partial(interactive.importance, compared.importances)
+        parts.append(Drawing("importance", partial(importance, compared.importances), caption, live))
     for name in results.nuisance[:HEAT_MAPS]:
         caption = (
             f"Mean {name_of(results.metric)} for each value and {name.replace('_', ' ')}, the best framed. In brackets "
             "what trials had reached that were not trained to their end. The colours span 0.01 at least."
         )
-        parts.append(Drawing(f"heat_map_{name}", partial(heat_map, compared.everything, name), caption))
+        live = partial(interactive.heat_map, compared.everything, name)
+        parts.append(Drawing(f"heat_map_{name}", partial(heat_map, compared.everything, name), caption, live))
     if results.trials["finished"].any():
         caption = (
             "Each line is a trial: its settings, its scores and the complexity of its weights. The lightest are the "

@@ -33,35 +33,40 @@ function valueOf(cell) {
   return cell.dataset.v === "" ? null : Number(cell.dataset.v);
 }
 
-document.querySelectorAll("table.sortable").forEach((table) => {
+function sortable(table) {
   const body = table.tBodies[0];
   headings(table, (column, direction) => {
     const rows = [...body.rows];
     rows.sort((a, b) => compare(valueOf(a.cells[column]), valueOf(b.cells[column]), direction));
     body.append(...rows);
   });
-});
+}
 
-document.querySelectorAll("table.long").forEach((table) => {
-  const data = JSON.parse(document.getElementById(table.dataset.source).textContent);
-  const count = data.columns.length ? data.columns[0].values.length : 0;
-  const everything = Array.from({ length: count }, (_, i) => i);
-  const tools = document.getElementById(table.dataset.tools);
+// A long table, drawn a page at a time. `put` takes {rows, columns}: the places of rows, and their values by column; `keep`
+// takes a function of a row's place. href: of a row's first cell.
+function longTable(table, tools, { href = null } = {}) {
   const field = tools.querySelector("input");
   const shown = tools.querySelector(".count");
-  const [back, on] = tools.querySelectorAll("button");
+  const [back, on] = tools.querySelectorAll(".pages button");
+  let columns = [], count = 0;
   let words = null; // each row's text, put together when it is first searched
-  let order = everything;
-  let page = 0;
+  let kept = null, order = [], page = 0, sorted = null;
 
-  function cell(column, value) {
+  function cell(column, row) {
+    const value = column.values[row] ?? null;
     const made = document.createElement("td");
     if (column.text) made.className = column.status ? `text ${value}` : "text";
-    made.textContent = value === null ? "-" : typeof value === "number" ? format(column, value) : value;
+    const text = value === null ? "-" : typeof value === "number" ? format(column, value) : value;
+    if (href && column === columns[0]) {
+      const link = document.createElement("a");
+      link.href = href(row);
+      link.textContent = text;
+      made.append(link);
+    } else made.textContent = text;
     return made;
   }
   function format(column, value) {
-    if (!column.digits) return String(value);
+    if (!column.digits) return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
     return Math.abs(value) >= 1e-4 || value === 0 ? value.toFixed(column.digits) : value.toExponential(1);
   }
   function draw() {
@@ -70,35 +75,79 @@ document.querySelectorAll("table.long").forEach((table) => {
     const first = page * ROWS;
     const rows = order.slice(first, first + ROWS).map((i) => {
       const row = document.createElement("tr");
-      row.append(...data.columns.map((column) => cell(column, column.values[i])));
+      row.append(...columns.map((column) => cell(column, i)));
       return row;
     });
     table.tBodies[0].replaceChildren(...rows);
     const last = Math.min(first + ROWS, order.length);
-    shown.textContent = order.length ? `rows ${first + 1} to ${last} of ${order.length}` : "no row has all of these words";
+    shown.textContent = order.length ? `rows ${first + 1} to ${last} of ${order.length}` : count ? "no row has all of these words" : "no rows";
     back.disabled = page === 0;
     on.disabled = page >= pages - 1;
   }
   function matching() {
     const wanted = field.value.toLowerCase().split(/\s+/).filter(Boolean);
-    if (!wanted.length) return everything;
-    words ??= everything.map((i) => data.columns.map((c) => c.values[i] ?? "").join(" ").toLowerCase());
-    return everything.filter((i) => wanted.every((word) => words[i].includes(word)));
+    const rows = Array.from({ length: count }, (_, i) => i).filter((i) => !kept || kept(i));
+    if (!wanted.length) return rows;
+    words ??= Array.from({ length: count }, (_, i) => columns.map((c) => c.values[i] ?? "").join(" ").toLowerCase());
+    return rows.filter((i) => wanted.every((word) => words[i].includes(word)));
   }
-  let sorted = null;
   function arrange() {
-    order = [...matching()];
-    if (sorted) order.sort((a, b) => compare(sorted.values[a], sorted.values[b], sorted.direction));
+    order = matching();
+    if (sorted && columns[sorted.column]) {
+      const { values } = columns[sorted.column];
+      order.sort((a, b) => compare(values[a] ?? null, values[b] ?? null, sorted.direction));
+    }
     draw();
   }
-  headings(table, (column, direction) => {
-    sorted = { values: data.columns[column].values, direction };
-    page = 0;
-    arrange();
-  });
+  function head() {
+    const cells = columns.map((column) => {
+      const made = document.createElement("th");
+      if (column.text) made.className = "text";
+      if (column.better) made.dataset.better = column.better;
+      made.textContent = column.name.replaceAll("_", " ");
+      return made;
+    });
+    const row = document.createElement("tr");
+    row.append(...cells);
+    table.tHead.replaceChildren(row);
+    const known = sorted && columns.findIndex((column) => column.name === sorted.name);
+    sorted = sorted && known >= 0 ? { ...sorted, column: known } : null;
+    if (sorted) cells[known].setAttribute("aria-sort", sorted.direction > 0 ? "ascending" : "descending");
+    sorting();
+  }
+  function sorting() {
+    headings(table, (column, direction) => {
+      sorted = { column, direction, name: columns[column].name };
+      page = 0;
+      arrange();
+    });
+  }
   field.addEventListener("input", () => { page = 0; arrange(); });
   back.addEventListener("click", () => { page -= 1; draw(); });
   on.addEventListener("click", () => { page += 1; draw(); });
+  return {
+    value: (name, row) => columns.find((column) => column.name === name).values[row],
+    clear() { columns = []; count = 0; words = null; },
+    keep(test) { kept = test; page = 0; arrange(); },
+    put(more) {
+      if (!more.columns.length) { arrange(); return; }
+      if (more.columns.map((c) => c.name).join() !== columns.map((c) => c.name).join()) {
+        const known = new Map(columns.map((column) => [column.name, column.values]));
+        columns = more.columns.map((column) => ({ ...column, values: known.get(column.name) ?? [] }));
+        head();
+      }
+      more.columns.forEach((column, number) => more.rows.forEach((row, i) => { columns[number].values[row] = column.values[i]; }));
+      count = Math.max(count, ...more.rows.slice(-1).map((row) => row + 1), columns[0].values.length);
+      words = null;
+      arrange();
+    },
+    begin(given) { columns = given; count = given.length ? given[0].values.length : 0; sorting(); arrange(); },
+  };
+}
+
+document.querySelectorAll("table.sortable").forEach(sortable);
+document.querySelectorAll("table.long").forEach((table) => {
+  const tools = document.getElementById(table.dataset.tools);
   tools.hidden = false;
-  arrange();
+  longTable(table, tools).begin(JSON.parse(document.getElementById(table.dataset.source).textContent).columns);
 });

@@ -42,7 +42,7 @@ def run_to_resume(sweep: str, storage: Storage, run: str, name: str | None) -> R
         if not begun(exact):
             raise InputError(f"there is no run {where(exact)} to go on with: leave --resume out to begin it")
         return _fetched(exact, storage, whole=True)
-    for found in _newest_first(storage):
+    for found in newest_first(storage):
         if found.sweep == sweep:
             return _fetched(found, storage, whole=True)
     raise InputError(f"no run of {sweep} in {storage}/ to go on with: leave --resume out to begin one")
@@ -50,12 +50,12 @@ def run_to_resume(sweep: str, storage: Storage, run: str, name: str | None) -> R
 
 def runs_in(storage: Storage, sweep: str = "*") -> Iterator[RunFolder]:
     """Yield the runs in a storage, newest first; of those at a URI, the ledger and the tables are fetched."""
-    for run in _newest_first(storage, every=True):
+    for run in newest_first(storage, every=True):
         if sweep in ("*", run.sweep):
             yield _fetched(run, storage, whole=False)
 
 
-def _newest_first(storage: Storage, *, every: bool = False) -> list[RunFolder]:
+def newest_first(storage: Storage, *, every: bool = False) -> list[RunFolder]:
     """Return the runs in a storage. every: those without a ledger too, of which no command can make anything."""
     if is_uri(storage):
         began = dict(remote_runs(str(storage)))
@@ -83,7 +83,7 @@ def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) 
         return _at_uri(name, whole)
     if _is_file(as_path(name) / "run.json"):
         return RunFolder(_with_names(as_path(name)))
-    runs = _newest_first(storage)
+    runs = newest_first(storage)
     same = [run for run in runs if name in (LATEST, run.sweep)][:1]
     same = same or [run for run in runs if name in (run.run_id, f"{run.sweep}/{run.run_id}")]
     if len(same) > 1:
@@ -148,7 +148,7 @@ def _any_run_inside(name: str) -> bool:
 def _inside(name: str) -> list[RunFolder]:
     """Return the runs in a folder of results, or at its URI; none where the name is something else."""
     if is_uri(name):
-        return [] if uri_of_run(name) else [_fetched(run, name, whole=True) for run in _newest_first(name)]
+        return [] if uri_of_run(name) else [_fetched(run, name, whole=True) for run in newest_first(name)]
     try:
         return [RunFolder(_with_names(path.parent)) for path in _files_of_runs(as_path(name))]
     except OSError:

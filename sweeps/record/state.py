@@ -6,7 +6,7 @@ An event that cannot be is left out and counted: the ledger may be damaged, or b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -250,14 +250,18 @@ def read_state(ledger: Path) -> RunState:
 
 
 class GrowingLedger:
-    """A ledger that another process writes. A look takes the time of the lines that came since the last one."""
+    """A ledger that another process writes. A look takes the time of the lines that came since the last one.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    begin: called where the file is read from its start; what it returns is given each event, before it is applied.
+    """
+
+    def __init__(self, path: Path, begin: Callable[[], Callable[[Event], None]] | None = None) -> None:
+        self.path, self._follow = path, begin
         self._begin()
 
     def _begin(self) -> None:
         self.state = RunState()
+        self._note = self._follow() if self._follow else None
         # end of the last line that was applied, and the bytes before it, by which the file is known again
         self._end, self._before = 0, b""
 
@@ -272,6 +276,8 @@ class GrowingLedger:
             # an unreadable file is refused, and damaged lines are said
             next(read_ledger(self.path), None)
         for event, end in read_lines(self.path, self._end):
+            if event and self._note:
+                self._note(event)
             fold([event] if event else [], self.state)
             self._end = end
         self._before = self._tail()

@@ -35,7 +35,7 @@ def summarize_run(run: RunFolder) -> dict[str, str]:
     return {
         "sweep": run.sweep,
         "run": run.run_id,
-        "state": _state_of(run, state, last),
+        "state": state_of(run, state, last),
         "trials": f"{ended}/{state.total}",
         "best": f"{about['metric']} {best[0].value:.4f}" if best else "-",
         "age": age(datetime.now(UTC) - last),
@@ -43,7 +43,8 @@ def summarize_run(run: RunFolder) -> dict[str, str]:
     }
 
 
-def _state_of(run: RunFolder, state: RunState, last: datetime) -> str:
+def state_of(run: RunFolder, state: RunState, last: datetime) -> str:
+    """Return `running`, `finishing`, `finished` or `interrupted`. last: the time of its last event."""
     seen = seen_lease(run) or seen_there(run)
     if seen and seen.alive:
         return "running" if not state.ended else "finishing"

@@ -1,0 +1,83 @@
+"""Sections of one trial that are read from its files: its weights before and after, complexity, and evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from analysis import table
+from analysis.figures import style
+from analysis.figures.complexity import complexity_by_layer
+from analysis.figures.trial import weight_distributions
+from analysis.page.parts import Command, Definitions, Drawing, Heading, Paragraph, Part, Section
+from analysis.runs.run_folder import RunFolder, TrialFolder
+from analysis.weights.rows import read_weights
+from sweeps.record.state import TrialState, read_state
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# seeds whose weights are drawn
+SEEDS = 3
+MOST_TEXT = 60_000
+
+
+def trial_sections(run: RunFolder, trial_id: str) -> Iterator[Callable[[], Section | None]]:
+    """Yield what builds each section of a trial. Raises `InputError` for one that the ledger does not know."""
+    trial = read_state(run.ledger).trials.get(trial_id)
+    if trial is None:
+        raise InputError(f"{run.run_id} has no trial {trial_id}")
+    yield partial(_weights, run, trial)
+    yield partial(_complexity, run, trial)
+    yield partial(_evaluation, run, trial)
+
+
+def _weights(run: RunFolder, trial: TrialState) -> Section:
+    folder = run.trial(trial.folder)
+    drawings = []
+    for seed in trial.config["seeds"][:SEEDS]:
+        after = next((path for path in (folder.best_model(seed), folder.final_model(seed)) if path.is_file()), None)
+        if after is not None:
+            caption = f"Weights of seed {seed}, {after.name.partition('_')[0]}. Outline: before training."
+            draw = partial(_draw_weights, folder, seed)
+            drawings.append(Drawing(f"weights_{seed}", draw, caption))
+    title = "Weights before and after"
+    return Section("weights", title, tuple(drawings) or (Paragraph("No weights are kept yet.", "note"),))
+
+
+def _draw_weights(folder: TrialFolder, seed: int) -> Figure:
+    before = folder.initial_model(seed)
+    after = next(path for path in (folder.best_model(seed), folder.final_model(seed)) if path.is_file())
+    start = read_weights(before)[0] if before.is_file() else {}
+    return style.styled(weight_distributions)(start, read_weights(after)[0], "")
+
+
+def _complexity(run: RunFolder, trial: TrialState) -> Section | None:
+    if not run.weights_table.exists():
+        return None
+    rows = table.read_arrow(run.weights_table)
+    own = rows.filter(pc.equal(rows["trial_key"], trial.key)).to_pandas()
+    if own.empty:
+        return None
+    caption = "Complexity by layer at the best epoch, means over seeds; the thin line is where the layer began."
+    drawn = Drawing("by_layer", partial(complexity_by_layer, own), caption)
+    return Section("complexity", "Complexity by layer", (drawn,))
+
+
+def _evaluation(run: RunFolder, trial: TrialState) -> Section:
+    folder = run.evaluation_of(trial.trial_id.partition(".")[0])
+    command = f"python -m analysis.evaluate {run.path} --trial {trial.trial_id}"
+    if not folder.report.is_file():
+        text = Paragraph("This trial has not been evaluated. To do so:", "note")
+        return Section("evaluation", "Evaluation", (text, Command(command)))
+    parts: list[Part] = [Command(folder.report.read_text(encoding="utf-8", errors="replace")[:MOST_TEXT])]
+    if folder.gate.is_file():
+        verdict = json.loads(folder.gate.read_bytes())
+        shown = {name: str(value) for name, value in verdict.items() if isinstance(value, str | int | float | bool)}
+        parts += [Heading("Thresholds"), Definitions(shown)]
+    return Section("evaluation", "Evaluation", tuple(parts))

@@ -1,0 +1,1 @@
+"""A run that is followed by its ledger: what changed, its tables and its figures."""
