@@ -2,41 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from analysis.comparison.labels import show_value
+from trainables.atomic_files import write_atomically
 
-SESSION, EXPERIMENT = "_hparams_/session_start_info", "_hparams_/experiment"
+SESSION, SESSION_END, EXPERIMENT = (
+    "_hparams_/session_start_info",
+    "_hparams_/session_end_info",
+    "_hparams_/experiment",
+)
+STEP_LOSS = "train/step_loss"
+# Tags that are no columns of the HParams table.
+NO_METRICS = ("lr", "images_per_second")
+Bins = Sequence[Sequence[float]]
 
 
 def append_epoch(
-    folder: Path, group: str, settings: Mapping[str, Any], epoch: int, values: Mapping[str, float], wall_time: float
-) -> None:
+    folder: Path, group: str, settings: Mapping[str, Any], epoch: int, values: Mapping[str, float], wall_time: float,
+    steps: Mapping[int, float] | None = None, histograms: Mapping[str, Bins] | None = None,
+) -> None:  # fmt: skip
     """Append the scalars of an epoch to a replicate's event file; a new file begins with its row of the HParams table.
 
     group: the replicates that are shown together. settings: the row's hyperparameters. values: by tag, those
-    that select first.
+    that select first. steps: the loss of each step, by its number. histograms: by tag.
     """
     path = folder / "events.out.tfevents.sweeps"
     folder.mkdir(parents=True, exist_ok=True)
     scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-    events = [Event(wall_time=wall_time, step=epoch, summary=Summary(value=scalars))]
+    scalars += [histogram_value(tag, bins) for tag, bins in (histograms or {}).items()]
+    events = [
+        Event(wall_time=wall_time, step=step, summary=Summary(value=[Summary.Value(tag=STEP_LOSS, simple_value=loss)]))
+        for step, loss in (steps or {}).items()
+    ]
+    events.append(Event(wall_time=wall_time, step=epoch, summary=Summary(value=scalars)))
     with path.open("ab") as file:
         if file.tell() == 0:
             first = Event(wall_time=wall_time, file_version="brain.Event:2")
             plugin = Summary(value=[_experiment(settings, values), _session(group, settings, wall_time)])
             events = [first, Event(wall_time=wall_time, summary=plugin), *events]
-        writer = RecordWriter(file)
-        for event in events:
-            writer.write(event.SerializeToString())
+        _write(file, events)
+
+
+def _write(file: BinaryIO, events: Iterable[Event]) -> None:
+    writer = RecordWriter(file)
+    for event in events:
+        writer.write(event.SerializeToString())
+
+
+def write_whole(path: Path, values: Iterable[tuple[int, Summary.Value]], wall_time: float) -> None:
+    """Write an event file of (step, value) that replaces one of that name, whole or not at all."""
+    first = Event(wall_time=wall_time, file_version="brain.Event:2")
+    buffer = io.BytesIO()
+    events = (Event(wall_time=wall_time, step=step, summary=Summary(value=[value])) for step, value in values)
+    _write(buffer, [first, *events])
+    write_atomically(path, buffer.getvalue(), durable=False)
+
+
+def ending_value(succeeded: bool, wall_time: float) -> Summary.Value:
+    """Return how a row of the HParams table has ended."""
+    status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
+    return _plugin_value(SESSION_END, session_end_info=SessionEndInfo(status=status, end_time_secs=wall_time))
+
+
+def histogram_value(tag: str, bins: Bins) -> Summary.Value:
+    """Return a histogram of bins (left, right, count)."""
+    numbers = [float(number) for row in bins for number in row]
+    return _tensor_value(tag, "histograms", _tensor("DT_DOUBLE", (len(bins), 3), double_val=numbers))
+
+
+def text_value(tag: str, markdown: str) -> Summary.Value:
+    """Return a text, as Markdown."""
+    return _tensor_value(tag, "text", _tensor("DT_STRING", (), string_val=[markdown.encode(errors="replace")]))
+
+
+def image_value(tag: str, png: bytes) -> Summary.Value:
+    """Return a PNG."""
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))
+    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
+    return Summary.Value(tag=tag, image=image)
+
+
+def _tensor(kind: str, shape: tuple[int, ...], **values: Any) -> TensorProto:
+    sides = [TensorShapeProto.Dim(size=size) for size in shape]
+    return TensorProto(dtype=kind, tensor_shape=TensorShapeProto(dim=sides), **values)
+
+
+def _tensor_value(tag: str, plugin: str, tensor: TensorProto) -> Summary.Value:
+    data = SummaryMetadata.PluginData(plugin_name=plugin)
+    metadata = SummaryMetadata(plugin_data=data, data_class=DATA_CLASS_TENSOR)
+    return Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
 
 
 def _experiment(settings: Mapping[str, Any], values: Mapping[str, float]) -> Summary.Value:
@@ -49,7 +115,7 @@ def _experiment(settings: Mapping[str, Any], values: Mapping[str, float]) -> Sum
         api_pb2.HParamInfo(name=name, type=kinds.get(type(value), api_pb2.DATA_TYPE_STRING))
         for name, value in settings.items()
     ]
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in values if tag != "lr"]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in values if tag not in NO_METRICS]
     return _plugin_value(EXPERIMENT, experiment=api_pb2.Experiment(hparam_infos=fields, metric_infos=metrics))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.runs.run_folder import RunFolder
-from sweeps.trackers.feed import Feed, PositionFile
+from sweeps.trackers.feed import Feed
+from sweeps.trackers.position import PositionFile
 from sweeps.trackers.table import Spec, make_tracker
 from trainables.errors import InputError, at_end
 

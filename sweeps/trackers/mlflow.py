@@ -22,6 +22,8 @@ from trainables.errors import InputError
 ID, KIND, PARENT, NOTE = "sweeps_id", "kind", "mlflow.parentRunId", "mlflow.note.content"
 SERVERS = ("http", "https", "databricks")
 SCHEMES = (*SERVERS, "sqlite", "postgresql", "mysql", "mssql")
+# The kind of experiment for which MLflow's page shows training runs, and not prompts.
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 # MLflow's statuses. A trial that its scheduler has stopped went as planned.
 STATUSES = {"completed": "FINISHED", "stopped": "FINISHED", "interrupted": "KILLED"}
 # What MLflow takes at a time, and characters of a parameter and of a tag.
@@ -76,7 +78,8 @@ class Mlflow:
         """Find or make the sweep's run, and find those of its trials."""
         found = self.client.get_experiment_by_name(run.sweep)
         place = self.artifacts.as_uri() if self.artifacts else None
-        self.experiment = found.experiment_id if found else self.client.create_experiment(run.sweep, place)
+        made = found or self.client.get_experiment(self.client.create_experiment(run.sweep, place, tags=TRAINING))
+        self.experiment = made.experiment_id
         self._known = {one.data.tags[ID]: one.info.run_id for one in self._search(f"tags.run_key = '{run.id}'")}
         tags = {**run.tags, KIND: "sweep", NOTE: run.question, "metric": str(run.about["metric"])}
         self.run_id = self._find_or_make(run.id, run.run_id, run.began, {**tags, "run_key": run.id})
@@ -84,6 +87,7 @@ class Mlflow:
         params = {name: run.about.get(key) for name, key in fields.items()}
         self._params(self.run_id, {**params, **_values(run.about.get("roles", {}))})
         self._datasets(self.run_id, run.about.get("datasets", {}))
+        self.name = f"{run.sweep}/{run.run_id}"
         self.tags, self.began = {"run_key": run.id}, run.began
 
     def begin_trial(self, trial: TrackedTrial) -> None:
@@ -131,7 +135,7 @@ class Mlflow:
 
     def end(self, ending: RunEnding) -> None:
         """Write how the run stands, and where evaluations, exports and registered versions are."""
-        for trial_id, links in ending.links.items():
+        for trial_id, links in {**ending.links, **self._registered(ending.links)}.items():
             for one in self._search(f"tags.run_key = '{self.tags['run_key']}' and tags.trial = '{trial_id}'"):
                 self._tags(one.info.run_id, links)
         counts = {f"trials_{status}": str(count) for status, count in ending.counts.items()}
@@ -140,6 +144,14 @@ class Mlflow:
             self._take(self.run_id, {"best": ending.best}, ending.time, 0)
         self.flush()
         self.client.set_terminated(self.run_id, STATUSES[ending.status], _milliseconds(ending.time))
+
+    def _registered(self, links: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+        """Return the links, with the versions of each trial that `deployment.register` has put into this store."""
+        found = {trial_id: dict(known) for trial_id, known in links.items()}
+        for version in self.client.search_model_versions(f"tags.run = '{self.name}'") if "'" not in self.name else ():
+            known = found.setdefault(version.tags.get("trial", ""), {})
+            known["registered"] = f"models:/{version.name}/{version.version}"
+        return found
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""

@@ -65,7 +65,7 @@ def _folder_name(group: str, settings: Mapping[str, Any]) -> str:
 
 
 def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]], wall_time: float) -> None:
-    """Append the metrics of an epoch, and its learning rate.
+    """Append the metrics of an epoch, its learning rate and pace, and what `--log-steps` and `--log-histograms` add.
 
     rows: the epoch's values by the seed of the replicate. wall_time: seconds since 1970.
     """
@@ -74,7 +74,14 @@ def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]
 
     for seed, row in rows.items():
         values = {tag: _number(row[name]) for name, tag in tags_of(row).items()}
-        append_epoch(replicate_folder(curves.folder, seed), curves.group, curves.settings, epoch, values, wall_time)
+        if row.get("images_trained") and row.get("train_seconds"):
+            values["images_per_second"] = row["images_trained"] / row["train_seconds"]
+        losses = row.get("step_losses") or ()
+        steps = {(epoch - 1) * len(losses) + number: loss for number, loss in enumerate(losses, start=1)}
+        folder = replicate_folder(curves.folder, seed)
+        append_epoch(
+            folder, curves.group, curves.settings, epoch, values, wall_time, steps, row.get("histograms")
+        )  # fmt: skip
 
 
 def tags_of(row: Mapping[str, Any]) -> dict[str, str]:

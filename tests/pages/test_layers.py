@@ -27,6 +27,7 @@ FOLDERS: dict[str, set[str]] = {
 RAY_IN_TRAINABLES = {"trainables/worker/train_trial.py"}
 REGISTRIES = {
     "trainables/models", "trainables/data/formats", "search_spaces", "analysis/measures", "sweeps/schedulers",
+    "sweeps/trackers",
 }  # fmt: skip
 """Rooms with a file for each entry of a table; they may hold more than a dozen."""
 MOST_FILES = 12

@@ -23,8 +23,9 @@ from sweeps.planning.command import Command
 from sweeps.planning.settings import Settings
 from sweeps.record.state import read_state
 from sweeps.trackers.companions import Companions
-from sweeps.trackers.feed import Feed, Position, PositionFile
+from sweeps.trackers.feed import Feed
 from sweeps.trackers.follow import Files, Follower
+from sweeps.trackers.position import Position, PositionFile
 from sweeps.trackers.table import check_trackers, make_tracker, read_spec
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
 from tests.conftest import ROOT
