@@ -66,12 +66,8 @@ def parallel_coordinates(results: Results) -> Figure:
 
 
 def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
-    trials = rows.drop_duplicates("trial").set_index("trial")
-    shown = [results.metric, "test_auc", "lmc", "sample_entropy"]
-    means = rows.groupby("trial")[shown].mean().reindex(trials.index)
-    fields = [name for name in (*results.scientific, *results.nuisance) if _texts(trials[name]).nunique() > 1]
-    columns: list[tuple[str, pd.Series]] = [(name, trials[name]) for name in fields]
-    columns += [(name, means[name]) for name in shown if means[name].notna().any()]
+    trials, means = parallel_rows(results, rows)
+    columns = parallel_columns(results, trials, means)
     heights = [_axis_of(axis, number, column) for number, (_, column) in enumerate(columns)]
     if heights and len(trials):
         ranks = means[results.metric].rank(ascending=results.mode == "max", pct=True)
@@ -81,6 +77,20 @@ def _parallel(axis: Any, results: Results, rows: pd.DataFrame) -> None:
     axis.set_yticks([])
     for side in axis.spines.values():
         side.set_visible(False)
+
+
+def parallel_rows(results: Results, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return one row for each trial, and the means over its replicates of what parallel coordinates show."""
+    trials = rows.drop_duplicates("trial").set_index("trial")
+    shown = list(dict.fromkeys((results.metric, "test_auc", "lmc", "sample_entropy")))
+    return trials, rows.groupby("trial")[shown].mean().reindex(trials.index)
+
+
+def parallel_columns(results: Results, trials: pd.DataFrame, means: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """Return the axes of parallel coordinates: the fields that differ, then the scores and measures that are known."""
+    fields = [name for name in (*results.scientific, *results.nuisance) if _texts(trials[name]).nunique() > 1]
+    columns: list[tuple[str, pd.Series]] = [(name, trials[name]) for name in fields]
+    return columns + [(str(name), means[name]) for name in means if means[name].notna().any()]
 
 
 def _axis_of(axis: Any, number: int, column: pd.Series) -> np.ndarray:

@@ -77,7 +77,15 @@ class Panels:
                 }
             )
         grid = {"rows": rows, "columns": self.columns, "pattern": "independent", "ygap": 0.35, "xgap": 0.15}
-        options = {"grid": grid, "annotations": titles, "height": 90 + rows * self.height, **self.layout, **layout}
+        legend = {"orientation": "h", "y": -0.12, "yanchor": "top"}
+        options = {
+            "legend": legend,
+            "grid": grid,
+            "annotations": titles,
+            "height": 90 + rows * self.height,
+            **self.layout,
+            **layout,
+        }
         return figure(self.data, **options)
 
 

@@ -16,8 +16,8 @@ from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
 from analysis.comparison.standings import Comparison
 from analysis.figures.complexity import MEASURES, name_of_measure, rho_words
-from analysis.figures.hyperparameters import Cells, heat_map_cells
-from analysis.figures.interactive import WIDE, Figure, Panels, figure, text_of
+from analysis.figures.hyperparameters import Cells, heat_map_cells, parallel_columns, parallel_rows
+from analysis.figures.interactive import WIDE, Axis, Figure, Panels, figure, parallel_coordinates, text_of
 from analysis.figures.style import COLOURS, colour_of
 
 # as many as on paper
@@ -176,6 +176,21 @@ def complexity_and_performance(results: Results, measures: Sequence[str] = MEASU
                     },
                 )  # fmt: skip
     return panels.figure()
+
+
+def parallel(results: Results) -> Figure:
+    """Draw parallel coordinates of the finished trials: settings, scores, and the complexity of their weights."""
+    rows, means = parallel_rows(results, results.trials[results.trials["finished"]])
+    axes = [Axis(name, [_plain(value) for value in column]) for name, column in parallel_columns(results, rows, means)]
+    scores = means[results.metric].astype(float).to_list()
+    return parallel_coordinates(axes, scores, higher=results.mode == "max")
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as a plain number or word."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return None if value is None else _word(value)
+    return None if math.isnan(float(value)) else float(value)
 
 
 def pareto(results: Results, metrics: Sequence[str]) -> Figure:

@@ -42,17 +42,20 @@ def render(report: Report, figures: Path | None = None, *, png: bool = True) -> 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of Plotly's as JSON, which a script of the page draws, and its caption."""
+    """A figure of Plotly's as JSON, which a script of the page draws, and its caption. wide: not for a small screen."""
 
     data: Markup
     caption: str
+    wide: bool
 
 
 def part_html(part: Part, *, interactive: bool = False) -> str:
     """Return the HTML of one part by itself. interactive: figures as data for Plotly, where there are such."""
     macros: Any = _environment().get_template("parts.html.j2").module
     if isinstance(part, Drawing | Plotted) and part.interactive and (interactive or isinstance(part, Plotted)):
-        return str(macros.draw(Plot(Markup(as_json(as_json_value(part.interactive()))), part.caption)))
+        figure = part.interactive()
+        wide = any(trace.get("type") == "parcoords" for trace in figure["data"])
+        return str(macros.draw(Plot(Markup(as_json(as_json_value(figure))), part.caption, wide)))
     return str(macros.draw(_drawn(part, None, png=False)))
 
 

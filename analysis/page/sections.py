@@ -91,7 +91,8 @@ def hyperparameters(compared: ComparedRuns) -> Section:
             "Each line is a trial: its settings, its scores and the complexity of its weights. The lightest are the "
             f"best by {name_of(results.metric)} in their setting, dark ones the worst; axes run from least to most."
         )
-        parts.append(Drawing("parallel_coordinates", partial(parallel_coordinates, results), caption))
+        live = partial(interactive.parallel, results)
+        parts.append(Drawing("parallel_coordinates", partial(parallel_coordinates, results), caption, live))
     return Section("hyperparameters", "Hyperparameters", tuple(parts))
 
 

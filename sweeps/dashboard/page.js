@@ -51,7 +51,7 @@ const filled = new Map();
 function fill(sections) {
   const place = byId("sections"), links = byId("more");
   sections.forEach((section, number) => {
-    const key = section.name || `note-${number}`;
+    const key = `report-${section.name || number}`;
     if (filled.get(key) === section.html) return;
     filled.set(key, section.html);
     let element = byId(key);
@@ -187,6 +187,8 @@ function runPage() {
 
 // Keeps the rows of the table whose lines all brushes take in.
 function brushing(plot, table, button) {
+  // a figure leaves out the trials that have no value yet
+  let places = new Map();
   function within(value, range) {
     const ranges = Array.isArray(range[0]) ? range : [range];
     return ranges.some(([low, high]) => value >= low && value <= high);
@@ -196,9 +198,13 @@ function brushing(plot, table, button) {
     const brushed = axes.filter((axis) => axis.constraintrange);
     plot.brushes = Object.fromEntries(brushed.map((axis) => [axis.label, axis.constraintrange]));
     button.hidden = !brushed.length;
-    table.keep(brushed.length ? (row) => brushed.every((axis) => within(axis.values[row], axis.constraintrange)) : null);
+    table.keep(brushed.length ? (row) => {
+      const place = places.get(row);
+      return place !== undefined && brushed.every((axis) => within(axis.values[place], axis.constraintrange));
+    } : null);
   }
   plot.addEventListener("drawn", () => {
+    places = new Map(plot.layout.meta.rows.map((row, place) => [row, place]));
     if (!plot.listens) { plot.listens = true; plot.on("plotly_restyle", apply); }
     apply();
   });

@@ -60,7 +60,7 @@ def run_sections(runs: list[RunFolder], running: bool) -> Iterator[tuple[Compare
     if running:
         shown = tuple(name for name in compared.comparison.metrics if not name.startswith("test_"))
         compared = replace(compared, comparison=replace(compared.comparison, metrics=shown))
-    builds: list[Build] = [values, hyperparameters, _slices, _pareto]
+    builds: list[Build] = [values, partial(_settings, running=running), _slices, _pareto]
     if not running:
         builds += [performance, weights, behaviour, evaluation]
     if len(runs) > 1:
@@ -97,6 +97,13 @@ def _curves(compared: ComparedRuns) -> Section:
     drawn = partial(learning_curves, compared.everything)
     caption = "Learning curves: the thick line is the best trial of a value; trials that were stopped are grey."
     return Section("curves", "Learning curves", (Drawing("learning_curves", drawn, caption),))
+
+
+def _settings(compared: ComparedRuns, running: bool) -> Section:
+    """Return the section on hyperparameters; while trials run, without the coordinates that show the test split."""
+    section = hyperparameters(compared)
+    parts = (part for part in section.parts if not (running and getattr(part, "name", "") == "parallel_coordinates"))
+    return replace(section, parts=tuple(parts))
 
 
 def _slices(compared: ComparedRuns) -> Section | None:

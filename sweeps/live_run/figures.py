@@ -68,8 +68,8 @@ def _rungs(followed: FollowedRun) -> list[Rung]:
 
 
 def coordinates(followed: FollowedRun) -> Figure:
-    """Draw parallel coordinates of all trials that have a value, in the order of the table's rows."""
-    shown = list(followed.state.trials.values())
+    """Draw parallel coordinates of the trials that have a value; `meta` names the row of each in the table."""
+    shown = [trial for trial in followed.state.trials.values() if trial.epoch]
     bests = [followed.best_epoch(trial) for trial in shown]
     configs = [trial.config_now for trial in shown]
     axes = [Axis(name, [_setting(config.get(name)) for config in configs]) for name in followed.fields]
@@ -81,7 +81,9 @@ def coordinates(followed: FollowedRun) -> Figure:
         axes.append(Axis(name, values))
     scores = [best[1] if best else None for best in bests]
     axes.append(Axis(followed.metric, scores))
-    return parallel_coordinates(axes, scores, higher=followed.mode == "max")
+    drawn = parallel_coordinates(axes, scores, higher=followed.mode == "max")
+    drawn["layout"]["meta"] = {"rows": [followed.order[trial.trial_id] for trial in shown]}
+    return drawn
 
 
 def _setting(value: object) -> object:
@@ -110,7 +112,14 @@ def timeline(followed: FollowedRun) -> Figure:
     ]  # fmt: skip
     rows = max(places, default=0) + 1
     yaxis = {"title": {"text": "place"}, "dtick": max(1, rows // 10), "autorange": "reversed", "zeroline": False}
-    options = {"bargap": 0.15, "barmode": "overlay", "shapes": lines, "height": min(560, 150 + 22 * rows)}
+    legend = {"orientation": "h", "y": 1.0, "yanchor": "bottom"}
+    options = {
+        "legend": legend,
+        "bargap": 0.15,
+        "barmode": "overlay",
+        "shapes": lines,
+        "height": min(560, 150 + 22 * rows),
+    }
     return figure(data, xaxis={"type": "date"}, yaxis=yaxis, **options)
 
 

@@ -41,7 +41,12 @@ def trial_columns(followed: FollowedRun, trials: Iterable[TrialState]) -> list[L
         columns.append(LongColumn(name, at_best, digits=4, better="lower" if name.endswith("loss") else ""))
     return [
         *columns,
-        LongColumn("seconds", [round(trial.history.seconds(), 1) for trial in trials], digits=1, better="lower"),
+        LongColumn(
+            "seconds",
+            [round(trial.history.seconds(), 1) if trial.epoch else None for trial in trials],
+            digits=1,
+            better="lower",
+        ),
         LongColumn("parameters", [trial.parameters for trial in trials], better="lower"),
         LongColumn("attempts", [trial.attempts for trial in trials], better="lower"),
         LongColumn("ended by", [visible(trial.stop_reason) for trial in trials], text=True),
