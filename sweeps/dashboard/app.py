@@ -50,11 +50,10 @@ ASKED: TypeAdapter[StopTrial | EndRun] = TypeAdapter(StopTrial | EndRun)
 
 @dataclass
 class Page:
-    """What the routes answer from. control: requests to runs are taken. links: of other dashboards, by their names."""
+    """What the routes answer from. control: requests to runs are taken."""
 
     results: Results
     control: bool = False
-    links: dict[str, str] = field(default_factory=dict)
     computed: ComputedSections = field(default_factory=ComputedSections)
 
     def runs(self, request: Request) -> Response:
@@ -196,7 +195,7 @@ class Page:
 
     def _html(self, template: str, **values: Any) -> Response:
         page = _templates().get_template(template)
-        return HTMLResponse(page.render(control=self.control, links=self.links, **values))
+        return HTMLResponse(page.render(control=self.control, **values))
 
 
 def _names(request: Request) -> tuple[str, str]:

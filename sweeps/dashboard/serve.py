@@ -18,6 +18,7 @@ try:
 
     from sweeps.dashboard.access import TOKEN, find_token, is_loopback
     from sweeps.dashboard.app import Page, make_app, plotly_script
+    from sweeps.dashboard.parent import end_with_parent
 except ModuleNotFoundError as missing:
     name = str(missing.name)
     if name.split(".")[0] not in ("uvicorn", "starlette"):
@@ -36,9 +37,10 @@ def serve(results: str, host: str, port: int, token_file: Path | None, open_page
     token = find_token(token_file)
     if not local and not token:
         raise InputError(f"--host {host} lets others in: set {TOKEN}, or name a --token-file")
-    page = Page(Results(results), control, links_from_environment())
+    page = Page(Results(results), control)
     listener = _listen(host, port)
     os.nice(NICE)
+    end_with_parent()
     url = f"http://{_shown(host)}:{listener.getsockname()[1]}/"
     # a token is not printed: it stands in its file, or the environment has it
     hint = f" with ?token= and the token of {token_file or TOKEN}" if token else ""
@@ -56,12 +58,6 @@ def serve(results: str, host: str, port: int, token_file: Path | None, open_page
         sys.exit(130)
     finally:
         page.computed.close()
-
-
-def links_from_environment() -> dict[str, str]:
-    """Return the addresses of other dashboards that a run has handed on."""
-    ray = os.environ.get("SWEEPS_RAY_DASHBOARD", "")
-    return {"Ray's dashboard": ray} if ray.startswith(("http://", "https://")) else {}
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from analysis.runs.lease_holder import is_under_way
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import pull, remote_of
 from sweeps.live_run.event_log import EventLog
@@ -17,9 +18,10 @@ from sweeps.record.progress import Progress, Tally
 from sweeps.record.state import GrowingLedger, RunState, TrialState
 from sweeps.screen.live import varying_fields
 from sweeps.screen.runs import state_of
-from sweeps.show_run import REMOTE_SECONDS
 
 T = TypeVar("T")
+# between two looks at a run that is kept at a URI
+REMOTE_SECONDS = 5.0
 # between two looks at a ledger, however many pages ask
 LOOK_SECONDS = 0.5
 
@@ -48,7 +50,7 @@ class FollowedRun:
         self.log = EventLog()
         self._remote = remote_of(run)
         self._made: dict[tuple[str, ...], tuple[object, Any]] = {}
-        self._looked, self._pulled, self.epoch = -LOOK_SECONDS, -float(REMOTE_SECONDS), 0
+        self._looked, self._pulled, self.epoch = -LOOK_SECONDS, -REMOTE_SECONDS, 0
         self._ledger = GrowingLedger(run.ledger, self._begin)
         self._take(self._ledger.state)
 
@@ -66,7 +68,8 @@ class FollowedRun:
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
-        if self._remote and now - self._pulled >= REMOTE_SECONDS:
+        # a driver on this machine writes to the copy, which is the newest there is
+        if self._remote and now - self._pulled >= REMOTE_SECONDS and not is_under_way(self.run):
             pull(self.run, self._remote, whole=False)
             self._pulled = time.monotonic()
         state = self._ledger.look()

@@ -12,6 +12,7 @@ from analysis.runs.find import new_run
 from analysis.runs.run_folder import DEFAULT_STORAGE
 from analysis.runs.sync import folder_of
 from analysis.terminal.option_models import OptionModel, option
+from sweeps.dashboard.beside_run import missing_packages
 from sweeps.trackers.table import read_files, read_spec
 
 DATA, RESUMING, LIMITS, ENDING = "Data and results", "Going on", "How much at a time, and until when", "What is printed"
@@ -63,6 +64,7 @@ class Settings(OptionModel):
         "report,figures", "Files that trackers get: report, figures, weights; or none.", ENDING,
         metavar="KIND[,KIND...]",
     )  # fmt: skip
+    dashboard: bool = option(False, "Show the run in the browser while it goes on, and print where.", ENDING)
     quiet: bool = option(False, "Print the summary alone.", ENDING)
 
     @field_validator("trust")
@@ -86,6 +88,14 @@ class Settings(OptionModel):
     @classmethod
     def _known_files(cls, value: str) -> str:
         read_files(value)
+        return value
+
+    @field_validator("dashboard")
+    @classmethod
+    def _has_its_packages(cls, value: bool) -> bool:
+        """Refuse a dashboard whose packages are not installed."""
+        if value and (missing := missing_packages()):
+            raise ValueError(missing)
         return value
 
     @field_validator("name")

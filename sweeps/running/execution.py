@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.plain_text import say
 from search_spaces.definition import Optuna, Pbt, Resources, Sweep
+from sweeps.dashboard.beside_run import dashboard_beside
 from sweeps.planning.begin import planned_fields
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
@@ -72,7 +74,9 @@ def execute(
     from sweeps.running.upload import Mirror
 
     note = partial(say, console, label="note:")
-    with Mirror(folder, note) as mirror, Companions(folder, settings.track, settings.track_files, note):
+    tell = partial(say, console, label="dashboard:", style="cyan")
+    page = dashboard_beside(folder, tell) if settings.dashboard else nullcontext()
+    with Mirror(folder, note) as mirror, Companions(folder, settings.track, settings.track_files, note), page:
         began = time.monotonic()
         with interrupt or Interrupt() as entered:
             entered.hold()
