@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -212,7 +212,33 @@ def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, s
     for note in plan.notes:
         say(console, note, "note:")
     print_data(console, sweep, plan, settings)
-    say(console, f"results in {where(folder)}")
+    for line in filter(None, (model_line(plan), machine_line(sweep, folder.read_description(), settings))):
+        say(console, line)
+    say(console, f"results in {where(folder)}; trackers: {', '.join(('TensorBoard', *settings.track))}")
+
+
+def model_line(plan: Plan) -> str:
+    """Return `networks of 2,410 to 56,789 parameters, in float32`; "" of a trainable that has none."""
+    trials = plan.trials or plan.examples
+    sizes = [trial.parameters for trial in trials]
+    if not any(sizes):
+        return ""
+    span = f"{min(sizes):,} to {max(sizes):,}" if min(sizes) < max(sizes) else f"{sizes[0]:,}"
+    formats = dict.fromkeys(str(getattr(trial.config, "precision", "float32")) for trial in trials)
+    return f"networks of {span} parameters, in {', '.join(formats)}"
+
+
+def machine_line(sweep: Sweep, about: Mapping[str, Any], settings: Settings) -> str:
+    """Return `on 2 CPUs, 3.8 GiB of memory, no GPU; a trial takes 1 CPU`, of a cluster its address."""
+    wants = sweep.resources
+    takes = f"a trial takes {wants.cpus:g} CPU"
+    if settings.address is not None:
+        return f"on the cluster at {settings.address}; {takes}"
+    found = about.get("provenance", {}).get("hardware", {})
+    names: list[str] = found.get("gpus") or []
+    gpus = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+    takes += f" and {'a measured share of a' if wants.gpus is None else f'{wants.gpus:g}'} GPU" if names else ""
+    return f"on {found.get('cpus')} CPUs, {found.get('memory_gib')} GiB of memory, {gpus or 'no GPU'}; {takes}"
 
 
 def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from analysis.comparison.compare_runs import ComparedRuns, compare_runs
 from analysis.page.behaviour import behaviour
 from analysis.page.complexity import performance, weights
 from analysis.page.evaluation import evaluation
+from analysis.page.hardware import hardware
 from analysis.page.parts import Report
 from analysis.page.records import all_trials, failures, provenance
 from analysis.page.render import render
@@ -54,6 +55,7 @@ def build_report(compared: ComparedRuns, command: Sequence[str]) -> Report:
         behaviour(compared),
         evaluation(compared),
         failures(compared),
+        hardware(compared),
         all_trials(compared),
         provenance(compared, command),
     )

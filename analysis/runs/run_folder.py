@@ -93,6 +93,21 @@ class RunFolder:
         return self.path / "activations.parquet"
 
     @property
+    def hardware_table(self) -> Path:
+        """Return the path of the table of samples of the machine."""
+        return self.path / "hardware.parquet"
+
+    @property
+    def hardware_journal(self) -> Path:
+        """Return the path of the samples that the table lacks yet, a line each."""
+        return self.path / "hardware.jsonl"
+
+    @property
+    def hardware_summary(self) -> Path:
+        """Return the path of what the run took of its machine, as JSON."""
+        return self.path / "hardware.json"
+
+    @property
     def tensorboard(self) -> Path:
         """Return the folder of the event files."""
         return self.path / "tensorboard"

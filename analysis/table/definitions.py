@@ -17,7 +17,7 @@ from trainables.user_code.signature import members_of
 SCHEMA_VERSION = "1"
 # Units of columns that are counted, not measured: no mean of theirs is kept.
 COUNTS = {"pairs", "values", "bins"}
-Kind = Literal["trials", "epochs", "weights", "activations", "predictions"]
+Kind = Literal["trials", "epochs", "weights", "activations", "predictions", "hardware"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Column:
 
 
 TEXT, WHOLE, REAL, FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+TIME = pa.timestamp("ms", "UTC")
 
 IDENTITY = {
     "sweep": Column(TEXT, "name of the sweep"),
@@ -122,6 +123,23 @@ PREDICTION = {
     "correct": Column(FLAG, "whether the answer is right; of multi-label, whether all labels are"),
     "uncertainty": Column(REAL, "entropy of the probabilities", "nat"),
 }
+# Of the machine, a row of its own and one for each GPU at a time.
+HARDWARE = {
+    "time": Column(TIME, "when the sample was taken, UTC"),
+    "seconds": Column(REAL, "time since the sample before, which this one stands for", "s"),
+    "node": Column(TEXT, "name of the machine"),
+    "gpu": Column(WHOLE, "number of the GPU; null for the row of the machine itself", null=True),
+    "gpu_name": Column(TEXT, "name of the GPU", null=True),
+    "cpu_percent": Column(REAL, "load of all processors since the sample before", "%", null=True),
+    "memory_mb": Column(REAL, "memory of the machine in use", "MiB", null=True),
+    "memory_total_mb": Column(REAL, "memory of the machine", "MiB", null=True),
+    "cpu_power_w": Column(REAL, "power of the processors by Intel RAPL; null where it cannot be read", "W", null=True),
+    "gpu_percent": Column(REAL, "share of the time that the GPU was busy, by its driver", "%", null=True),
+    "gpu_memory_mb": Column(REAL, "memory of the GPU in use", "MiB", null=True),
+    "gpu_memory_total_mb": Column(REAL, "memory of the GPU", "MiB", null=True),
+    "gpu_temperature_c": Column(REAL, "temperature of the GPU", "°C", null=True),
+    "gpu_power_w": Column(REAL, "power of the GPU, by its driver", "W", null=True),
+}
 OF_MODELS = ("activation_entropy", "activation_sparsity", "sharpness", "sharpness_max")
 
 
@@ -192,6 +210,8 @@ def columns(kind: Kind) -> dict[str, Column]:
         return {**IDENTITY, **TENSOR, **tensor_measures()}
     if kind == "predictions":
         return PREDICTION
+    if kind == "hardware":
+        return HARDWARE
     if kind == "activations":
         return {**IDENTITY, **LAYER, **BEHAVIOUR}
     at_best, at_last = _qualities("", "at the best epoch"), _qualities("final_", "at the last epoch")

@@ -26,6 +26,7 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
     "weights": (*IDENTITY, *(name for name in TENSOR if name != "epoch")),
     "activations": (*IDENTITY, "layer", "position"),
     "predictions": ("trial_id", "model", "split", "index", "probabilities", "correct", "uncertainty"),
+    "hardware": ("time", "seconds", "node"),
 }
 
 

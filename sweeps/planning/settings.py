@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from analysis.runs.find import new_run
 from analysis.runs.run_folder import DEFAULT_STORAGE
@@ -65,6 +65,15 @@ class Settings(OptionModel):
         metavar="KIND[,KIND...]",
     )  # fmt: skip
     dashboard: bool = option(False, "Show the run in the browser while it goes on, and print where.", ENDING)
+    carbon: float | None = option(
+        None, "Grams of CO2e for a kWh, to estimate the run's (default: 480, the world's mean of 2023).", ENDING,
+        metavar="GRAMS", ge=0, le=5000,
+    )  # fmt: skip
+    notify: str | None = option(
+        None, "Run a command at the end, at the first failure and at an interruption; JSON is at its stdin.", ENDING,
+        metavar="COMMAND",
+    )  # fmt: skip
+    verbose: bool = option(False, "Print a line for each epoch of each trial.", ENDING)
     quiet: bool = option(False, "Print the summary alone.", ENDING)
 
     @field_validator("trust")
@@ -97,6 +106,12 @@ class Settings(OptionModel):
         if value and (missing := missing_packages()):
             raise ValueError(missing)
         return value
+
+    @model_validator(mode="after")
+    def _verbose_or_quiet(self) -> Settings:
+        if self.verbose and self.quiet:
+            raise ValueError("--verbose prints each epoch and --quiet the summary alone: leave one out")
+        return self
 
     @field_validator("name")
     @classmethod

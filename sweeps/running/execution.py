@@ -16,6 +16,7 @@ from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.plain_text import say
 from search_spaces.definition import Optuna, Pbt, Resources, Sweep
 from sweeps.dashboard.beside_run import dashboard_beside
+from sweeps.hardware.sampler import Sampler
 from sweeps.planning.begin import planned_fields
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
@@ -26,6 +27,7 @@ from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
 from sweeps.steering.driver import Steering
 from sweeps.trackers.companions import Companions
+from sweeps.trackers.notify import Notifier
 from sweeps.trackers.ray_metrics import published
 from trainables.errors import InputError
 from trainables.worker.attempt_folder import last_attempt
@@ -71,16 +73,31 @@ def execute(
     interrupt: one that is entered already, and is released once the trials have been measured.
     state: that of the ledger, where it has been read already; None: it is read here.
     """
+    note = partial(say, console, label="note:")
+    notifier = Notifier(settings.notify, folder, note)
+    with notifier.errors():
+        outcome = _carried_out(sweep, plan, folder, settings, console, note, notifier, start, interrupt, state)
+    notifier.ended(outcome)
+    return outcome
+
+
+def _carried_out(
+    sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console, note: Callable[[str], None],
+    notifier: Notifier, start: Callable[[], None] | None, interrupt: Interrupt | None, state: RunState | None,
+) -> Outcome:  # fmt: skip
+    """Do what `execute` does, with a mirror, trackers and a sampler beside it."""
     from sweeps.running.upload import Mirror
 
-    note = partial(say, console, label="note:")
     tell = partial(say, console, label="dashboard:", style="cyan")
     page = dashboard_beside(folder, tell) if settings.dashboard else nullcontext()
-    with Mirror(folder, note) as mirror, Companions(folder, settings.track, settings.track_files, note), page:
+    companions = Companions(folder, settings.track, settings.track_files, note)
+    with Mirror(folder, note) as mirror, companions, page, Sampler(folder, settings.carbon, note) as sampler:
         began = time.monotonic()
         with interrupt or Interrupt() as entered:
             entered.hold()
-            outcome = _Execution(sweep, plan, folder, settings, console, entered, began).run(start, state)
+            outcome = _Execution(sweep, plan, folder, settings, console, entered, began, notifier).run(start, state)
+        # the report and the trackers get its table
+        sampler.close()
         if settings.report:
             from sweeps.running.after_training import with_report
 
@@ -100,6 +117,7 @@ class _Execution:
     console: Console
     interrupt: Interrupt
     began: float
+    notifier: Notifier
 
     def run(self, start: Callable[[], None] | None, known: RunState | None) -> Outcome:
         """Start Ray, train and measure; where Ray is lost, do so again with what the ledger lacks.
@@ -177,14 +195,24 @@ class _Execution:
         todo = [] if isinstance(sweep.scheduler, Pbt) else self.plan.trials
         jobs = [_job(sweep, folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
         tuned = tuple(sweep.nuisance)
-        view = make_view(state, sweep.metric, sweep.mode, sweep.compared, self.console, settings.quiet, tuned)
+        view = make_view(
+            state,
+            sweep.metric,
+            sweep.mode,
+            sweep.compared,
+            self.console,
+            settings.quiet,
+            tuned,
+            verbose=settings.verbose,
+        )
         notices = None if settings.quiet else self.console
         with recorder, published(view.update, folder, sweep, state, settings.address, notices) as on_step, view:
             if jobs or not state.ended:
                 propose = _proposer(sweep, self.plan, folder, recorder)
                 idle = IdleNote(state, settings.address, partial(say, self.console, label="note:"))
                 steering = Steering(recorder, brake, partial(say, self.console, label="note:"))
-                on_steps = [watch.check, on_step, idle.check, steering.check]
+                told = partial(self.notifier.check, state)
+                on_steps: list[Callable[[], None]] = [watch.check, on_step, idle.check, steering.check, told]
                 run_trials(
                     recorder, jobs, propose, self.plan.prepared.shared, resources, settings, brake, on_steps, client
                 )

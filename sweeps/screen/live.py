@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -21,6 +20,7 @@ from analysis.terminal.plain_text import plain, visible
 from sweeps.record.progress import Best, Progress, Stratum, Tally, sparkline
 from sweeps.record.state import RunState, TrialState
 from sweeps.screen.machine import Machine
+from sweeps.screen.verbose import LOOKED_AT, EpochLines, varying_fields
 
 REFRESH_SECONDS = 0.25
 # of the driver's time at most goes into drawing
@@ -44,23 +44,18 @@ class View(Protocol):
 
 def make_view(
     state: RunState, metric: str, mode: str, scientific: tuple[str, ...], console: Console, quiet: bool,
-    nuisance: tuple[str, ...] = (), gone: float = 0.0,
+    nuisance: tuple[str, ...] = (), gone: float = 0.0, verbose: bool = False,
 ) -> View:  # fmt: skip
-    """Return the view that fits the console. gone: seconds since the run began, where it is watched and not driven."""
+    """Return the view that fits the console. gone: seconds since the run began, where it is watched and not driven.
+
+    verbose: a line for each epoch in place of it.
+    """
     if quiet:
         return _Silent(state)
+    if verbose:
+        return EpochLines(state, metric, (*scientific, *nuisance), console)
     kind = _Screen if console.is_terminal else _Lines
     return kind(state, metric, mode, scientific, console, nuisance, gone)
-
-
-# trials in which a field must differ to be shown of each
-LOOKED_AT = 1000
-
-
-def varying_fields(state: RunState, fields: Sequence[str]) -> list[str]:
-    """Return the fields whose values differ between the first trials; where there is none yet, all of them."""
-    trials = list(itertools.islice(state.trials.values(), LOOKED_AT))
-    return [name for name in dict.fromkeys(fields) if len({str(trial.config.get(name)) for trial in trials}) != 1]
 
 
 class _Silent:

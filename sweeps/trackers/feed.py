@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.runs.run_folder import RunFolder
+from analysis.table.hardware import read_usage
 from analysis.trial_status import ENDED
 from sweeps.record.epoch_events import EpochEvents
 from sweeps.record.ledger import Event, read_lines, time_of
@@ -243,7 +244,9 @@ class Feed:
         best, trial_id = max(known, key=lambda pair: sign * pair[0]) if known else (None, "")
         counts = {status: count for status, count in self.state.counts.items() if count}
         time = self.state.last or datetime.now(UTC)
-        return RunEnding(self._status(), time, counts, best, trial_id, links)
+        usage = read_usage(self.run)
+        numbers = usage.numbers if usage else {}
+        return RunEnding(self._status(), time, counts, best, trial_id, numbers, links)
 
 
 def tracked_run(run: RunFolder, state: RunState) -> TrackedRun:

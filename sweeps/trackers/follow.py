@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from analysis.runs.run_folder import RunFolder
+from analysis.table.hardware import read_samples
 from sweeps.trackers.feed import Feed
 from sweeps.trackers.position import PositionFile
 from sweeps.trackers.table import Spec, make_tracker
@@ -110,7 +110,7 @@ class Follower:
         """Send what there is; return what went wrong, "" if nothing did."""
         try:
             feed.step()
-            feed.hardware(hardware_rows(self.run))
+            feed.hardware(read_samples(self.run))
             if ended:
                 feed.end(self.files.of(self.run, feed), links_of(self.run, list(feed.state.trials)))
         except InputError as error:
@@ -124,8 +124,3 @@ class Follower:
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def hardware_rows(run: RunFolder) -> list[dict[str, Any]]:
-    """Return the samples of the machines so far."""
-    return []

@@ -140,8 +140,8 @@ class Mlflow:
                 self._tags(one.info.run_id, links)
         counts = {f"trials_{status}": str(count) for status, count in ending.counts.items()}
         self._tags(self.run_id, {"status": ending.status, "best_trial": ending.best_trial, **counts})
-        if ending.best is not None:
-            self._take(self.run_id, {"best": ending.best}, ending.time, 0)
+        best = {} if ending.best is None else {"best": ending.best}
+        self._take(self.run_id, {**best, **ending.hardware}, ending.time, 0)
         self.flush()
         self.client.set_terminated(self.run_id, STATUSES[ending.status], _milliseconds(ending.time))
 

@@ -122,6 +122,8 @@ class RunEnding:
     counts: Mapping[str, int]
     best: float | None
     best_trial: str
+    hardware: Mapping[str, float]
+    """Hours, busy share, peak memory, energy and CO2e, as far as they are known."""
     links: Mapping[str, Mapping[str, str]]
     """By trial: where its evaluation, exports and registered versions are."""
 

@@ -119,6 +119,7 @@ class Wandb:
             "best": ending.best,
             "best_trial": ending.best_trial,
             **counts,
+            **ending.hardware,
             "links": links,
         }
         self.sweep.summary.update({name: value for name, value in found.items() if value not in (None, {}, "")})

@@ -1,0 +1,1 @@
+"""Samples of a machine while a run goes on: load, memory, GPUs, power."""
