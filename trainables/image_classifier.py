@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from trainables.data.batches import to_device
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
 from trainables.errors import InputError
+from trainables.fused.choice import choose
 from trainables.models import module_types
 from trainables.network.model_size import model_size
 from trainables.network.pretrained_weights import weights_digest
 from trainables.network.transfer import check_weights
 from trainables.parts.planned import check_parts, code_of, config_without_foreign
-from trainables.trainable import EpochReport, Trainable, TrialFacts
+from trainables.trainable import EpochReport, Fuse, Trainable, TrialFacts
 from trainables.training import cost
 from trainables.training.checkpoint import (
     load_checkpoint,
@@ -31,7 +32,14 @@ from trainables.training.checkpoint import (
     weights_metadata,
 )
 from trainables.training.loop import EpochMetrics, start
-from trainables.training.replicates import METRICS, epoch_row, last_epoch, train_replicates, trained_epochs
+from trainables.training.replicates import (
+    METRICS,
+    epoch_row,
+    last_epoch,
+    one_by_one,
+    train_replicates,
+    trained_epochs,
+)
 from trainables.trial_key import trial_key
 from trainables.user_code.part_names import short_name
 
@@ -179,11 +187,13 @@ class ImageTraining:
         """Return the report of the last epoch before the checkpoint."""
         return _report(last_epoch(self.states))
 
-    def train(self) -> Iterator[EpochReport]:
+    def train(self, fuse: Fuse = "auto") -> Iterator[EpochReport]:
         """Train on, and yield after every epoch."""
         splits = to_device(self.data, self.normalization, self.device)
-        for metrics in train_replicates(self.config, self.data.info, splits, self.states):
-            yield _report(metrics)
+        choice = choose(fuse, self.config, self.data.info, splits, self.states)
+        way, about = (choice.way, asdict(choice)) if choice else (one_by_one, None)
+        for metrics in train_replicates(self.config, self.data.info, splits, self.states, way):
+            yield replace(_report(metrics), fused=about)
 
     def save(self, path: Path) -> bool:
         """Write a checkpoint of all replicates."""

@@ -14,7 +14,7 @@ from importlib import import_module
 from math import isfinite, nan
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -30,6 +30,7 @@ Row = dict[str, Any]
 Values = Mapping[str, Any]
 IMAGE_CLASSIFIER = "image_classifier"
 USER_FUNCTION = "trainables.user_function.training"
+Fuse = Literal["auto", "on", "off"]
 # The fields of an epoch's row of a replicate that are no metrics.
 ROW_FIELDS = frozenset(
     {
@@ -102,11 +103,15 @@ class Prepared(Protocol):
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The rows of all replicates after an epoch. metrics: their names; finite: False where a replicate has diverged."""
+    """The rows of all replicates after an epoch. metrics: their names; finite: False where a replicate has diverged.
+
+    fused: how the replicates are trained, where that was chosen: its `key` and why.
+    """
 
     rows: list[Row]
     metrics: tuple[str, ...]
     finite: bool
+    fused: Mapping[str, Any] | None = None
 
 
 def means_over_replicates(rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
@@ -143,8 +148,12 @@ class Training(Protocol):
         """Return the report of the last epoch before the checkpoint."""
         ...
 
-    def train(self) -> Iterator[EpochReport]:
-        """Train on, and yield after every epoch; end after the last one, or the one in which a replicate diverged."""
+    def train(self, fuse: Fuse = "auto") -> Iterator[EpochReport]:
+        """Train on, and yield after every epoch; end after the last one, or the one in which a replicate diverged.
+
+        fuse: whether replicates are trained as one network, where the trainable can: on, off, or auto: where that is
+        quicker. The numbers are the same within the last bits.
+        """
         ...
 
     def save(self, path: Path) -> bool:

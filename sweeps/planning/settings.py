@@ -14,6 +14,7 @@ from analysis.runs.sync import folder_of
 from analysis.terminal.option_models import OptionModel, option
 from sweeps.dashboard.beside_run import missing_packages
 from sweeps.trackers.table import read_files, read_spec
+from trainables.trainable import Fuse
 
 DATA, RESUMING, LIMITS, ENDING = "Data and results", "Going on", "How much at a time, and until when", "What is printed"
 MOST, YEARS = 1_000_000, 10 * 365 * 86400.0
@@ -50,6 +51,7 @@ class Settings(OptionModel):
     time_budget: Annotated[float | None, BeforeValidator(seconds)] = option(
         None, "End the run, to be resumed, after 90s, 30m, 2h, ...", LIMITS, metavar="TIME", gt=0, le=YEARS
     )
+    fuse: Fuse = option("auto", "A trial's replicates as one network: on, off, or auto: where that is quicker.", LIMITS)
     address: str | None = option(None, "Address of a Ray cluster (default: this machine).", LIMITS)
 
     measure: bool = option(

@@ -60,6 +60,7 @@ class Recorder:
         self.run, self.sweep, self.state, self.metadata = run, sweep, state, metadata
         self.ledger = Ledger(run.ledger)
         self.tables_due = 0.0
+        self.choices: set[str] = set()
         self.judge = make_judge(sweep, epochs)
         self._refill()
         for stratum in dict.fromkeys(trial.stratum for trial in state.trials.values()):
@@ -107,6 +108,7 @@ class Recorder:
             fields["finite"] = False
         if report.get("gpu_percent") is not None:
             fields["gpu_percent"] = report["gpu_percent"]
+        self._remember_choice(report.get("fused"))
         self.record("epoch", trial_id=trial_id, **fields, mean=mean)
         if report["checkpoint"]:
             self.record("checkpoint", trial_id=trial_id, epoch=report["epoch"], attempt=report["attempt"])
@@ -121,6 +123,16 @@ class Recorder:
             self.record("waiting", trial_id=trial_id)
             self._compare(trial.stratum)
         return True
+
+    def _remember_choice(self, text: str | None) -> None:
+        """Write into `run.json` how the replicates of a shape of network are trained, once for each."""
+        if text is None or text in self.choices:
+            return
+        self.choices.add(text)
+        about = self.run.read_description()
+        choice = json.loads(text)
+        fused = {**about.get("fused", {}), choice.pop("key"): choice}
+        write_atomically(self.run.description, json.dumps({**about, "fused": fused}, indent=1).encode())
 
     def _conclude(self, trial: TrialState, event: Mapping[str, Any], decision: Decision | None) -> bool:
         """End a trial whose last epoch was its end. True: the worker is to be stopped here."""

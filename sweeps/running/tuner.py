@@ -22,6 +22,7 @@ from sweeps.ray_private import losses_are_deaths
 from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
 from trainables.errors import InputError
+from trainables.trainable import Fuse
 from trainables.user_code.in_use import sources_in_use
 from trainables.user_code.source import PACKAGE
 from trainables.worker.train_trial import Job, train_trial
@@ -49,7 +50,9 @@ def run_trials(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
     sources = sources_in_use()
-    trainable = tune.with_parameters(train_trial, shared=shared, threads=threads, client=client, sources=sources)
+    trainable = tune.with_parameters(
+        train_trial, shared=shared, threads=threads, client=client, sources=sources, fuse=limits.fuse
+    )
     source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent, recorder.skips)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
         tuner = tune.Tuner(
@@ -102,6 +105,10 @@ class Limits(Protocol):
     @property
     def max_failures(self) -> int:
         """Times that a failed trial is tried again."""
+
+    @property
+    def fuse(self) -> Fuse:
+        """Whether a trial's replicates are trained as one network."""
 
 
 # Times that a trial's worker may die before it has begun.

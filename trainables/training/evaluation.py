@@ -69,7 +69,11 @@ def evaluate(
     """Evaluate a model on a split: by one deterministic pass, or by the mean prediction of random ones."""
     if samples:
         return _sampled(model, split, info, samples, numerics)
-    logits = predict(model, split, numerics)
+    return quality_of(predict(model, split, numerics), split, info)
+
+
+def quality_of(logits: Tensor, split: DeviceSplit, info: DataInfo) -> Quality:
+    """Return the quality of a split's logits (N, classes)."""
     return _quality(probabilities(logits, info.task), float(loss_of(logits, split.labels, info.task)), split, info.task)
 
 

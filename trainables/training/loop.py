@@ -107,39 +107,18 @@ def train(
         started = time.perf_counter()
         state.epoch += 1
         torch.manual_seed(stream(state.seed, state.epoch))
-        trained = _train_epoch(config, info, data["train"], state, numerics)
+        trained = train_epoch(config, info, data["train"], state, numerics)
         ended = time.perf_counter()
         samples = config.evaluation_samples
         quality = {split: evaluate(state.model, data[split], info, samples, numerics) for split in SPLITS}
-        finite = trained.finite and all(math.isfinite(q.loss) for q in quality.values())
-        state.schedule.end_epoch(quality["val"].loss)
-        state.patience.see(quality["val"])
-        stops_early = state.patience.exhausted and state.epoch < config.epochs
-        metrics = EpochMetrics(
-            seed=state.seed,
-            epoch=state.epoch,
-            lr=trained.lr,
-            quality=quality,
-            is_best=finite and _is_better(quality["val"], state.best),
-            finite=finite,
-            train_seconds=ended - started,
-            eval_seconds=time.perf_counter() - ended,
-            images=trained.images,
-            gradient_norms=trained.gradient_norms,
-            learned=learned_values(state.model),
-            notes=gradient_notes(total_norm(trained.gradient_norms), state.epoch, config.clip_norm),
-            stop_reason=EARLY_STOPPING if stops_early else "",
-        )
-        state.last = metrics
-        if metrics.is_best:
-            state.best, state.best_weights = metrics, copy_weights(state.model)
+        metrics = finish_epoch(config, state, trained, quality, ended - started, time.perf_counter() - ended)
         yield metrics
-        if not finite:
+        if not metrics.finite:
             return
 
 
 @dataclass(frozen=True)
-class _TrainedEpoch:
+class TrainedEpoch:
     """The results of an epoch's training part."""
 
     images: int
@@ -148,9 +127,40 @@ class _TrainedEpoch:
     gradient_norms: Mapping[str, float]
 
 
-def _train_epoch(
+def finish_epoch(
+    config: TrialConfig, state: TrainingState, trained: TrainedEpoch, quality: Mapping[str, Quality],
+    train_seconds: float, eval_seconds: float,
+) -> EpochMetrics:  # fmt: skip
+    """Take an epoch's results into the state: schedule, patience, best weights. Returns its metrics."""
+    finite = trained.finite and all(math.isfinite(q.loss) for q in quality.values())
+    state.schedule.end_epoch(quality["val"].loss)
+    state.patience.see(quality["val"])
+    stops_early = state.patience.exhausted and state.epoch < config.epochs
+    metrics = EpochMetrics(
+        seed=state.seed,
+        epoch=state.epoch,
+        lr=trained.lr,
+        quality=quality,
+        is_best=finite and _is_better(quality["val"], state.best),
+        finite=finite,
+        train_seconds=train_seconds,
+        eval_seconds=eval_seconds,
+        images=trained.images,
+        gradient_norms=trained.gradient_norms,
+        learned=learned_values(state.model),
+        notes=gradient_notes(total_norm(trained.gradient_norms), state.epoch, config.clip_norm),
+        stop_reason=EARLY_STOPPING if stops_early else "",
+    )
+    state.last = metrics
+    if metrics.is_best:
+        state.best, state.best_weights = metrics, copy_weights(state.model)
+    return metrics
+
+
+def train_epoch(
     config: TrialConfig, info: DataInfo, split: DeviceSplit, state: TrainingState, numerics: Numerics
-) -> _TrainedEpoch:
+) -> TrainedEpoch:
+    """Train `state.epoch` on a split; its random stream has been seeded."""
     state.learner.train()
     set_epoch(state.learner, state.epoch, config.epochs)
     shuffle = torch.Generator().manual_seed(stream(state.seed, state.epoch))
@@ -158,7 +168,7 @@ def _train_epoch(
     steps = steps_of(len(split), config.batch_size)
     before = (state.epoch - 1) * steps
     images, rate, norms = 0, math.nan, {}
-    loss = _Loss(training_loss(config, split.labels, info.n_classes, info.task), config, len(split), state.learner)
+    loss = BatchLoss(training_loss(config, split.labels, info.n_classes, info.task), config, len(split), state.learner)
     for step, (inputs, targets) in enumerate(training_batches(split, config, info, shuffle)):
         state.schedule.set(before + step, steps)
         rate = rate if step else max(float(group["lr"]) for group in state.optimizer.param_groups)
@@ -175,10 +185,10 @@ def _train_epoch(
         if config.ema:
             update_average(state.model, state.learner, config.ema, before + step + 1)
         images += len(targets)
-    return _TrainedEpoch(images, bool(torch.isfinite(total)), rate, norms)
+    return TrainedEpoch(images, bool(torch.isfinite(total)), rate, norms)
 
 
-class _Loss:
+class BatchLoss:
     """The config's loss of a batch, with the divergence of random layers from their prior where there are some."""
 
     def __init__(
@@ -195,7 +205,7 @@ class _Loss:
 
 
 def _backward(
-    accumulate: int, state: TrainingState, numerics: Numerics, loss_of: _Loss, inputs: Tensor, targets: Tensor
+    accumulate: int, state: TrainingState, numerics: Numerics, loss_of: BatchLoss, inputs: Tensor, targets: Tensor
 ) -> Tensor:
     """Add the gradients of a batch in parts; return its loss, not read: reading each would make a GPU wait."""
     # BatchNorm cannot use a part of one image.

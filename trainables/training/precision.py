@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.errors import InputError
 
+# From malloc.h: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD and M_TOP_PAD; 32 MiB is the largest threshold that it takes.
+MALLOC_OPTIONS = {-3: 2**25, -1: 2**31 - 1, -2: 2**26}
 FORMATS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -23,7 +28,7 @@ class Numerics:
     dtype: torch.dtype | None = None
     channels_last: bool = True
 
-    def logits(self, model: nn.Module, inputs: Tensor) -> Tensor:
+    def logits(self, model: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
         """Return the model's outputs in float32."""
         if not self.channels_last:
             # `contiguous()` leaves one channel as it is.
@@ -52,6 +57,17 @@ def make_repeatable(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+
+
+def keep_freed_memory() -> None:
+    """Keep memory that a step frees for the next one, where the system has the GNU C library.
+
+    Else each step gets its large tensors as new pages, which the system fills with zeros one by one.
+    """
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        for option, value in MALLOC_OPTIONS.items():
+            library.mallopt(option, value)
 
 
 def numerics_of(config: TrialConfig, device: torch.device) -> Numerics:

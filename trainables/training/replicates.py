@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isnan
 from typing import Any
@@ -17,17 +17,33 @@ from trainables.training.loop import EpochMetrics, TrainingState, train
 METRICS = tuple(quality_names())
 
 
-def train_replicates(
+# An epoch's metrics of each replicate; None for one that has ended.
+Trained = Iterator[list[EpochMetrics | None]]
+Way = Callable[[TrialConfig, DataInfo, Mapping[str, DeviceSplit], list[TrainingState]], Trained]
+
+
+def one_by_one(
     config: TrialConfig, info: DataInfo, data: Mapping[str, DeviceSplit], states: list[TrainingState]
+) -> Trained:
+    """Train an epoch of each replicate after the other."""
+    runs = [train(config, info, data, state) for state in states]
+    while True:
+        yield [next(run, None) for run in runs]
+
+
+def train_replicates(
+    config: TrialConfig,
+    info: DataInfo,
+    data: Mapping[str, DeviceSplit],
+    states: list[TrainingState],
+    way: Way = one_by_one,
 ) -> Iterator[list[EpochMetrics]]:
     """Yield the metrics of all replicates after each epoch; end after the epoch in which one of them diverged.
 
     A replicate that early stopping has ended keeps its place: what it gave last, with no images and no time spent. So
     each replicate trains as it would alone, and the mean over replicates is always one over all of them.
     """
-    runs = [train(config, info, data, state) for state in states]
-    while True:
-        trained = [next(run, None) for run in runs]
+    for trained in way(config, info, data, states):
         epochs = [metrics.epoch for metrics in trained if metrics]
         if not epochs:
             return

@@ -198,6 +198,11 @@ class Schedule:
         self.watching: Any = self.factor if hasattr(self.factor, "see") else plateau
         self.plateau = plateau if name == "plateau" else None
 
+    @property
+    def watches(self) -> bool:
+        """Tell whether the rates hang on the validation losses, and so differ between replicates."""
+        return self.plateau is not None or self.watching is self.factor
+
     def set(self, step: int, steps: int) -> None:
         """Set the rate of a step (from 0, over all epochs) where an epoch has `steps`."""
         factor = self.factor(step, self.epochs, steps)

@@ -16,7 +16,7 @@ from typing import Any
 
 from trainables.errors import InputError
 from trainables.metric_names import RESERVED
-from trainables.trainable import EpochReport, Row, Trainable, TrialFacts
+from trainables.trainable import EpochReport, Fuse, Row, Trainable, TrialFacts
 from trainables.training.cost import Cost
 from trainables.training.random_streams import seed_generators
 from trainables.trial_key import function_key
@@ -147,7 +147,7 @@ class FunctionTraining:
         """Return the report of the last epoch before the checkpoint."""
         return self._report()
 
-    def train(self) -> Iterator[EpochReport]:
+    def train(self, fuse: Fuse = "auto") -> Iterator[EpochReport]:
         """Train on, and yield after every epoch; end after the last one, or one whose metrics are not finite."""
         for epoch in range(self.epoch + 1, self.config.epochs + 1):
             if all(one.ended for one in self.replicates):

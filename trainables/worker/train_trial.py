@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from trainables.errors import InputError
-from trainables.trainable import IMAGE_CLASSIFIER, EpochReport, Training, trainable_of
+from trainables.trainable import IMAGE_CLASSIFIER, EpochReport, Fuse, Training, trainable_of
 from trainables.training.cost import peak_memory_mb, reset_peak_memory
 from trainables.training.precision import make_repeatable
 from trainables.user_code.in_use import use_sources
@@ -70,12 +70,13 @@ class Job:
 
 def train_trial(
     tune_config: dict[str, str], shared: Any, threads: int, client: FileClient | None = None,
-    sources: Mapping[str, Source] | None = None,
+    sources: Mapping[str, Source] | None = None, fuse: Fuse = "auto",
 ) -> None:  # fmt: skip
     """Train all replicates of the job in `tune_config["job"]`, from its latest checkpoint if there is one.
 
     Reports once an epoch, when that epoch's files are in the run's folder. shared: what `Trainable.prepare` made.
-    client: for workers that may not share the run's folder. sources: the user's code that trials need.
+    client: for workers that may not share the run's folder. sources: the user's code that trials need. fuse: whether
+    replicates are trained as one network.
     """
     from ray import tune
 
@@ -93,7 +94,7 @@ def train_trial(
         training.load_donor(attempt.fetch(DONOR) or Path(DONOR))
     writer = _CheckpointWriter(attempt.folder / CHECKPOINT)
     due = job.until is None or training.epoch < job.until
-    for report in itertools.chain(_unreported(job, training), training.train() if due else ()):
+    for report in itertools.chain(_unreported(job, training), training.train(fuse) if due else ()):
         epoch = report.rows[0]["epoch"]
         training.save_weights(partial(replicate_folder, attempt.folder))
         saved = writer.save_if_due(training, attempt.send, always=epoch == job.until)
@@ -153,6 +154,7 @@ def _result(job: Job, attempt: int, report: EpochReport, checkpoint: bool, note:
         "replicates": report.rows,
         # a list: Tune would flatten a mapping
         "metrics": list(report.metrics),
+        "fused": report.fused and json.dumps(report.fused),
     }
 
 

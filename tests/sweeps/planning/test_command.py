@@ -137,6 +137,7 @@ COMMANDS = st.fixed_dictionaries(
         "max_concurrent": st.integers(1, 8),
         "max_failures": st.integers(0, 3),
         "time_budget": st.floats(0.5, 1e6),
+        "fuse": st.sampled_from(["auto", "on", "off"]),
         "reuse": st.booleans(),
         "measure": st.booleans(),
         "report": st.booleans(),

@@ -1,0 +1,1 @@
+"""The replicates of a trial trained as one network."""
