@@ -1,0 +1,213 @@
+"""What the live page answers: from a run's files alone, whatever stands in them, and without a write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("starlette")
+
+from starlette.testclient import TestClient
+
+from analysis.runs.lease import hold
+from analysis.runs.run_folder import RunFolder
+from sweeps.dashboard.app import Page, make_app
+from sweeps.dashboard.results import Results
+from sweeps.live_run.followed_run import FollowedRun
+from sweeps.record.ledger import Ledger
+from sweeps.record.state import read_state
+from tests.sweeps.dashboard.shown_runs import HOSTILE, hostile, played
+from trainables.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return played(tmp_path_factory.mktemp("results"), 20, open_trials=2)
+
+
+def client(storage: Path, control: bool = False) -> TestClient:
+    page = Page(Results(storage), control)
+    return TestClient(make_app(page), base_url="http://localhost:8088", headers={"origin": "http://localhost:8088"})
+
+
+@pytest.fixture
+def browser(run: RunFolder) -> Iterator[TestClient]:
+    with client(run.path.parent.parent) as found:
+        yield found
+
+
+def api(run: RunFolder) -> str:
+    return f"/api/run/{run.sweep}/{run.run_id}"
+
+
+def everything_in(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.rglob("*"))}
+
+
+def column(answer: Any, name: str) -> list[Any]:
+    (found,) = [one["values"] for one in answer["trials"]["columns"] if one["name"] == name]
+    return list(found)
+
+
+def test_everything_is_read_and_nothing_written(browser: TestClient, run: RunFolder) -> None:
+    before = everything_in(run.path)
+    pages = ["/", f"/run/{run.sweep}/{run.run_id}", f"/trial/{run.sweep}/{run.run_id}/0003", "/api/runs"]
+    pages += [f"{api(run)}/{name}" for name in ("changes", "stops", "log", "figure/curves", "figure/timeline")]
+    pages += [f"{api(run)}/figure/coordinates", f"/api/trial/{run.sweep}/{run.run_id}/0003/figure/gradients"]
+    for path in pages:
+        assert browser.get(path).status_code == 200, path
+    assert everything_in(run.path) == before
+
+
+def test_the_table_has_each_trial_with_its_best_epoch(browser: TestClient, run: RunFolder) -> None:
+    answer = browser.get(f"{api(run)}/changes").json()
+    state = read_state(run.ledger)
+    assert column(answer, "trial") == list(state.trials)
+    assert column(answer, "status") == [trial.status for trial in state.trials.values()]
+    means = [[mean["val_auc"] for mean in trial.means] for trial in state.trials.values()]
+    assert column(answer, "val_auc") == pytest.approx([max(values) for values in means])
+    assert column(answer, "best epoch") == [values.index(max(values)) + 1 for values in means]
+    assert (answer["head"]["ended"], answer["head"]["planned"]) == (18, 20)
+
+
+def test_while_trials_are_to_come_nothing_of_the_test_split_is_shown(browser: TestClient, run: RunFolder) -> None:
+    answer = browser.get(f"{api(run)}/changes").text
+    trial = browser.get(f"/api/trial/{run.sweep}/{run.run_id}/0003/figure/curves").text
+    assert "val_acc" in answer
+    assert "test_" not in answer + trial
+    assert browser.get(f"{api(run)}/figure/curves?metric=test_auc").status_code == 404
+
+
+def test_only_what_has_changed_is_sent_again(tmp_path: Path) -> None:
+    run = played(tmp_path, 12, open_trials=2)
+    followed = FollowedRun(run)
+    followed.look()
+    first = followed.changes(0, 0)
+    assert len(first.trials) == 12
+    assert followed.changes(first.epoch, first.since).trials == []
+    ledger = Ledger(run.ledger)
+    ledger.append("completed", trial_id="0011", reason="trained all 4 epochs")
+    ledger.close()
+    followed._looked = -1.0
+    followed.look()
+    then = followed.changes(first.epoch, first.since)
+    assert [(trial.trial_id, trial.status) for trial in then.trials] == [("0011", "completed")]
+    # another ledger in its place: all is new
+    run.ledger.write_bytes(b"".join(run.ledger.read_bytes().splitlines(keepends=True)[:5]))
+    followed._looked = -1.0
+    followed.look()
+    again = followed.changes(then.epoch, then.since)
+    assert again.epoch != then.epoch
+    assert len(again.trials) == 5
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/run/growth/none", "/run/../etc", "/run/growth/..%2F..", "/trial/growth/RUN/9999",
+        "/files/growth/RUN/../run.json",
+        "/files/growth/RUN/%2e%2e/run.json", "/files/growth/RUN/..%2f..%2fsecret", "/files/growth/RUN/.lease",
+        "/files/growth/RUN/link.json", "/files/growth/RUN/folder/run.json", "/files/growth/RUN/trials",
+        "/static/app.py",
+        "/static/..%2fapp.py", "/compare?run=growth/RUN", "/compare?run=growth/RUN&run=growth/../x",
+        "/api/run/growth/RUN/figure/x",
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_elsewhere_is_refused(path: str, browser: TestClient, run: RunFolder) -> None:
+    (run.path.parent.parent / "secret").write_text("hidden")
+    for link, target in (("link.json", run.path.parent.parent / "secret"), ("folder", run.path.parent)):
+        if not (run.path / link).is_symlink():
+            (run.path / link).symlink_to(target)
+    answer = browser.get(path.replace("RUN", run.run_id))
+    assert answer.status_code == 404
+    assert "hidden" not in answer.text
+    assert str(run.path.parent) not in answer.text
+
+
+def test_files_are_sent_as_what_cannot_run(browser: TestClient, run: RunFolder) -> None:
+    kinds = {
+        "page.html": "application/octet-stream",
+        "x.svg": "application/octet-stream",
+        "a.txt": "text/plain; charset=utf-8",
+    }
+    for name, kind in kinds.items():
+        (run.path / name).write_text("<script>1</script>")
+        answer = browser.get(f"/files/{run.sweep}/{run.run_id}/{name}")
+        assert (answer.headers["content-type"], answer.text) == (kind, "<script>1</script>")
+        assert "sandbox" in answer.headers["content-security-policy"]
+        (run.path / name).unlink()
+    os.mkfifo(run.path / "pipe")
+    assert browser.get(f"/files/{run.sweep}/{run.run_id}/pipe").status_code == 404
+    (run.path / "pipe").unlink()
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    run = hostile(tmp_path)
+    with client(tmp_path) as browser:
+        page = browser.get(f"/run/{run.sweep}/{run.run_id}").text
+        head = browser.get(f"{api(run)}/changes").json()["head"]["html"]
+    for text in (page, *head.values()):
+        assert "<b>relu" not in text
+        assert "<img" not in text
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+    assert "&lt;b&gt;relu&lt;/b&gt;" in page
+    assert "\\x1b[31m" in page
+    assert HOSTILE not in json.dumps(head, ensure_ascii=False)
+
+
+def test_without_control_nothing_can_be_asked(browser: TestClient, run: RunFolder) -> None:
+    answer = browser.post(f"{api(run)}/ask", content='{"kind": "end_run"}')
+    assert answer.status_code == 403
+    assert not run.requests.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ('{"kind": "end_run"}', 200), ('{"kind": "stop_trial", "trial_id": "0020"}', 200), ("", 400), ("[]", 400),
+        ('{"kind": "stop_trial", "trial_id": "../../x"}', 404), ('{"kind": "delete"}', 400), ("{" + " " * 5000, 413),
+    ],
+)  # fmt: skip
+def test_a_request_is_left_for_the_driver(content: str, code: int, tmp_path: Path) -> None:
+    run = played(tmp_path, 20, open_trials=2)
+    with client(tmp_path, control=True) as browser:
+        # nobody works on it
+        assert browser.post(f"{api(run)}/ask", content='{"kind": "end_run"}').status_code == 409
+        with hold(run):
+            before = run.ledger.read_bytes()
+            answer = browser.post(f"{api(run)}/ask", content=content)
+            assert answer.status_code == code
+            assert run.ledger.read_bytes() == before
+            left = list(run.requests.iterdir()) if run.requests.exists() else []
+            assert len(left) == (code == 200)
+            if left:
+                assert json.loads(left[0].read_text()) == json.loads(content)
+            foreign = browser.post(f"{api(run)}/ask", content=content, headers={"origin": "http://evil.example"})
+            assert foreign.status_code == 403
+
+
+def test_a_place_without_results_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        Results(tmp_path / "none")
+    with client(tmp_path) as browser:
+        assert "There is no run yet" in browser.get("/").text
+
+
+def test_a_damaged_run_keeps_its_line_and_the_others_theirs(tmp_path: Path) -> None:
+    run = played(tmp_path, 10)
+    other = RunFolder(run.path.with_name("other"))
+    other.path.mkdir()
+    other.description.write_text("{")
+    other.ledger.write_text("")
+    with client(tmp_path) as browser:
+        assert browser.get("/").status_code == 200
+        rows = {row["run"]: row["state"] for row in browser.get("/api/runs").json()}
+        assert browser.get("/run/growth/other").status_code == 404
+    assert rows[run.run_id] == "finished"
+    assert rows["other"].startswith("damaged: ")
