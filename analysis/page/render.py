@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from analysis.figures import style as figure_style
 from analysis.page.parts import Drawing, LongColumn, LongTable, Part, Plotted, Report
+from analysis.terminal.plain_text import visible
 from trainables.json_values import as_json_value
 
 PAGE = Path(__file__).parent
@@ -76,12 +77,20 @@ def _drawn(part: Part, folder: Path | None, png: bool) -> Part | Picture:
     return Picture(Markup(shown), part.caption)
 
 
+def without_controls(value: Any) -> Any:
+    """Return a text with what steers a terminal, or turns the direction of text, written out; lines stay lines."""
+    if type(value) is not str or value.isprintable():
+        return value
+    return "\n".join(map(visible, value.split("\n")))
+
+
 @cache
 def _environment() -> Environment:
     """Return the templates' environment: text is escaped, and a name that is not there is an error."""
     environment = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=without_controls,
+    )  # fmt: skip
     environment.globals["zip"] = zip
     environment.filters |= {
         "kind": lambda part: type(part).__name__,

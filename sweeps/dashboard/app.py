@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from analysis.page.render import PAGE
+from analysis.page.render import PAGE, without_controls
 from analysis.runs.sync import where
 from analysis.terminal.plain_text import visible
 from sweeps.dashboard import answers
@@ -229,10 +229,9 @@ def _json(content: bytes) -> Response:
 @cache
 def _templates() -> Environment:
     loader = FileSystemLoader([HERE, PAGE])
-    # what would steer a terminal, or turn the direction of text, is written out
     return Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str and not value.isprintable() else value,
+        finalize=without_controls,
     )  # fmt: skip
 
 
