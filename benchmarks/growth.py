@@ -15,10 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,12 +33,12 @@ from analysis import table
 from analysis.command_line import new_app, start
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.model_columns import write_trials
-from analysis.weights.weights_table import add_weights
 from benchmarks.played_runs import play_run, played_sweep
 from sweeps.planning.plan import make_plan
 from sweeps.record.ledger import read_ledger
 from sweeps.record.state import RunState, fold
 from sweeps.record.table_rows import epochs_table, trials_table
+from sweeps.running.after_training import UnsavedWeights
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import make_view
 from trainables.errors import InputError
@@ -45,8 +47,8 @@ app = new_app()
 Figures = dict[str, float]
 # rows of weights.parquet of a replicate
 TENSORS, STAGES = 6, ("initial", "best", "final")
-# trials
-SAVED_AT_A_TIME = 1000
+# trials that are measured between two looks at whether to save
+MEASURED_AT_A_TIME = 100
 COMMANDS = {
     "show": ("sweeps.show",),
     "compare": ("analysis.compare",),
@@ -87,7 +89,9 @@ def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
     """Return CPU seconds and MB by what is measured."""
     found: Figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        run = play_run(Path(folder), trials, epochs, seeds)
+        # in a process of its own: what playing holds is not the driver's memory
+        with ProcessPoolExecutor(1, get_context("spawn")) as player:
+            run = player.submit(play_run, Path(folder), trials, epochs, seeds).result()
         # imports, and the data
         _plan(1, epochs, seeds)
         with _timed(found, "plan"):
@@ -155,9 +159,11 @@ def _screen(state: RunState) -> float:
 
 
 def _save_weights(run: RunFolder, state: RunState) -> None:
-    trials = list(state.trials.values())
-    for first in range(0, len(trials), SAVED_AT_A_TIME):
-        add_weights(run, _weights(run, trials[first : first + SAVED_AT_A_TIME]))
+    """Save as a sweep does: in steps that grow with what is saved already."""
+    trials, unsaved = list(state.trials.values()), UnsavedWeights(run)
+    for first in range(0, len(trials), MEASURED_AT_A_TIME):
+        unsaved.add(_weights(run, trials[first : first + MEASURED_AT_A_TIME]))
+    unsaved.save()
 
 
 def _weights(run: RunFolder, trials: list[Any]) -> pa.Table:

@@ -88,7 +88,7 @@ def _shared(run: RunFolder, metadata: Mapping[str, Any], trainable: Trainable) -
 
 
 @dataclass
-class _Unsaved:
+class UnsavedWeights:
     """Rows of `weights.parquet` that are not on the disk yet; few enough for the memory, often enough for a crash."""
 
     run: RunFolder
@@ -97,11 +97,13 @@ class _Unsaved:
     due: float = field(default_factory=lambda: time.monotonic() + SAVE_SECONDS)
 
     def add(self, rows: pa.Table) -> None:
+        """Take the rows of a trial, and save where enough is unsaved or enough time has gone."""
         self.parts.append(rows)
         if time.monotonic() >= self.due or sum(map(len, self.parts)) > max(ROWS_HELD, self.saved_rows // 10):
             self.save()
 
     def save(self) -> None:
+        """Write what is unsaved."""
         if self.parts:
             began = time.monotonic()
             rows = pa.concat_tables(self.parts)
@@ -134,7 +136,7 @@ def measure_trials(
     most, coming = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))), iter(todo)
     waiting: dict[Any, TrialState] = {}
     problems: list[str] = []
-    unsaved, done = _Unsaved(run), 0
+    unsaved, done = UnsavedWeights(run), 0
     with at_end(unsaved.save):
         while not stop_requested():
             for trial in islice(coming, most - len(waiting)):

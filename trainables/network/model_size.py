@@ -175,8 +175,6 @@ def planned_activation_size(config: TrialConfig, info: DataInfo) -> ActivationSi
 def model_sizes(side: int = 28, channels: int = 1, classes: int = 10) -> dict[str, ModelSize | str]:
     """Return the size of every model with its own options, for square images, or cubes where it takes volumes.
 
-    Where a model cannot take such images, or its package is missing, the reason replaces the size.
-
     Where a model cannot take such images, or its package is missing, the reason stands in the size's place.
     """
     sizes: dict[str, ModelSize | str] = {}

@@ -22,6 +22,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
                 gradients.append(parameter.grad)
     if not gradients:
         return {}
+    # a private name, as of torch 2.15: one kernel for all norms
     squares = torch.stack(torch._foreach_norm(gradients)).square().tolist()
     norms: dict[str, float] = dict.fromkeys(owners, 0.0)
     for owner, square in zip(owners, squares, strict=True):
