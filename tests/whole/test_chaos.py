@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import signal
 import subprocess
@@ -53,22 +54,14 @@ PBT = Case((*GRID, "--scheduler", "pbt", "--interval", "3"), 8, 10, 2, 3)
 CASES = {"apart": APART, "asha": ASHA_ALONE, "median": MEDIAN, "optuna": OPTUNA, "pbt": PBT}
 
 
-def start(case: Case, storage: Path, *more: str) -> subprocess.Popen[bytes]:
+def start(case: Case, storage: Path, *more: str, **environment: str) -> subprocess.Popen[bytes]:
     sweep = ["activations", "--set", "model=mlp", "--seeds", "2", "--epochs", str(case.epochs), *case.options]
     tries = ["--max-failures", str(case.driver_kills + case.worker_kills)]
-    command = [
-        sys.executable,
-        "-m",
-        "sweeps.run",
-        *sweep,
-        *tries,
-        "--quiet",
-        "--no-report",
-        "--storage",
-        str(storage),
-        *more,
-    ]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    quiet = ["--quiet", "--no-report", "--storage", str(storage)]
+    command = [sys.executable, "-m", "sweeps.run", *sweep, *tries, *quiet, *more]
+    return subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
 
 
 def calm(case: Case, storage: Path) -> RunFolder:
@@ -128,12 +121,31 @@ def wild(case: Case, storage: Path, until: int) -> RunFolder:
 def test_tables_are_those_of_an_undisturbed_run(case: Case, tmp_path: Path) -> None:
     undisturbed = calm(case, tmp_path / "calm")
     disturbed = wild(case, tmp_path / "wild", epochs(tmp_path / "calm") - 4)
+    assert_same_tables(disturbed, undisturbed)
+
+
+def assert_same_tables(found: RunFolder, expected: RunFolder) -> None:
     for file in ("trials_table", "epochs_table", "weights_table"):
-        expected, found = (
-            pd.read_parquet(getattr(run, file)).drop(columns=VOLATILE, errors="ignore")
-            for run in (undisturbed, disturbed)
+        one, other = (
+            pd.read_parquet(getattr(run, file)).drop(columns=VOLATILE, errors="ignore") for run in (found, expected)
         )
-        pd.testing.assert_frame_equal(found, expected, check_exact=True)
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_trials_that_rays_memory_monitor_killed_are_trained_by_retry_failed(tmp_path: Path) -> None:
+    """Ray kills every worker for as long as more than 1 % of the machine's memory is in use."""
+    case = Case((*FIFO, "--set", "lr=0.01"), trials=2, epochs=4, driver_kills=0, worker_kills=0)
+    starved = start(case, tmp_path / "wild", RAY_memory_usage_threshold="0.01", RAY_task_oom_retries="0")
+    _, errors = starved.communicate(timeout=DEADLINE)
+    assert starved.returncode == 1, errors
+    events = list(read_ledger(only_run(tmp_path / "wild").ledger))
+    failures = {event["trial_id"]: event["reason"] for event in events if event["event"] == "failed"}
+    assert len(failures) == case.trials
+    assert all("the node ran out of memory" in reason for reason in failures.values())
+    again = start(case, tmp_path / "wild", "--resume", "--retry-failed")
+    _, errors = again.communicate(timeout=DEADLINE)
+    assert again.returncode == 0, errors
+    assert_same_tables(only_run(tmp_path / "wild"), calm(case, tmp_path / "calm"))
 
 
 def test_asha_on_two_workers_decides_by_the_ledgers_own_order(tmp_path: Path) -> None:
