@@ -13,7 +13,7 @@ import psutil
 from rich.console import Console
 
 from analysis.command_line import BAD_INPUT, new_app, print_error, start
-from analysis.runs.find import run_to_resume
+from analysis.runs.find import refuse_other_storage, run_to_resume
 from analysis.runs.lease import hold
 from analysis.terminal.plain_text import plain, say
 from analysis.terminal.steady_output import go_on_without_output
@@ -125,6 +125,9 @@ def _plan_and_run(
     old = None
     if command.resume is not None:
         old = run_to_resume(name, command.storage, command.resume, command.name)
+        # which also says where --reuse looks
+        if not command.reuse:
+            refuse_other_storage(old, command.storage)
     if old and not command.dry_run:
         leases.enter_context(hold(old))
     sweep = decide_replicates(sweep, command.address, old.read_description() if old else {})

@@ -48,6 +48,12 @@ def run_to_resume(sweep: str, storage: Storage, run: str, name: str | None) -> R
     raise InputError(f"no run of {sweep} in {storage}/ to go on with: leave --resume out to begin one")
 
 
+def refuse_other_storage(run: RunFolder, storage: Storage) -> None:
+    """Raise `InputError` where a storage was chosen in which a run does not lie: it would have no effect."""
+    if storage != DEFAULT_STORAGE and not run.path.resolve().is_relative_to(folder_of(storage).resolve()):
+        raise InputError(f"--resume names {where(run)}, which is not in --storage {storage}: leave --storage out")
+
+
 def runs_in(storage: Storage, sweep: str = "*") -> Iterator[RunFolder]:
     """Yield the runs in a storage, newest first; of those at a URI, the ledger and the tables are fetched."""
     for run in newest_first(storage, every=True):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.runs import sync
-from analysis.runs.find import find_run, new_run, run_to_resume
+from analysis.runs.find import find_run, new_run, refuse_other_storage, run_to_resume
 from analysis.runs.remote import Remote
-from analysis.runs.run_folder import RunFolder, plain_name
+from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
 from cluster.start import command
 from cluster.submit import complete, same_storage
 from search_spaces.find import find_sweep
@@ -80,6 +80,15 @@ def test_a_run_is_resumed_by_its_exact_place(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 runs are called 'first': say smoke/first or activations/first"):
         find_run("first", tmp_path)
     assert find_run("activations/first", tmp_path) == first
+
+
+def test_a_storage_that_has_no_effect_beside_a_runs_place_is_refused(tmp_path: Path) -> None:
+    run = make(tmp_path / "one", "activations", "first")
+    for storage in (DEFAULT_STORAGE, tmp_path / "one", str(tmp_path / "two" / ".." / "one")):
+        refuse_other_storage(run, storage)
+    for storage in (tmp_path / "two", "memory://other"):
+        with pytest.raises(InputError, match=r"which is not in --storage .*: leave --storage out"):
+            refuse_other_storage(run, storage)
 
 
 def test_a_run_that_is_repeated_on_a_cluster_is_resumed_by_its_own_sweeps_name(tmp_path: Path) -> None:
