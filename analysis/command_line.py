@@ -23,8 +23,8 @@ from trainables.errors import DISTRIBUTION, InputError
 BAD_INPUT = int(ExitCode.BAD_INPUT)
 
 
-def start(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a Typer app as a program, and end the process."""
+def start(app: Callable[..., Any], arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a Typer app, or a command made of one, as a program, and end the process."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     code: Any = 0
     _open_closed_streams()

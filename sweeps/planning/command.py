@@ -14,7 +14,7 @@ from pydantic import model_validator
 from analysis.terminal.option_models import given, option, parameters_of, words_of
 from search_spaces.definition import Sweep
 from search_spaces.domains import values_of
-from search_spaces.find import find_sweep
+from search_spaces.find import find_sweep, sweep_names
 from sweeps.planning.options import SPACE, Options, apply, merge
 from sweeps.planning.override_files import read_options
 from sweeps.planning.settings import RESUMING, Settings
@@ -23,8 +23,15 @@ from trainables.user_code.permission import is_local
 from trainables.user_code.source import is_user_code
 
 LOOKING = "A look before the start"
+def sweeps_like(incomplete: str) -> list[str]:
+    """Return the sweeps whose names begin with what was typed, for a shell's completion."""
+    return [name for name in sweep_names() if name.startswith(incomplete)]
+
+
 NAME = typer.Argument(
-    metavar="NAME", help="A sweep of `python -m sweeps.list`, a .py file with a SWEEP, or a run to repeat."
+    metavar="NAME",
+    help="A sweep of `python -m sweeps.list`, a .py file with a SWEEP, or a run to repeat.",
+    autocompletion=sweeps_like,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cache
 from types import NoneType
@@ -13,10 +13,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from search_spaces.definition import IMAGE_CLASSIFIER, Sweep
 from search_spaces.domains import is_grid, values_of
+from trainables.config_checks import MODEL_OPTIONS, options_of
 from trainables.errors import InputError, one_line, shorten, unknown_name
 from trainables.parts.arguments import signature_of
+from trainables.registries import registry
 from trainables.trainable import Trainable, trainable_of
-from trainables.user_code.part_names import is_argument
+from trainables.user_code.part_names import is_argument, is_own
 from trainables.user_code.signature import members_of, parse_value
 
 # one value, in double quotes where it has a comma
@@ -136,7 +138,8 @@ def override(
         if len(values) != 1 or name == "seeds":
             raise InputError(f"--fix {text}: one value of one field, other than seeds")
         sweep = _in_role(sweep, "fixed", name, values[0])
-    return _typed(sweep)
+    names = {name for name, _ in given} | {text.partition("=")[0].strip() for text in (*tuned, *fixed)}
+    return _typed(_without_options_of_another_model(sweep, names))
 
 
 class _Text(str):
@@ -187,6 +190,21 @@ def _check_named(sweep: Sweep, texts: Sequence[str]) -> None:
         for name in (text.partition("=")[0].strip() for text in texts):
             if name not in known:
                 raise InputError(f"{unknown_name('field', name, known)}; a new one stands in the SWEEP first")
+
+
+def _without_options_of_another_model(sweep: Sweep, given: Set[str]) -> Sweep:
+    """Return the sweep without the options that it holds still for its own model, where another one is given."""
+    if sweep.trainable != IMAGE_CLASSIFIER or "model" not in given:
+        return sweep
+    roles = (sweep.scientific, sweep.nuisance, sweep.fixed)
+    models = [model for role in roles if "model" in role for model in values_of(role["model"]) or ()]
+    models += [case["model"] for case in sweep.cases if "model" in case]
+    if not all(is_own("model", model) or model in registry("model") for model in models):
+        # the config says so
+        return sweep
+    used = {option for model in models for option in options_of(model)}
+    left_out = {name for name in MODEL_OPTIONS if name not in used and name not in given}
+    return replace(sweep, fixed={name: value for name, value in sweep.fixed.items() if name not in left_out})
 
 
 def _without(sweep: Sweep, name: str) -> tuple[Mapping[str, Any], ...]:

@@ -32,6 +32,34 @@ def test_cases_are_chosen_among_or_overridden(assignments: list[str], expected: 
     assert sorted((c.model, c.lr) for c in expand(override(CASES, assignments, [], {}))) == expected
 
 
+@pytest.mark.parametrize(
+    ("words", "hidden_dims", "dropout"),
+    [
+        ({"assigned": ["lr=0.1"]}, (64, 64), 0.1),
+        ({"assigned": ["model=mlp"]}, (64, 64), 0.1),
+        # the definition's own hidden_dims are those of the model that it had
+        ({"assigned": ["model=cnn"]}, None, 0.1),
+        ({"assigned": [], "fixed": ["model=resnet18"]}, None, None),
+        ({"assigned": ["model=cnn", "dropout=0.2"]}, None, 0.2),
+    ],
+)
+def test_another_model_takes_no_options_of_the_definitions_own(
+    words: dict[str, list[str]], hidden_dims: object, dropout: float | None
+) -> None:
+    own = Sweep("?", {}, fixed={"model": "mlp", "hidden_dims": (64, 64), "dropout": 0.1, "epochs": 2})
+    (config,) = expand(override(own, **{"fixed": [], **words}, options={}))
+    assert (config.hidden_dims, config.dropout) == (hidden_dims, dropout)
+
+
+def test_options_of_another_model_that_the_user_names_are_refused() -> None:
+    own = Sweep("?", {}, fixed={"model": "mlp", "hidden_dims": (64, 64), "epochs": 2})
+    with pytest.raises(InputError, match="hidden_dims has no effect on model 'cnn'"):
+        expand(override(own, ["model=cnn", "hidden_dims=32"], [], {}))
+    among = Sweep("?", {}, fixed={"dropout": 0.1, "epochs": 2}, cases=({"model": "cnn"}, {"model": "mlp"}))
+    (config,) = expand(override(among, ["model=mlp"], [], {}))
+    assert config.dropout == 0.1
+
+
 def test_fix_holds_a_varied_field_still() -> None:
     _, sweep = find_sweep("activations")
     fixed = override(sweep, [], ["lr=0.01", "activation=relu"], {})
