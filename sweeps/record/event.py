@@ -29,6 +29,27 @@ FIELDS: dict[str, dict[str, Any]] = {
     "recoded": {"trial_id": str, "code": str, "key": str},
     **dict.fromkeys(("completed", "stopped", "diverged", "failed", "interrupted"), ENDING),
 }
+# what each kind of event says
+MEANINGS = {
+    "planned": "a trial will be trained: its config, folder, stratum, size, and the digests of its code and data",
+    "expected": "how many trials there will be, where a searcher proposes them one by one",
+    "started": "a worker has begun or gone on with a trial",
+    "epoch": "a trial has trained an epoch: the figures of every replicate, and their means",
+    "checkpoint": "a trial can go on from this epoch after a crash",
+    "waiting": "a trial waits for the others of its population (pbt, pb2)",
+    "generation": "a population was compared: who goes on from whose weights, with which values",
+    "completed": "a trial has trained all its epochs",
+    "stopped": "the scheduler or early stopping has ended a trial; rung, value, cutoff and number of peers say why",
+    "diverged": "the loss of a trial is no longer finite",
+    "failed": "a trial has ended with an error, after all its tries",
+    "interrupted": "the run was ended before the trial was",
+    "retried": "a trial's worker died or raised; the trial is tried again from its checkpoint",
+    "requeued": "a failed trial will be tried again (--retry-failed)",
+    "resumed": "a new command goes on with the run; foreign: trials that it does not plan",
+    "stratum": "a trial has another stratum since a resume",
+    "moved": "a trial's data, weights or code lie in another place since a resume",
+    "recoded": "a trial goes on with other code than it began with",
+}
 COUNTS = {"trials", "attempt", "epoch"}
 
 
