@@ -55,7 +55,9 @@ def main() -> None:
 def _group() -> Any:
     """Return all commands as one, for help and completion; of those that are completed, the one that is asked for."""
     app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
-    app.callback(help="Hyperparameter sweeps for medical-image networks. Each COMMAND has a --help of its own.")(_nothing)
+    app.callback(help="Hyperparameter sweeps for medical-image networks. Each COMMAND has a --help of its own.")(
+        _nothing
+    )
     group: Any = typer.main.get_command(app)
     typed = [word for name in WORDS for word in os.environ.get(name, "").split()[1:2]]
     for name in [word for word in typed if word in COMMANDS] or COMMANDS:

@@ -67,6 +67,16 @@ def verdict(results: Results, comparison: Comparison, block: str) -> str:
     return f"Nothing is told apart: {reason}. {_saturation(results, judged)}".strip()
 
 
+def told_apart(results: Results, comparison: Comparison, block: str) -> str:
+    """Say in one sentence which values of a block differ from the one that they are compared with; "" for none."""
+    differences = [d for d in comparison.differences if (d.block, d.metric) == (block, results.metric)]
+    clear = [d for d in differences if d.p_corrected < LEVEL]
+    if not clear:
+        return ""
+    names = join_words([f"{d.value} ({format_p(d.p_corrected)})" for d in clear])
+    return f"Told apart from {clear[0].against}: {names}; paired t tests over seeds, Holm-corrected."
+
+
 def _saturation(results: Results, judged: Sequence[Standing]) -> str:
     """Say that two values or more are at the top of what an AUC or accuracy can be."""
     top = [s for s in judged if s.metrics[results.metric].mean >= SATURATED]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from analysis.comparison.cautions import alike, edges
 from analysis.comparison.results import Results
-from analysis.comparison.sentences import answers, association_words, importance_words, verdict
+from analysis.comparison.sentences import answers, association_words, importance_words, told_apart, verdict
 from analysis.comparison.standings import compare
 from analysis.comparison.statistics import FEWEST
 from analysis.comparison.tables import associations_grid, differences_grid, standings_grid
@@ -43,7 +43,8 @@ def print_standings(console: Console, results: Results, *, test: bool = True) ->
         standings = comparison.block(block)
         title = block if len(results.blocks) > 1 else ""
         print_grid(console, standings_grid(results, standings, metrics, title))
-        found = [*alike(results, comparison, block), verdict(results, comparison, block)]
+        found = [*alike(results, comparison, block), told_apart(results, comparison, block)]
+        found.append(verdict(results, comparison, block))
         for sentence in (*filter(None, found), *edges(results, comparison, block)):
             console.print(sentence, markup=False, highlight=False)
     seeds = max((standing.n for standing in comparison.standings), default=0)

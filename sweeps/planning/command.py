@@ -23,6 +23,8 @@ from trainables.user_code.permission import is_local
 from trainables.user_code.source import is_user_code
 
 LOOKING = "A look before the start"
+
+
 def sweeps_like(incomplete: str) -> list[str]:
     """Return the sweeps whose names begin with what was typed, for a shell's completion."""
     return [name for name in sweep_names() if name.startswith(incomplete)]

@@ -140,7 +140,7 @@ class _Screen(_Lines):
 
     def __enter__(self) -> _Screen:
         self.machine = Machine()
-        self.live = Live(self._render(), console=self.console, auto_refresh=False, transient=True)
+        self.live = Live(self.render(), console=self.console, auto_refresh=False, transient=True)
         self.live.__enter__()
         self.due = 0.0
         return self
@@ -153,11 +153,12 @@ class _Screen(_Lines):
     def update(self, *, final: bool = False) -> None:
         now = time.monotonic()
         if now >= self.due:
-            self.live.update(self._render(), refresh=True)
+            self.live.update(self.render(), refresh=True)
             ended = time.monotonic()
             self.due = ended + max(REFRESH_SECONDS, (ended - now) / REFRESH_SHARE)
 
-    def _render(self) -> Group:
+    def render(self) -> Group:
+        """Return what is on the screen now."""
         self.tally.update()
         progress, best = self.progress(), self.tally.best()
         groups = [group for group in self.tally.strata() if group.name not in {row.name for row in best}]

@@ -28,7 +28,7 @@ from analysis.comparison.correlations import associate_models, associate_parts, 
 from analysis.comparison.importance import importances
 from analysis.comparison.rank_correlation import _block_ranks, spearman
 from analysis.comparison.results import Results, load, with_stopped
-from analysis.comparison.sentences import answers, association_words, importance_words
+from analysis.comparison.sentences import answers, association_words, format_p, importance_words
 from analysis.comparison.standings import Comparison, Difference, Standing, compare
 from analysis.comparison.statistics import (
     benjamini_hochberg,
@@ -579,6 +579,24 @@ def test_what_cannot_be_told_apart_is_said(tmp_path: Path) -> None:
     for text in (console.export_text(), answers(load([run]), compare(load([run])))[0]):
         assert "Nothing is told apart: none of 2 differences" in text
         assert "The validation AUC is saturated (all 3 values reach 0.9995 or more)" in text
+
+
+def test_who_is_told_apart_is_said_at_the_end_of_a_run(tmp_path: Path) -> None:
+    """p as scipy's paired t test has it, times the two comparisons of Holm's first step."""
+    mean = {"relu": 0.9, "gelu": 0.9, "tanh": 0.5}
+    rng = np.random.default_rng(1)
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": list(mean)}, {},
+        lambda c, s, e: mean[c["activation"]] + 0.01 * rng.random(),
+    )  # fmt: skip
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_standings(console, load([run]))
+    trials = table.read(run.path).groupby("activation")["val_auc"].apply(list)
+    best = max(("relu", "gelu"), key=lambda name: np.mean(trials[name]))
+    p = 2 * stats.ttest_rel(trials[best], trials["tanh"]).pvalue
+    said = f"Told apart from {best}: tanh ({format_p(p)}); paired t tests over seeds, Holm-corrected."
+    assert said in console.export_text()
+    assert "Nothing is told apart" not in console.export_text()
 
 
 @pytest.mark.parametrize("third", [-0.1, 0.1], ids=["the best", "not the best"])
