@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from analysis.command_line import guard
 from analysis.runs.find import new_run
 from analysis.runs.sync import begun, folder_of
-from sweeps.check_command import parse, sweep_name
+from cluster.check_command import parse, sweep_name
 from sweeps.planning.command import Command
 from trainables.errors import InputError
 

@@ -1,7 +1,7 @@
 """Draws the pictures of the pages from a real run: `python docs/pictures.py RUN`, of a run that has ended.
 
-Nothing in them is made up: the live view is that of the run's own ledger, read to its middle; the summary and the report
-are those of its files. The report's picture wants Chromium and Playwright (`pip install playwright`).
+Nothing in them is made up: the live view is that of the run's own ledger, read to its middle; the summary and the
+report are those of its files. The report's picture wants Chromium and Playwright (`pip install playwright`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ SHARE = 0.45
 
 
 def recorder() -> Console:
+    """Return a console that keeps what is printed, to be saved as a picture."""
     return Console(
         file=StringIO(), record=True, force_terminal=True, width=WIDTH, height=HEIGHT, color_system="truecolor"
     )
@@ -50,18 +51,21 @@ def draw_live_view(run: RunFolder) -> None:
 
 
 def draw_summary(run: RunFolder) -> None:
+    """Draw what `sweeps.show` prints of a run."""
     console = recorder()
     print_run(console, run)
     console.save_svg(str(PICTURES / "summary.svg"), title=f"python -m sweeps.show {run.sweep}")
 
 
 def save(picture: object, title: str, name: str) -> None:
+    """Save what Rich prints as a picture."""
     console = recorder()
     console.print(picture)
     console.save_svg(str(PICTURES / f"{name}.svg"), title=title)
 
 
 def draw_report(run: RunFolder) -> None:
+    """Draw the top of a run's report, as a browser shows it."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

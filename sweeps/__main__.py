@@ -23,6 +23,8 @@ COMMANDS = {
     "show": "sweeps.show",
     "clean": "sweeps.clean",
     "pull": "sweeps.pull",
+    "track": "sweeps.track",
+    "dashboard": "sweeps.dashboard",
     "compare": "analysis.compare",
     "report": "analysis.report",
     "evaluate": "analysis.evaluate",
@@ -34,10 +36,12 @@ COMMANDS = {
     "register": "deployment.register",
     "registry": "deployment.registry",
     "predict": "deployment.predict",
+    "serve": "deployment.serve",
     "doctor": "cluster.doctor",
     "monitor": "cluster.monitor",
     "submit": "cluster.submit",
 }
+HELP = "Hyperparameter sweeps for medical-image networks. Each COMMAND has a --help of its own."
 # Set by a shell that asks for completions, and the words so far: by bash, by the others.
 COMPLETING, WORDS = "_SWEEPS_COMPLETE", ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
@@ -54,17 +58,21 @@ def main() -> None:
 
 def _group() -> Any:
     """Return all commands as one, for help and completion; of those that are completed, the one that is asked for."""
-    app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
-    app.callback(help="Hyperparameter sweeps for medical-image networks. Each COMMAND has a --help of its own.")(
-        _nothing
-    )
+    app = typer.Typer(add_completion=True, pretty_exceptions_enable=False, help=HELP)
+    app.callback()(_nothing)
     group: Any = typer.main.get_command(app)
     typed = [word for name in WORDS for word in os.environ.get(name, "").split()[1:2]]
     for name in [word for word in typed if word in COMMANDS] or COMMANDS:
-        command = typer.main.get_command(import_module(COMMANDS[name]).app)
+        command = typer.main.get_command(_program(COMMANDS[name]).app)
         command.name = name
         group.add_command(command)
     return group
+
+
+def _program(module: str) -> Any:
+    """Import the file that `python -m` would run."""
+    found = import_module(module)
+    return import_module(f"{module}.__main__") if hasattr(found, "__path__") else found
 
 
 def _nothing() -> None:

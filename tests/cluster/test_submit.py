@@ -16,10 +16,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cluster.check_command import parse
 from cluster.job_files import PACKAGES, code_files, packed
 from cluster.jobs import Jobs
 from cluster.submit import complete
-from sweeps.check_command import parse
 from sweeps.record.ledger import read_ledger
 from tests.conftest import ROOT
 from tests.support.own_parts import write_parts

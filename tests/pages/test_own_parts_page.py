@@ -16,7 +16,7 @@ from analysis import table
 from analysis.measures import MEASURES
 from analysis.weights import own_measures
 from analysis.weights.measure_run import choose
-from sweeps.check_command import parse
+from cluster.check_command import parse
 from sweeps.planning.plan import make_plan
 from tests.conftest import ROOT
 from trainables.user_code.in_use import forget_sources

@@ -23,8 +23,11 @@ def sweeps(*words: str, **environment: str) -> tuple[int, str, str]:
 
 def test_every_program_of_the_rooms_is_a_command() -> None:
     rooms = ("sweeps", "analysis", "deployment", "cluster")
-    files = [path for room in rooms for path in (ROOT / room).glob("*.py") if "start(app" in path.read_text()]
-    names = {f"{path.parent.name}.{path.stem}" for path in files} - {"analysis.command_line"}
+    paths = [path for room in rooms for pattern in ("*.py", "*/__main__.py") for path in (ROOT / room).glob(pattern)]
+    files = [path.relative_to(ROOT) for path in paths if "start(app" in path.read_text()]
+    names = {".".join(path.with_suffix("").parts).removesuffix(".__main__") for path in files} - {
+        "analysis.command_line"
+    }
     assert set(COMMANDS.values()) == names
     assert all(module.endswith(f".{name}") for name, module in COMMANDS.items())
 
@@ -60,7 +63,8 @@ def test_a_shell_completes_commands_sweeps_and_options(words: str, number: int, 
 
 def test_completion_imports_nothing_heavy() -> None:
     program = (
-        "import os, sys; os.environ.update(_SWEEPS_COMPLETE='complete_bash', COMP_WORDS='sweeps run act', COMP_CWORD='2');"
+        "import os, sys;"
+        "os.environ.update(_SWEEPS_COMPLETE='complete_bash', COMP_WORDS='sweeps run act', COMP_CWORD='2');"
         "sys.argv = ['sweeps']; import atexit; from sweeps import __main__;"
         "atexit.register(lambda: print(sorted({'torch', 'ray', 'pandas'} & set(sys.modules))));"
         "__main__.main()"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cluster.check_command import parse
 from search_spaces.definition import Resources, Sweep
 from search_spaces.find import find_sweep
-from sweeps.check_command import parse
 from sweeps.planning.command import Command
 from sweeps.planning.options import Options, apply, newly_compared
 from sweeps.planning.override_files import read_options

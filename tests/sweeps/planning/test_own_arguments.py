@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from ray import tune
 
+from cluster.check_command import parse
 from search_spaces.definition import Optuna, Pbt, Sweep
 from search_spaces.sweep_json import from_data, to_data
-from sweeps.check_command import parse
 from sweeps.planning.options import Options, apply
 from sweeps.planning.override_files import read_options
 from sweeps.planning.plan import make_plan

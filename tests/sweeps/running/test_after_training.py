@@ -11,8 +11,8 @@ from rich.console import Console
 from analysis.page import write
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
+from cluster.check_command import parse
 from sweeps import summary
-from sweeps.check_command import parse
 from sweeps.planning.command import Command
 from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, TrialState
