@@ -43,11 +43,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to those of the folder."""
     for name, page in PAGES.items():
         files.append(File.generated(config, f"reference/{name}.md", content=page()))
-    for name, page in TOP.items():
+    for name, copy in TOP.items():
         content = (Path(__file__).parents[1] / f"{name}.md").read_text().replace("](docs/", "](")
-        for other, copy in TOP.items():
-            content = content.replace(f"]({other}.md", f"]({copy}")
-        files.append(File.generated(config, page, content=content))
+        for other, its_copy in TOP.items():
+            content = content.replace(f"]({other}.md", f"]({its_copy}")
+        files.append(File.generated(config, copy, content=content))
     return files
 
 

@@ -21,7 +21,7 @@ FOLDERS: dict[str, set[str]] = {
     "analysis": {"trainables"},
     "deployment": {"trainables", "analysis"},
     "sweeps": {"trainables", "search_spaces", "analysis", "deployment"},
-    "cluster": {"sweeps", "analysis", "trainables"},
+    "cluster": {"sweeps", "analysis", "search_spaces", "trainables"},
     "benchmarks": {"trainables", "search_spaces", "analysis", "deployment", "sweeps", "cluster"},
 }
 RAY_IN_TRAINABLES = {"trainables/worker/train_trial.py"}
