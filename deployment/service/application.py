@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from deployment.service.errors import CODES, Refusal, error_response, refusal_response
 from deployment.service.guard import Guard
@@ -102,6 +103,12 @@ def _say_errors(app: FastAPI) -> None:
         code = request.state.code = CODES.get(error.status_code, "refused")
         # Their texts name neither paths nor what was sent.
         return error_response(error.status_code, code, error.detail, request.state.request, error.headers or {})
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: Exception) -> JSONResponse:
+        # Nobody reads it.
+        request.state.code = "gone"
+        return error_response(400, "gone", "the connection ended within the body", request.state.request, {})
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> JSONResponse:

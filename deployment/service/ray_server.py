@@ -23,6 +23,7 @@ from deployment.service.application import make_app
 from deployment.service.guard import LOG, Guard
 from deployment.service.run_server import bound_pillow, log_to_stderr, make_service, read_card
 from deployment.service.settings import Settings
+from trainables.errors import InputError
 
 NAME = "medsweeps"
 # Seconds for which a network waits for more images; it is far away, and each call costs a millisecond.
@@ -86,13 +87,24 @@ def run_on_ray(artefact: Artefact, settings: Settings, replicas: int, threads: i
         ray.init(log_to_driver=True, logging_level=logging.ERROR, include_dashboard=False)
     else:
         join(address)
+    processors = int(ray.cluster_resources().get("CPU", 0))
+    if address is None and replicas > processors:
+        ray.shutdown()
+        raise InputError(f"--replicas {replicas} need a processor each, and this machine has {processors}: "
+                         "ask for fewer, or give the --address of a cluster")  # fmt: skip
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     content, suffix = artefact.path.read_bytes(), artefact.path.suffix
     patience = settings.upload + settings.answer
-    network: Any = serve.deployment(Network, num_replicas=replicas, graceful_shutdown_timeout_s=patience)
-    door: Any = serve.deployment(Door, max_ongoing_requests=settings.connections, graceful_shutdown_timeout_s=patience)
+    network: Any = serve.deployment(
+        Network, num_replicas=replicas, max_ongoing_requests=64, graceful_shutdown_timeout_s=patience
+    )
+    # It waits more than it works, and must find a place where the replicas hold all processors.
+    door: Any = serve.deployment(
+        Door, max_ongoing_requests=settings.connections, graceful_shutdown_timeout_s=patience,
+        ray_actor_options={"num_cpus": 0},
+    )  # fmt: skip
     try:
         serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": patience + 1})
         bound = door.bind(network.bind(content, suffix, threads), content, suffix, read_card(artefact.path), settings)

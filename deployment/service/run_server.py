@@ -182,3 +182,5 @@ def log_to_stderr() -> None:
     """Write the service's log to stderr."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     LOG.setLevel(logging.INFO)
+    # It warns of every body that is no form.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
