@@ -45,6 +45,9 @@ def export(
     ] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the copies of your own code that the run keeps.")
+    ] = False,
 ) -> None:
     """Write a trained network to files that need no training code, and compare each with it on the test images.
 
@@ -56,7 +59,7 @@ def export(
 
     if format_ not in (ALL, *FORMATS):
         raise InputError(unknown_name("format", format_, [*FORMATS, ALL]))
-    chosen = choose_one(run, trial, storage)
+    chosen = choose_one(run, trial, storage, trust_code)
     network = deployed_network(chosen, seed, data_root, "raw" if with_preprocessing else "normalized")
     console = Console()
     with hold(chosen.run, instead="try again then"):

@@ -16,6 +16,7 @@ from analysis.grids import Cell, Column, Grid, format_number, print_grid
 from analysis.terminal.exit_codes import ExitCode
 from deployment.prediction.audit_log import append
 from trainables.atomic_files import write_atomically
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,8 @@ EXAMPLES = """Examples:
   python -m deployment.predict breast@production scan.dcm --json
 
   python -m deployment.predict model.onnx images.npz --csv answers.csv --audit audit.jsonl
+
+  python -m deployment.predict latest scan.png --explain maps/
 """
 
 
@@ -43,6 +46,12 @@ def predict(
     csv_: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the answers as CSV, too.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     audit: Annotated[Path | None, typer.Option(metavar="FILE", help="Add a line an image to a chained log.")] = None,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A picture an image: what speaks for its class.")
+    ] = None,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="--explain: run the copies of your own code that the run keeps.")
+    ] = False,
     registry: Annotated[str | None, typer.Option(help="URI of an MLflow registry (default: in the results).")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
 ) -> None:
@@ -50,13 +59,25 @@ def predict(
 
     Exit code 1 where an image cannot be read or is unlike every image of training.
     """
+    from deployment.formats.opening import open_artefact
     from deployment.prediction.answers import answer_rows, csv_text, model_name, pixels_of
     from deployment.prediction.image_inputs import find_inputs, read_inputs
-    from deployment.prediction.resolve_model import open_model
+    from deployment.prediction.resolve_model import find_model
 
-    artefact = open_model(model, storage, registry, trial)
+    if trust_code and explain is None:
+        raise InputError("--trust-code has no effect without --explain (a model's file needs no code): leave it out")
+    found = find_model(model, storage, registry, trial, trust_code)
+    artefact = open_artefact(found.path)
     read = list(read_inputs(find_inputs(images), artefact.metadata))
-    rows = answer_rows(read, artefact.predict(pixels_of(read, artefact.metadata)), artefact.metadata)
+    pixels = pixels_of(read, artefact.metadata)
+    scores = artefact.predict(pixels)
+    rows = answer_rows(read, scores, artefact.metadata)
+    if explain and len(pixels):
+        from deployment.prediction import saliency
+        from deployment.prediction.saliency_files import write_maps
+
+        method, maps = saliency.explain(artefact, found.trial, pixels, scores)
+        write_maps(explain, rows, pixels, maps, method)
     if audit:
         _log(audit, model_name(artefact), rows)
     if csv_:
@@ -97,6 +118,8 @@ def _print(console: Console, artefact: Artefact, rows: Sequence[dict[str, Any]])
     )  # fmt: skip
     print_grid(console, Grid("", columns, tuple(map(cells, rows))))
     for row in rows:
+        if "explanation" in row:
+            say(console, f"{row['explanation']['file']}: {row['explanation']['method']}")
         if row["fault"]:
             say(console, f"{row['image']} cannot be read: {row['fault']}", "red")
         for reason in row["unlike_training"]:

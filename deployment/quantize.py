@@ -13,6 +13,7 @@ from analysis.command_line import new_app, refuse_unused, start
 from analysis.grids import Cell, Column, Grid, format_number, print_grid
 from analysis.runs.find import find_runs
 from analysis.runs.lease import hold
+from analysis.runs.run_code import trust_code_of
 from analysis.runs.run_folder import DeploymentFolder
 from analysis.runs.sync import push_back
 from trainables.errors import InputError, unknown_name
@@ -50,12 +51,17 @@ def quantize(
     epochs: Annotated[int, typer.Option(min=1, max=1000, help="qat: epochs of training on the 8-bit grid.")] = 1,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the copies of your own code that the run keeps.")
+    ] = False,
 ) -> None:
     """Write a trained network in 8-bit integers as ONNX, and compare size, figures and speed with the float network.
 
-    Files go to deployment/TRIAL/ in the run's folder. All speeds are measured here, on one thread.
+    Files go to deployment/TRIAL/ in the run's folder, figures of all trials to its quantization.parquet. All speeds are
+    measured here, on one thread.
     """
     from analysis.trial_evaluation.select_trials import choose_trials
+    from deployment.quantization.table import add_rows, rows_of
     from deployment.trial_network.network import deployed_network
 
     if mode not in (ALL, *MODES):
@@ -65,12 +71,16 @@ def quantize(
     runs = find_runs([run], storage)
     if len(runs) != 1:
         raise InputError(f"{run} holds {len(runs)} runs: name one of them")
+    if trust_code:
+        trust_code_of(runs[0])
     console, modes = Console(), MODES if mode == ALL else (mode,)
     with hold(runs[0], instead="try again then"):
         for chosen in choose_trials(runs[0], trial):
             network = deployed_network(chosen, seed, data_root, "normalized")
             folder = runs[0].deployment_of(chosen.trial_id)
-            _print(console, chosen.label, write_quantized(network, folder.path, modes, epochs), folder.path)
+            found = write_quantized(network, folder.path, modes, epochs)
+            add_rows(runs[0], list(rows_of(runs[0], chosen.trial_id, network.metadata.seed, found)))
+            _print(console, chosen.label, found, folder.path)
         push_back(runs[0])
 
 

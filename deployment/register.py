@@ -55,6 +55,9 @@ def register(
     registry: Annotated[str | None, typer.Option(help="URI of an MLflow registry (default: in the results).")] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the copies of your own code that the run keeps.")
+    ] = False,
 ) -> None:
     """Register a network that was evaluated: ONNX and torch.export files, figures, lineage and a model card.
 
@@ -65,7 +68,7 @@ def register(
     from deployment.trial_network.selection import choose_one
 
     tags = check_names(name, version, alias, tag or [])
-    chosen = choose_one(run, trial, storage)
+    chosen = choose_one(run, trial, storage, trust_code)
     metrics, gate = read_evaluation(chosen)
     allow(chosen, gate, alias, force)
     network = deployed_network(chosen, seed, data_root, "normalized")

@@ -133,6 +133,11 @@ class RunFolder:
         return self.path / ".requests"
 
     @property
+    def quantization_table(self) -> Path:
+        """Return the path of the table of quantised models, with a row for each file of a trial."""
+        return self.path / "quantization.parquet"
+
+    @property
     def evaluation(self) -> Path:
         """Return the folder with the evaluations of trials."""
         return self.path / "evaluation"

@@ -17,7 +17,7 @@ from trainables.user_code.signature import members_of
 SCHEMA_VERSION = "1"
 # Units of columns that are counted, not measured: no mean of theirs is kept.
 COUNTS = {"pairs", "values", "bins"}
-Kind = Literal["trials", "epochs", "weights", "activations", "predictions", "hardware"]
+Kind = Literal["trials", "epochs", "weights", "activations", "predictions", "hardware", "quantization"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,25 @@ HARDWARE = {
     "gpu_temperature_c": Column(REAL, "temperature of the GPU", "°C", null=True),
     "gpu_power_w": Column(REAL, "power of the GPU, by its driver", "W", null=True),
 }
+# Of quantization.parquet, which `deployment.quantize` writes: a row for each file of a trial.
+QUANTIZATION = {
+    **{name: IDENTITY[name] for name in ("sweep", "run_id", "trial_id", "seed")},
+    "file": Column(TEXT, "float32, or how the file was quantised: dynamic, static, qat"),
+    "bytes": Column(WHOLE, "size of the ONNX file", "bytes", "lower"),
+    "test_auc": Column(REAL, "area under the ROC curve on test as MedMNIST defines it", "1", "higher"),
+    "test_auc_low": Column(REAL, "lower end of its 95 % interval over images", "1"),
+    "test_auc_high": Column(REAL, "upper end of its 95 % interval over images", "1"),
+    "test_acc": Column(REAL, "accuracy on test as MedMNIST defines it", "1", "higher"),
+    "test_acc_low": Column(REAL, "lower end of its 95 % interval over images", "1"),
+    "test_acc_high": Column(REAL, "upper end of its 95 % interval over images", "1"),
+    "agreement": Column(REAL, "share of test images with the float network's answer", "1", "higher"),
+    "agreement_low": Column(REAL, "lower end of its 95 % interval over images (Wilson)", "1"),
+    "agreement_high": Column(REAL, "upper end of its 95 % interval over images (Wilson)", "1"),
+    "largest_difference": Column(REAL, "largest difference of a probability from the float network's", "1", "lower"),
+    "latency_p50": Column(REAL, "median time of one image alone, ONNX Runtime on one thread", "s", "lower"),
+    "latency_p95": Column(REAL, "95th percentile of that time", "s", "lower"),
+    "images_per_second": Column(REAL, "most images a second of all batch sizes that were timed", "images/s", "higher"),
+}
 OF_MODELS = ("activation_entropy", "activation_sparsity", "sharpness", "sharpness_max")
 
 
@@ -212,6 +231,8 @@ def columns(kind: Kind) -> dict[str, Column]:
         return PREDICTION
     if kind == "hardware":
         return HARDWARE
+    if kind == "quantization":
+        return QUANTIZATION
     if kind == "activations":
         return {**IDENTITY, **LAYER, **BEHAVIOUR}
     at_best, at_last = _qualities("", "at the best epoch"), _qualities("final_", "at the last epoch")

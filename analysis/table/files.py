@@ -25,6 +25,7 @@ NEEDED: dict[Kind, tuple[str, ...]] = {
     "epochs": (*IDENTITY, "epoch"),
     "weights": (*IDENTITY, *(name for name in TENSOR if name != "epoch")),
     "activations": (*IDENTITY, "layer", "position"),
+    "quantization": ("trial_id", "seed", "file", "bytes", "agreement"),
     "predictions": ("trial_id", "model", "split", "index", "probabilities", "correct", "uncertainty"),
     "hardware": ("time", "seconds", "node"),
 }

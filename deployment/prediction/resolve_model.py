@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.trial_evaluation.select_trials import BEST
+from analysis.trial_evaluation.select_trials import BEST, ChosenTrial
 from deployment.formats.artefact import Artefact
-from deployment.formats.opening import SUFFIXES, open_artefact
+from deployment.formats.opening import ONNX, PT2, SUFFIXES, open_artefact
 from deployment.registration.registry_store import MODEL_FILE, files_of, find_version, open_registry
 from deployment.trial_network.selection import choose_one
 from trainables.errors import InputError
 
 
+@dataclass(frozen=True)
+class FoundModel:
+    """A model's file, and the trial of a run that it is of; None where it was named as a file or registered."""
+
+    path: Path
+    trial: ChosenTrial | None = None
+
+
 def open_model(name: str, storage: str, registry: str | None = None, trial: str = BEST, threads: int = 0) -> Artefact:
     """Open the model of a name. Raises `InputError`. threads: of ONNX Runtime, 0 for all."""
-    return open_artefact(find_file(name, storage, registry, trial), threads)
+    return open_artefact(find_model(name, storage, registry, trial).path, threads)
 
 
-def find_file(name: str, storage: str, registry: str | None = None, trial: str = BEST) -> Path:
-    """Find a model's file: itself, a registered one's, or the exported one of a run's trial. Raises `InputError`."""
+def find_model(
+    name: str, storage: str, registry: str | None = None, trial: str = BEST, trust_code: bool = False
+) -> FoundModel:
+    """Find a model: a file, a registered one's, or the exported one of a run's trial. Raises `InputError`.
+
+    trust_code: the user's own code that a run keeps may run.
+    """
     if name.endswith(SUFFIXES):
-        return Path(name)
+        return FoundModel(Path(name))
     model, at, which = name.rpartition("@")
     if at and not Path(name).exists():
         opened = open_registry(registry, storage)
-        folder = files_of(opened, find_version(opened, model, which))
-        return folder / MODEL_FILE
-    chosen = choose_one(name, trial, storage)
-    path = chosen.run.deployment_of(chosen.trial_id).model(".onnx")
-    if not path.is_file():
+        return FoundModel(files_of(opened, find_version(opened, model, which)) / MODEL_FILE)
+    chosen = choose_one(name, trial, storage, trust_code)
+    folder = chosen.run.deployment_of(chosen.trial_id)
+    found = next((path for path in (folder.model(ONNX), folder.model(PT2)) if path.is_file()), None)
+    if found is None:
         raise InputError(
             f"trial {chosen.trial_id} of {name} was not exported yet: "
             f"python -m deployment.export {chosen.run.path} --trial {chosen.trial_id}"
         )
-    return path
+    return FoundModel(found, chosen)
