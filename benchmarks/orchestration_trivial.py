@@ -22,7 +22,13 @@ WARM = 50
 
 
 def report_once(
-    tune_config: dict[str, str], shared: Any, threads: int, client: Any = None, sources: Any = None, fuse: str = "off"
+    tune_config: dict[str, str],
+    shared: Any,
+    threads: int,
+    client: Any = None,
+    sources: Any = None,
+    fuse: str = "off",
+    recording: Any = None,
 ) -> None:
     """Report once and train nothing."""
     job = Job.from_json(tune_config["job"])

@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 from sweeps.planning.command import Command
 from sweeps.searchers.grid import specs_of
+from sweeps.trackers.table import read_spec
 from trainables.errors import InputError
 from trainables.user_code.in_use import source_of
-from trainables.user_code.source import split_spec
+from trainables.user_code.source import is_user_code, split_spec
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sweeps", "trainables", "search_spaces", "analysis", "deployment", "cluster", "benchmarks")
@@ -104,7 +105,8 @@ def _user_code(command: Command) -> dict[str, str]:
     """
     _, sweep, _ = command.definition()
     texts: dict[str, str] = {}
-    for spec in specs_of(sweep):
+    trackers = (read_spec(text).name for text in command.track)
+    for spec in [*specs_of(sweep), *filter(is_user_code, trackers)]:
         source = source_of(spec)
         name = split_spec(spec)[0]
         inside = PurePosixPath(name)

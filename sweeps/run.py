@@ -110,6 +110,7 @@ def _plan_and_run(
     """Do what `_carry_out` does. leases: takes the one on the run, before the first file of it is written."""
     from sweeps import messages, summary
     from sweeps.planning.begin import create_run, folder_of_new_run, resume_run
+    from sweeps.planning.notes import check_recording
     from sweeps.planning.plan import decide_replicates
     from sweeps.planning.reuse import check_reuse, take_finished
     from sweeps.running import execution
@@ -120,6 +121,7 @@ def _plan_and_run(
         check_reuse(sweep)
     now = datetime.now()
     check_trackers(command.track)
+    check_recording(sweep, command.log_steps, command.log_histograms)
     if not command.dry_run:
         execution.check_address(command.address)
     old = None

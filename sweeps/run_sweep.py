@@ -12,6 +12,7 @@ from analysis.runs.lease import hold
 from search_spaces.definition import Sweep
 from sweeps.messages import print_start
 from sweeps.planning.begin import create_run, folder_of_new_run
+from sweeps.planning.notes import check_recording
 from sweeps.planning.plan import decide_replicates, make_plan
 from sweeps.planning.reuse import check_reuse, take_finished
 from sweeps.planning.settings import Settings
@@ -42,6 +43,7 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     if settings.reuse:
         check_reuse(sweep)
     check_trackers(settings.track)
+    check_recording(sweep, settings.log_steps, settings.log_histograms)
     check_address(settings.address)
     early_ray = EarlyRay() if settings.address is None else nullcontext()
     with Interrupt() as interrupt, early_ray as early, ExitStack() as leases:

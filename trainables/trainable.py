@@ -35,7 +35,7 @@ Fuse = Literal["auto", "on", "off"]
 ROW_FIELDS = frozenset(
     {
         "seed", "epoch", "lr_used", "is_best", "train_seconds", "eval_seconds", "images_trained", "gradient_norm",
-        "gradient_norms", "learned", "notes", "stop_reason",
+        "gradient_norms", "learned", "notes", "stop_reason", "step_losses", "histograms",
     }
 )  # fmt: skip
 

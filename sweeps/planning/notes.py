@@ -9,9 +9,18 @@ from search_spaces.definition import Optuna, Pbt, Rule, Sweep
 from search_spaces.domains import is_random
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.schedulers.table import entry_of, name_of
+from trainables.errors import InputError
+from trainables.user_code.source import is_user_code
 
 # trials, those with the most operations in a batch, whose memory is worked out
 WEIGHED = 3
+
+
+def check_recording(sweep: Sweep, log_steps: bool, log_histograms: int) -> None:
+    """Raise `InputError` where steps or histograms are asked of a training function, which has none that we see."""
+    asked = "--log-steps" if log_steps else "--log-histograms" if log_histograms else ""
+    if asked and is_user_code(sweep.trainable):
+        raise InputError(f"{asked} has no effect on {sweep.trainable}, whose steps are its own: leave it out")
 
 
 def plan_notes(sweep: Sweep, plan: Plan) -> tuple[str, ...]:

@@ -75,6 +75,10 @@ class Settings(OptionModel):
         None, "Run a command at the end, at the first failure and at an interruption; JSON is at its stdin.", ENDING,
         metavar="COMMAND",
     )  # fmt: skip
+    log_steps: bool = option(False, "Keep the loss of each step, for TensorBoard.", ENDING)
+    log_histograms: int = option(
+        0, "Keep histograms of weights and gradients each so many epochs.", ENDING, metavar="N", ge=0, le=MOST
+    )
     verbose: bool = option(False, "Print a line for each epoch of each trial.", ENDING)
     quiet: bool = option(False, "Print the summary alone.", ENDING)
 
@@ -110,9 +114,13 @@ class Settings(OptionModel):
         return value
 
     @model_validator(mode="after")
-    def _verbose_or_quiet(self) -> Settings:
+    def _options_go_together(self) -> Settings:
         if self.verbose and self.quiet:
             raise ValueError("--verbose prints each epoch and --quiet the summary alone: leave one out")
+        if self.fuse == "on" and (self.log_steps or self.log_histograms):
+            raise ValueError(
+                "--fuse on trains replicates as one network, whose steps are not kept: leave --log-... out"
+            )
         return self
 
     @field_validator("name")

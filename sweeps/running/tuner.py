@@ -23,6 +23,7 @@ from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
 from trainables.errors import InputError
 from trainables.trainable import Fuse
+from trainables.training.gradients import Recording
 from trainables.user_code.in_use import sources_in_use
 from trainables.user_code.source import PACKAGE
 from trainables.worker.train_trial import Job, train_trial
@@ -50,8 +51,11 @@ def run_trials(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
     threads = max(1, int(resources.cpus))
     sources = sources_in_use()
+    recording = Recording(limits.log_steps, limits.log_histograms)
+    # one network of several has no steps of each that could be kept
+    fuse = "off" if recording != Recording() else limits.fuse
     trainable = tune.with_parameters(
-        train_trial, shared=shared, threads=threads, client=client, sources=sources, fuse=limits.fuse
+        train_trial, shared=shared, threads=threads, client=client, sources=sources, fuse=fuse, recording=recording
     )
     source = _JobSearcher([job.to_json() for job in jobs], propose, resources, limits.max_concurrent, recorder.skips)
     with tempfile.TemporaryDirectory(prefix="sweeps-tune-") as scratch:
@@ -109,6 +113,14 @@ class Limits(Protocol):
     @property
     def fuse(self) -> Fuse:
         """Whether a trial's replicates are trained as one network."""
+
+    @property
+    def log_steps(self) -> bool:
+        """Whether the loss of each step is kept."""
+
+    @property
+    def log_histograms(self) -> int:
+        """Epochs from one set of histograms of weights and gradients to the next; 0: none."""
 
 
 # Times that a trial's worker may die before it has begun.

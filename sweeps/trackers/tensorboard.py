@@ -77,7 +77,7 @@ def write_epoch(curves: Curves, epoch: int, rows: Mapping[int, Mapping[str, Any]
         if row.get("images_trained") and row.get("train_seconds"):
             values["images_per_second"] = row["images_trained"] / row["train_seconds"]
         losses = row.get("step_losses") or ()
-        steps = {(epoch - 1) * len(losses) + number: loss for number, loss in enumerate(losses, start=1)}
+        steps = {(epoch - 1) * len(losses) + number: _number(loss) for number, loss in enumerate(losses, start=1)}
         folder = replicate_folder(curves.folder, seed)
         append_epoch(
             folder, curves.group, curves.settings, epoch, values, wall_time, steps, row.get("histograms")

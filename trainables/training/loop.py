@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from trainables.network.build import initial_model
 from trainables.training.early_stopping import EARLY_STOPPING, Patience
 from trainables.training.ema import average_of, update_average
 from trainables.training.evaluation import Quality, evaluate
-from trainables.training.gradients import gradient_norms, gradient_notes, total_norm
+from trainables.training.gradients import Recorded, gradient_norms, gradient_notes, total_norm
 from trainables.training.optimizers import make_optimizer
 from trainables.training.precision import Numerics, numerics_of
 from trainables.training.random_streams import stream
@@ -38,7 +39,7 @@ class EpochMetrics:
     after the epoch. is_best: the highest val AUC so far (the earliest of equals). finite: False where a training loss
     was NaN or infinite: the replicate has diverged. images: trained on in this epoch. gradient_norms: by layer, at the
     last step, before clipping. learned: thresholds and the like, by layer. notes: what the user should know.
-    stop_reason: "early_stopping" where the replicate ends before its time.
+    stop_reason: "early_stopping" where the replicate ends before its time. recorded: losses of steps and histograms.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class EpochMetrics:
     learned: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stop_reason: str = ""
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -125,6 +127,7 @@ class TrainedEpoch:
     finite: bool
     lr: float
     gradient_norms: Mapping[str, float]
+    recorded: Mapping[str, Any] = field(default_factory=dict)
 
 
 def finish_epoch(
@@ -150,6 +153,7 @@ def finish_epoch(
         learned=learned_values(state.model),
         notes=gradient_notes(total_norm(trained.gradient_norms), state.epoch, config.clip_norm),
         stop_reason=EARLY_STOPPING if stops_early else "",
+        recorded=trained.recorded,
     )
     state.last = metrics
     if metrics.is_best:
@@ -167,17 +171,20 @@ def train_epoch(
     total = torch.zeros((), device=split.labels.device)
     steps = steps_of(len(split), config.batch_size)
     before = (state.epoch - 1) * steps
-    images, rate, norms = 0, math.nan, {}
+    images, rate, norms, recorded = 0, math.nan, {}, Recorded(state.epoch)
     loss = BatchLoss(training_loss(config, split.labels, info.n_classes, info.task), config, len(split), state.learner)
     for step, (inputs, targets) in enumerate(training_batches(split, config, info, shuffle)):
         state.schedule.set(before + step, steps)
         rate = rate if step else max(float(group["lr"]) for group in state.optimizer.param_groups)
         state.optimizer.zero_grad(set_to_none=True)
-        total += _backward(config.accumulate, state, numerics, loss, inputs, targets)
+        step_loss = _backward(config.accumulate, state, numerics, loss, inputs, targets)
+        total += step_loss
+        recorded.take_loss(step_loss)
         if state.scaler.is_enabled():
             state.scaler.unscale_(state.optimizer)
         if step == steps - 1:
             norms = gradient_norms(state.learner)
+            recorded.take_histograms(state.learner)
         if config.clip_norm:
             clip_grad_norm_(state.learner.parameters(), config.clip_norm)
         state.scaler.step(state.optimizer)
@@ -185,7 +192,7 @@ def train_epoch(
         if config.ema:
             update_average(state.model, state.learner, config.ema, before + step + 1)
         images += len(targets)
-    return TrainedEpoch(images, bool(torch.isfinite(total)), rate, norms)
+    return TrainedEpoch(images, bool(torch.isfinite(total)), rate, norms, recorded.row)
 
 
 class BatchLoss:

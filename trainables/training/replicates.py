@@ -65,7 +65,15 @@ def last_epoch(states: list[TrainingState]) -> list[EpochMetrics]:
 
 def _idle(state: TrainingState, epoch: int) -> EpochMetrics:
     assert state.last is not None
-    idle = {"lr": 0.0, "images": 0, "train_seconds": 0.0, "eval_seconds": 0.0, "is_best": False, "notes": ()}
+    idle = {
+        "lr": 0.0,
+        "images": 0,
+        "train_seconds": 0.0,
+        "eval_seconds": 0.0,
+        "is_best": False,
+        "notes": (),
+        "recorded": {},
+    }
     return replace(state.last, epoch=epoch, **idle)  # type: ignore[arg-type]
 
 
@@ -91,6 +99,7 @@ def epoch_row(metrics: EpochMetrics) -> dict[str, Any]:
         **uncertainty(metrics),
         "notes": "; ".join(metrics.notes),
         "stop_reason": metrics.stop_reason,
+        **metrics.recorded,
     }
 
 

@@ -18,6 +18,7 @@ import torch
 from trainables.errors import InputError
 from trainables.trainable import IMAGE_CLASSIFIER, EpochReport, Fuse, Training, trainable_of
 from trainables.training.cost import peak_memory_mb, reset_peak_memory
+from trainables.training.gradients import Recording, record
 from trainables.training.precision import make_repeatable
 from trainables.user_code.in_use import use_sources
 from trainables.user_code.source import Source
@@ -70,13 +71,13 @@ class Job:
 
 def train_trial(
     tune_config: dict[str, str], shared: Any, threads: int, client: FileClient | None = None,
-    sources: Mapping[str, Source] | None = None, fuse: Fuse = "auto",
+    sources: Mapping[str, Source] | None = None, fuse: Fuse = "auto", recording: Recording | None = None,
 ) -> None:  # fmt: skip
     """Train all replicates of the job in `tune_config["job"]`, from its latest checkpoint if there is one.
 
     Reports once an epoch, when that epoch's files are in the run's folder. shared: what `Trainable.prepare` made.
     client: for workers that may not share the run's folder. sources: the user's code that trials need. fuse: whether
-    replicates are trained as one network.
+    replicates are trained as one network. recording: what is kept of an epoch beside its metrics.
     """
     from ray import tune
 
@@ -85,6 +86,7 @@ def train_trial(
     job = Job.from_json(tune_config["job"])
     name_thread(f"trial {job.trial_id}")
     make_repeatable(threads)
+    record(recording or Recording())
     trainable = trainable_of(job.trainable)
     attempt = open_attempt(job.folder, client)
     training = trainable.begin(trainable.make(job.config), shared, job.metric, job.mode)
