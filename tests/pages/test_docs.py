@@ -20,7 +20,7 @@ from trainables.training.schedules import SCHEDULES
 
 PAGES = {
     name: (ROOT / "docs" / name).read_text()
-    for name in ("models.md", "complexity.md", "evaluation.md", "data.md", "deployment.md")
+    for name in ("models.md", "complexity.md", "evaluation.md", "data.md", "deployment.md", "tracking.md")
 }
 COMMANDS = sorted(
     {

@@ -356,3 +356,15 @@ def test_files_of_wandb_hold_each_trial_once_and_whole(tmp_path: Path) -> None:
         assert about.job_type == "sweep" or config["activation"] in ("relu", "tanh")
     assert found == {"sweep": [], **{name: values for name, (values, _) in expected(run).items()}}
     assert not [path for path in (run.trackers / "wandb").iterdir() if path.is_symlink()]
+
+
+def test_the_tracker_of_the_docs_gets_all(played: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "tracking.md").read_text()
+    code = page.partition('```python title="my_tracker.py"\n')[2].partition("```")[0]
+    (tmp_path / "my_tracker.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    check_trackers(("my_tracker.py:Mine",))
+    send(played, "my_tracker.py:Mine")
+    lines = (tmp_path / "values.txt").read_text().splitlines()
+    trials = read_state(played.ledger).trials.values()
+    assert len(lines) == sum(trial.epoch + 1 for trial in trials)
