@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ray import tune
 
+from search_spaces.definition import Sweep
+from sweeps.planning.notes import check_recording
+from sweeps.planning.settings import Settings
 from tests.support.short_training import small_config, started, trained, untimed
+from trainables.errors import InputError
 from trainables.training.gradients import Recording, histogram, record
 from trainables.training.loop import steps_of
 from trainables.training.replicates import epoch_row
@@ -52,3 +57,16 @@ def test_a_histogram_counts_as_numpy_does() -> None:
     assert [left for left, _, _ in found] == pytest.approx(edges[:-1], rel=1e-4)
     assert histogram(torch.full((3,), 2.0)) == [[2.0, 2.0, 3.0]]
     assert histogram(torch.tensor([math.nan, math.inf])) == []
+
+
+@pytest.mark.parametrize("asked", [{"log_steps": True}, {"log_histograms": 3}])
+def test_steps_of_one_fused_network_cannot_be_kept(asked: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="--fuse on"):
+        Settings(fuse="on", **asked)
+
+
+def test_a_training_function_has_no_steps_that_we_see() -> None:
+    sweep = Sweep("?", {"c": tune.grid_search([1, 2])}, trainable="my.py:train")
+    with pytest.raises(InputError, match="--log-steps has no effect"):
+        check_recording(sweep, True, 0)
+    check_recording(sweep, False, 0)
