@@ -95,7 +95,7 @@ def make_tracker(spec: Spec, results: Path) -> Any:
     if spec.name in TRACKERS:
         return import_module(TRACKERS[spec.name].module).make(spec.target, results)
     made = object_of(spec.name)
-    return made(target=spec.target) if "target" in parameters_of(made) else made()
+    return made(target=spec.target) if spec.target else made()
 
 
 def _check_own(spec: Spec) -> None:
@@ -109,6 +109,8 @@ def _check_own(spec: Spec) -> None:
     needed = [one.name for one in plain if one.default is one.empty]
     if [name for name in needed if name != "target"]:
         raise InputError(f"--track {spec.name}: its __init__ may ask for target alone, not for {', '.join(needed)}")
+    if needed and not spec.target:
+        raise InputError(f"--track {spec.name}: it needs a target: write {spec.name}=TARGET")
     if spec.target and "target" not in parameters:
         raise InputError(f"--track {spec.text}: {spec.name} takes no target: leave ={spec.target} out")
 

@@ -254,6 +254,7 @@ def test_a_killed_command_is_gone_on_with(played: RunFolder, tmp_path: Path) -> 
         ("mine.py:Nothing", "no tracker"),
         ("mine.py:Needs", "may ask for target alone"),
         ("mine.py:Mine=x", "takes no target"),
+        ("mine.py:Aimed", "Aimed=TARGET"),
         ("mine.py:Absent", "Absent"),
         ("absent.py:Mine", "no such file"),
     ],
@@ -266,6 +267,9 @@ def test_a_tracker_that_cannot_be_is_refused(
         class Nothing: pass
         class Needs:
             def __init__(self, secret): pass
+            def epoch(self, trial, epoch): pass
+        class Aimed:
+            def __init__(self, target): pass
             def epoch(self, trial, epoch): pass
         class Mine:
             def epoch(self, trial, epoch): pass
