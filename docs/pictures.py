@@ -25,7 +25,7 @@ PICTURES = Path(__file__).parent / "pictures"
 # characters
 WIDTH, HEIGHT = 100, 30
 # share of the ledger that has been written where the live view is drawn
-SHARE = 0.45
+SHARE = 0.7
 
 
 def recorder() -> Console:
