@@ -46,6 +46,8 @@ MEANINGS = {
     "retried": "a trial's worker died or raised; the trial is tried again from its checkpoint",
     "requeued": "a failed trial will be tried again (--retry-failed)",
     "resumed": "a new command goes on with the run; foreign: trials that it does not plan",
+    "stop_requested": "the live page or another program has asked for the end of a trial",
+    "end_requested": "the live page or another program has asked for the end of the run",
     "stratum": "a trial has another stratum since a resume",
     "moved": "a trial's data, weights or code lie in another place since a resume",
     "recoded": "a trial goes on with other code than it began with",

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.trial_status import ENDED
 from sweeps.record import ledger as module
+from sweeps.record.event import MEANINGS
 from sweeps.record.history import NUMBERS
 from sweeps.record.ledger import MAX_GARBAGE, MAX_LINE, Ledger, cut_damaged_end, read_ledger
 from sweeps.record.progress import Tally
 from sweeps.record.state import GrowingLedger, RunState, fold
+from tests.conftest import ROOT
 from trainables.errors import InputError
 
 PLANNED = {
@@ -38,6 +42,13 @@ def epoch(number: int, attempt: int = 1) -> dict[str, object]:
         "trial_id": "0001", "attempt": attempt, "epoch": number, "memory_mb": 1.0,
         "replicates": [{"seed": 0, "epoch": number}], "mean": {"val_auc": number / 10},
     }  # fmt: skip
+
+
+def test_every_event_that_is_written_has_a_meaning_for_the_reference() -> None:
+    texts = [path.read_text() for path in (ROOT / "sweeps").rglob("*.py")]
+    written = {name for text in texts for name in re.findall(r"(?:record|append)\(\s*\"([a-z_]+)\"", text)}
+    assert len(written) > 10
+    assert {*written, *ENDED, "moved", "recoded"} == set(MEANINGS)
 
 
 def test_every_event_is_one_line_of_strict_json(tmp_path: Path) -> None:
