@@ -6,6 +6,7 @@ python -m benchmarks.bootstrap --images 28000 --classes 14
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Annotated
 
@@ -25,6 +26,7 @@ def bootstrap(
     classes: Annotated[int, typer.Option(min=2, max=20, help="Classes.")] = 9,
     draws: Annotated[int, typer.Option(min=1, help="Draws of ours.")] = 1000,
     beside: Annotated[int, typer.Option(min=1, help="Draws of the loop over scikit-learn.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Time all headline figures of `analysis.evaluate` per draw; the loop has AUC, accuracy and F1 alone."""
     rng = np.random.default_rng(0)
@@ -43,6 +45,9 @@ def bootstrap(
         accuracy_score(labels[rows], scores[rows].argmax(1))
         f1_score(labels[rows], scores[rows].argmax(1), average="macro")
     theirs = (time.process_time() - began) / beside * draws
+    if as_json:
+        print(json.dumps({"ours": ours, "scikit-learn": theirs}))
+        return
     print(f"{draws} draws of {images} images, {classes} classes: {ours:.2f} CPU-s")
     print(f"by scikit-learn, from {beside} draws: {theirs:.1f} CPU-s, {theirs / ours:.1f} times")
 

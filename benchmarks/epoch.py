@@ -21,12 +21,12 @@ import typer
 from medmnist import BreastMNIST
 from medmnist.evaluator import getACC, getAUC
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 
 from analysis.command_line import new_app, start
 from trainables.config import make_config
-from trainables.data.batches import to_device
+from trainables.data.batches import subset, to_device
 from trainables.data.datasets import default_data_root, load
 from trainables.data.normalization import normalization_of
 from trainables.network.build import build_model
@@ -41,6 +41,7 @@ def main(
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="epochs of each that are timed, after one that is not")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="threads of torch")] = 2,
+    images: Annotated[int | None, typer.Option(min=2, help="images of each split; None: all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document on stdout")] = False,
 ) -> None:
     """Time an epoch of training with three evaluations, theirs and ours."""
@@ -48,9 +49,9 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SWEEPS_CACHE"] = folder
         rivals = {
-            "official loop": _theirs(data_root, epochs + 1),
-            "ours, float32": _ours(data_root, epochs + 1, "float32"),
-            "ours, bfloat16": _ours(data_root, epochs + 1, "bfloat16"),
+            "official loop": _theirs(data_root, epochs + 1, images),
+            "ours, float32": _ours(data_root, epochs + 1, images, "float32"),
+            "ours, bfloat16": _ours(data_root, epochs + 1, images, "bfloat16"),
         }
         times: dict[str, list[float]] = {name: [] for name in rivals}
         for epoch in range(epochs + 1):
@@ -72,17 +73,19 @@ def _text(seconds: dict[str, float], threads: int) -> str:
     return "\n".join(lines)
 
 
-def _ours(data_root: Path | None, epochs: int, precision: str) -> Iterator[Any]:
+def _ours(data_root: Path | None, epochs: int, images: int | None, precision: str) -> Iterator[Any]:
     given = {"dataset": NAME, "model": "resnet18", "normalization": "half", "optimizer": "adam", "lr": 1e-3}
     config = make_config({**given, "batch_size": BATCH, "epochs": epochs, "precision": precision})
     data = load(NAME, data_root=data_root)
-    splits = to_device(data, normalization_of(config.normalization, data), torch.device("cpu"))
+    whole = to_device(data, normalization_of(config.normalization, data), torch.device("cpu"))
+    splits = {name: subset(split, min(1.0, (images or len(split)) / len(split))) for name, split in whole.items()}
     return loop.train(config, data.info, splits, loop.start(config, 0, data.info, torch.device("cpu")))
 
 
-def _theirs(data_root: Path | None, epochs: int) -> Iterator[None]:
+def _theirs(data_root: Path | None, epochs: int, images: int | None) -> Iterator[None]:
     """Train by MedMNIST's `train_and_eval_pytorch.py`, written anew after its description."""
-    sets = _medmnist_sets(data_root)
+    whole = _medmnist_sets(data_root)
+    sets = {split: Subset(found, range(min(images or len(found), len(found)))) for split, found in whole.items()}
     loaders = {split: DataLoader(found, BATCH, shuffle=split == "train") for split, found in sets.items()}
     loaders["train at eval"] = DataLoader(sets["train"], BATCH)
     config = make_config({"dataset": NAME, "model": "resnet18"})

@@ -16,18 +16,25 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from benchmarks.orchestration import ACTIVATIONS, EPOCHS, NAME, RATES, SLOTS
+from benchmarks.orchestration_grids import GRIDS, SLOTS
 from trainables.config import make_config
 from trainables.data.datasets import default_data_root, load
 from trainables.network.build import build_model
 
 app = typer.Typer()
+GRID = GRIDS["pneumonia"]
+NAME, ACTIVATIONS, RATES, EPOCHS = GRID.dataset, GRID.activations, GRID.rates, GRID.epochs
 
 
 @app.command()
-def textbook(folder: Annotated[Path, typer.Option()], data_root: Annotated[Path | None, typer.Option()] = None) -> None:
+def textbook(
+    folder: Annotated[Path, typer.Option()],
+    grid: Annotated[str, typer.Option()] = "pneumonia",
+    data_root: Annotated[Path | None, typer.Option()] = None,
+) -> None:
     """Run Ray Tune as its PyTorch tutorial uses it, with medmnist's Dataset in place of torchvision's."""
     root = data_root.absolute() if data_root else None
+    assert grid == "pneumonia", "its Dataset is that of PneumoniaMNIST"
     space = {"lr": tune.grid_search(list(RATES)), "activation": tune.grid_search(list(ACTIVATIONS))}
     ray.init(address="local", num_cpus=SLOTS, log_to_driver=False)
     trainable = tune.with_resources(tune.with_parameters(_train_as_the_tutorial, root=root), {"cpu": 1})

@@ -16,16 +16,17 @@ DEADLINE = 900
 SMALLEST = {
     "bootstrap": ["--images", "200", "--draws", "10", "--beside", "1"],
     "data": ["--repeats", "1", "--workers", "2", "--images", "2600"],
-    "epoch": ["--epochs", "1"],
+    "epoch": ["--epochs", "1", "--images", "16"],
+    "fused": ["--images", "64", "--batch", "32", "--repeats", "1", "--cases", "1"],
     "file_transfer": ["--sizes", "0.1", "--repeats", "1"],
     "growth": ["--trials", "6", "--epochs", "2", "--seeds", "1", "--no-commands"],
-    "orchestration": ["--only", "trivial", "--trials", "1"],
+    "orchestration": ["--grid", "smallest", "--only", "floor+optuna"],
     "sample_entropy": ["--sizes", "50", "--beside-up-to", "0"],
 }
 READS_DATA = ("data", "epoch")
-QUICK = ("bootstrap", "growth", "sample_entropy")
-RIVALS = ("orchestration_floor", "orchestration_textbook", "orchestration_trivial")
-HELPERS = ("__init__", "__main__", "played_runs", *RIVALS)
+QUICK = ("bootstrap", "fused", "growth", "sample_entropy")
+RIVALS = ("floor", "grids", "optuna", "textbook", "trivial")
+HELPERS = ("__init__", "__main__", "check", "played_runs", *(f"orchestration_{rival}" for rival in RIVALS))
 
 
 def test_each_has_a_name_and_a_smallest_size() -> None:

@@ -1,0 +1,47 @@
+"""The grids of trials that all rivals of `benchmarks.orchestration` train."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SLOTS = 2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Trials of a small CNN: each activation at each rate, `seeds` replicates, `epochs` each."""
+
+    dataset: str
+    activations: tuple[str, ...]
+    rates: tuple[float, ...]
+    epochs: int
+    seeds: int
+
+    @property
+    def trials(self) -> int:
+        """The number of trials."""
+        return len(self.activations) * len(self.rates)
+
+    def values(self) -> Iterator[dict[str, str | float | int]]:
+        """Yield each trial's fields, but for its seeds."""
+        for lr, activation in itertools.product(self.rates, self.activations):
+            yield {
+                "dataset": self.dataset, "model": "cnn", "epochs": self.epochs, "activation": activation, "lr": lr,
+            }  # fmt: skip
+
+
+GRIDS = {
+    "pneumonia": Grid("pneumoniamnist", ("relu", "tanh", "gelu", "elu"), (0.001, 0.003, 0.01, 0.03), 3, 1),
+    # that of `sweeps.run activations`
+    "quick": Grid(
+        "digits",
+        ("relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "mish", "hardswish", "tanh", "softplus",
+         "squared_relu"),
+        (0.01, 0.003, 0.03, 0.001),
+        12,
+        3,
+    ),
+    "smallest": Grid("digits", ("relu", "tanh"), (0.01,), 1, 2),
+}  # fmt: skip
