@@ -8,7 +8,7 @@ weights.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import optuna
 import torch
@@ -39,7 +39,7 @@ def study(
     torch.set_num_threads(1)
     chosen, cpu = GRIDS[grid], torch.device("cpu")
     folder.mkdir(parents=True, exist_ok=True)
-    space = {"activation": list(chosen.activations), "lr": list(chosen.rates)}
+    space: dict[str, list[Any]] = {"activation": list(chosen.activations), "lr": list(chosen.rates)}
     shared = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / "journal"))),
         study_name="grid",
