@@ -37,7 +37,7 @@ from typing import Annotated
 import typer
 
 from analysis.command_line import new_app, start
-from benchmarks.orchestration_grids import GRIDS, SLOTS, Grid
+from benchmarks.rivals.grids import GRIDS, SLOTS, Grid
 from trainables.errors import InputError, unknown_name
 
 app = new_app()
@@ -97,7 +97,7 @@ def main(
             found[name] = {"seconds": seconds, "seconds an epoch of a trial": epoch}
         if "trivial" in names:
             # once the variables above are set: torch and Ray read them when they are imported
-            from benchmarks.orchestration_trivial import trivial_rate
+            from benchmarks.rivals.trivial import trivial_rate
 
             found["trivial"] = {"trials a second": trivial_rate(Path(folder), trials)}
     print(json.dumps(found) if as_json else _text(found, GRIDS[grid]))
@@ -122,7 +122,7 @@ def _text(found: dict[str, dict[str, float]], grid: Grid) -> str:
 
 
 def _rival(name: str, grid: str) -> list[str]:
-    return [sys.executable, "-m", f"benchmarks.orchestration_{name}", "--grid", grid]
+    return [sys.executable, "-m", f"benchmarks.rivals.{name}", "--grid", grid]
 
 
 def _time(name: str, grid: str, data_root: Path | None, folder: str) -> Taken:

@@ -25,8 +25,7 @@ SMALLEST = {
 }
 READS_DATA = ("data", "epoch")
 QUICK = ("bootstrap", "fused", "growth", "sample_entropy")
-RIVALS = ("floor", "grids", "optuna", "textbook", "trivial")
-HELPERS = ("__init__", "__main__", "check", "played_runs", *(f"orchestration_{rival}" for rival in RIVALS))
+HELPERS = ("__init__", "__main__", "check", "played_runs")
 
 
 def test_each_has_a_name_and_a_smallest_size() -> None:

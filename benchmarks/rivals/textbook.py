@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from benchmarks.orchestration_grids import GRIDS, SLOTS
+from benchmarks.rivals.grids import GRIDS, SLOTS
 from trainables.config import make_config
 from trainables.data.datasets import default_data_root, load
 from trainables.network.build import build_model

@@ -16,7 +16,7 @@ import typer
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from benchmarks.orchestration_grids import GRIDS
+from benchmarks.rivals.grids import GRIDS
 from trainables.config import make_config
 from trainables.data.batches import to_device
 from trainables.data.datasets import load

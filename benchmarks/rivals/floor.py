@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 import typer
 
-from benchmarks.orchestration_grids import GRIDS, SLOTS
+from benchmarks.rivals.grids import GRIDS, SLOTS
 from trainables.config import make_config
 from trainables.data.batches import to_device
 from trainables.data.datasets import load
