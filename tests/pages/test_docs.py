@@ -1,7 +1,8 @@
-"""The pages of models and of complexity: links live, commands parse, names and examples are the code's."""
+"""Every page of docs: links live, commands have the options they are given; names and examples are the code's."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ from functools import cache
 
 import pytest
 
+from sweeps.__main__ import COMMANDS as SHORT_NAMES
 from tests.conftest import ROOT
 from trainables.layers.activations import ACTIVATIONS
 from trainables.models import MODELS
@@ -18,38 +20,61 @@ from trainables.network.stochastic_layers import STOCHASTIC_LAYERS
 from trainables.training.optimizers import OPTIMIZERS
 from trainables.training.schedules import SCHEDULES
 
-PAGES = {
-    name: (ROOT / "docs" / name).read_text()
-    for name in ("models.md", "complexity.md", "evaluation.md", "data.md", "deployment.md", "tracking.md")
-}
+DOCS = ROOT / "docs"
+PAGES = {str(path.relative_to(DOCS)): path.read_text() for path in sorted(DOCS.rglob("*.md"))}
+# A page that adds to the package has commands that are not there yet; tests/pages/test_extending.py runs them.
+ADDING = "extending.md"
+COMMAND = re.compile(r"^ +((?:python -m|sweeps) [a-z_.]+.*)$|`((?:python -m|sweeps) [a-z_.]+[^`]*)`", re.M)
 COMMANDS = sorted(
     {
-        line.split("#")[0].strip().replace("…", "x")
-        for text in PAGES.values()
-        for line in re.findall(r"^    (python -m [a-z_.]+.*)$", text, re.M)
+        " ".join((line or inline).split("#")[0].replace("…", "x").split())
+        for page, text in PAGES.items()
+        if page != ADDING
+        for line, inline in COMMAND.findall(text.replace("\\\n", " "))
     }
 )
-LINKS = [(page, link) for page, text in PAGES.items() for link in re.findall(r"\]\(([^)#]+)\)", text)]
+LINKS = [(page, link) for page, text in PAGES.items() for link in re.findall(r"\]\(([^)\s]+)\)", text)]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and mkdocs make them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
 def test_links_live(page: str, link: str) -> None:
-    assert link.startswith("https://") or (ROOT / "docs" / link).exists()
+    if link.startswith("https://"):
+        return
+    path, _, anchor = link.partition("#")
+    target = (DOCS / page).parent / path if path else DOCS / page
+    assert target.exists()
+    assert not anchor or anchor in anchors(target.read_text())
 
 
 @cache
-def shown_help(module: str) -> str:
+def shown_help(*words: str) -> str:
+    environment = {**os.environ, "COLUMNS": "200"}
     return subprocess.run(
-        [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", *words, "--help"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     ).stdout
+
+
+def known(module: str, words: list[str]) -> str:
+    """Return the help in which a command's options stand: a job's are also those of the sweep that it runs."""
+    if module == "benchmarks":
+        return shown_help(module, words[0]) if words else ""
+    return shown_help(module) + (shown_help("sweeps.run") if module in {"cluster.submit", "cluster.start"} else "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_options_of_commands_exist(command: str) -> None:
-    _, _, module, *words = shlex.split(command)
+    program, *words = shlex.split(command)
+    module, *words = words[1:] if program == "python" else [SHORT_NAMES[words[0]], *words[1:]]
     for word in words:
         if word.startswith("--"):
-            assert word in shown_help(module), word
+            option = re.escape(word.partition("=")[0])
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known(module, words)), word
 
 
 def test_every_model_has_its_line_with_its_size() -> None:
