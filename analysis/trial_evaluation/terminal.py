@@ -94,7 +94,7 @@ def calibration_lines(calibration: Calibration, predictions: Predictions) -> lis
 
 def gap_line(gap: Gap) -> str:
     """Write the gap of a column in a sentence."""
-    unclear = "" if gap.interval.low > 0 else "; not unclear apart from 0"
+    unclear = "" if gap.interval.low > 0 else "; not clearly apart from 0"
     return (
         f"gap by {gap.column}: {gap.best} {gap.difference:.3f} more accurate than {gap.worst} "
         f"(95 % {span(gap.interval)}{unclear})"

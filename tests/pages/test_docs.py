@@ -47,7 +47,11 @@ def test_links_live(page: str, link: str) -> None:
     if link.startswith("https://"):
         return
     path, _, anchor = link.partition("#")
-    target = (DOCS / page).parent / path if path else DOCS / page
+    target = ((DOCS / page).parent / path if path else DOCS / page).resolve()
+    if target.parent == DOCS / "reference":
+        # the site makes these pages of the code, and its build looks for their anchors
+        assert f" reference/{target.name}\n" in (ROOT / "mkdocs.yml").read_text()
+        return
     assert target.exists()
     assert not anchor or anchor in anchors(target.read_text())
 
