@@ -9,6 +9,7 @@ from analysis.command_line import start
 
 NAMES = {
     "bootstrap": "intervals of an evaluation over images, beside a loop over scikit-learn",
+    "dashboard": "the live page: first paint, an event, memory, and many open pages",
     "data": "preparing batches, beside medmnist's DataLoader",
     "epoch": "an epoch of MedMNIST's protocol, beside its official loop",
     "file_transfer": "an epoch's files on their way from a node that does not share the results' file system",

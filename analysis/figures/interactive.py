@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.comparison.sentences import name_of
-from analysis.figures.style import COLOURS, FAINT, colour_of
+from analysis.figures.style import COLOURS, FAINT, colour_of, seen_through
 from analysis.terminal.plain_text import visible
 
 Figure = dict[str, Any]
@@ -133,12 +133,13 @@ def learning_curves(
     """
     groups = list(groups) or list(dict.fromkeys(curve.group for curve in curves))
     data = []
+    clear = max(0.3, 0.9 * seen_through(len(curves) // 2))
     for number, group in enumerate(groups):
         own = [curve for curve in curves if curve.group == group]
         look = {"color": colour_of(number), "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
         kinds = (
-            ([curve for curve in own if not curve.faded], 0.9, "lines"),
-            ([curve for curve in own if curve.faded], 0.28, "lines+markers"),
+            ([curve for curve in own if not curve.faded], clear, "lines"),
+            ([curve for curve in own if curve.faded], 0.3 * clear, "lines+markers"),
         )
         for shown, (part, opacity, mode) in enumerate(kinds):
             if part:
@@ -236,7 +237,8 @@ def _dimension(axis: Axis) -> dict[str, Any]:
             **label, "values": values, "tickvals": [math.log10(tick) for tick in ticks],
             "ticktext": [f"{tick:.3g}" for tick in ticks],
         }  # fmt: skip
-    return {**label, "values": [value if isinstance(value, int | float) else None for value in axis.values]}
+    shown = [value if isinstance(value, int | float) else None for value in axis.values]
+    return {**label, "values": shown, "tickformat": ".4~g"}
 
 
 def _decades(low: float, high: float) -> list[float]:

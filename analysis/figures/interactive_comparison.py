@@ -128,7 +128,7 @@ def slices(results: Results) -> Figure:
                 panel,
                 {
                     "type": "scattergl" if len(first) > 2000 else "scatter", "mode": "markers",
-                    "name": text_of(value or "all"), "legendgroup": value, "showlegend": panel == 0,
+                    "name": text_of(value or "all"), "legendgroup": str(number), "showlegend": panel == 0,
                     "x": settings.to_numpy(float) if plain else [text_of(_word(one)) for one in settings],
                     "y": scores[own].to_numpy(float), "text": [text_of(trial) for trial in settings.index],
                     "marker": {"color": colour_of(number), "size": 6, "opacity": 0.7},
@@ -169,7 +169,7 @@ def complexity_and_performance(results: Results, measures: Sequence[str] = MEASU
                     {
                         "type": "scattergl" if len(means) > 2000 else "scatter", "mode": "markers",
                         "x": own[measure].to_numpy(float), "y": own[results.metric].to_numpy(float),
-                        "name": text_of(value or "all"), "legendgroup": value, "showlegend": panel == 0,
+                        "name": text_of(value or "all"), "legendgroup": str(number), "showlegend": panel == 0,
                         "text": [text_of(trial) for trial in own["trial"]],
                         "marker": {"color": colour_of(number), "size": 7, "opacity": 0.75},
                         "hovertemplate": "%{text}<br>%{x:.4g}: %{y:.4f}<extra></extra>",

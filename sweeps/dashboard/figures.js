@@ -38,7 +38,7 @@ function prepared(figure, width) {
   const narrow = width < 600;
   const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
   for (const name of new Set(["xaxis", "yaxis", ...axes])) {
-    layout[name] = { gridcolor: line, zerolinecolor: line, linecolor: faint, ...layout[name] };
+    layout[name] = { gridcolor: line, zerolinecolor: line, linecolor: faint, exponentformat: "power", ...layout[name] };
   }
   Object.assign(layout, {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: narrow ? 11 : 12, family: "system-ui, sans-serif" },

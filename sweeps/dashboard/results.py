@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from analysis.runs.find import find_run, newest_first
 from analysis.runs.remote import Storage, as_path, is_uri
@@ -67,6 +68,14 @@ class Results:
                 self._followed.popitem(last=False)
             return found
 
+    def read_ahead(self) -> None:
+        """Begin to follow the newest run, so that its page finds it read."""
+        with suppress(InputError, OSError):
+            for run in self.runs()[:1]:
+                followed = self.follow(run.sweep, run.run_id)
+                with followed.lock:
+                    followed.look()
+
     def rows(self) -> Iterator[Callable[[], Row]]:
         """Yield what reads the row of each run in the list; a run that has not changed is not read again."""
         for run in self.runs():
@@ -77,7 +86,8 @@ class Results:
         stamp = _stamp(run)
         known = self._rows.get(key)
         if known is None or known[0] != stamp:
-            known = stamp, list_run(run)
+            followed = self._followed.get(key)
+            known = stamp, list_run(run, followed.state if followed and followed.looked else None)
             self._rows[key] = known
         return known[1]
 

@@ -45,6 +45,7 @@ def serve(results: str, host: str, port: int, token_file: Path | None, open_page
     # a token is not printed: it stands in its file, or the environment has it
     hint = f" with ?token= and the token of {token_file or TOKEN}" if token else ""
     print(visible(f"dashboard of {results}: {url}{hint}  (Ctrl-C ends it, and no run)"), flush=True)
+    threading.Thread(target=page.results.read_ahead, daemon=True).start()
     if open_page:
         query = f"?{urlencode({'token': token})}" if token else ""
         threading.Thread(target=webbrowser.open, args=(url + query,), daemon=True).start()
@@ -66,6 +67,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
+        # whoever reads the address may connect at once
+        listener.listen(128)
     except OSError as error:
         listener.close()
         why = error.strerror or str(error)

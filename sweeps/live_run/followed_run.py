@@ -80,6 +80,11 @@ class FollowedRun:
             self.order[trial_id] = len(self.order)
         self._looked = time.monotonic()
 
+    @property
+    def looked(self) -> bool:
+        """Return whether the ledger has been read."""
+        return self._looked >= 0
+
     def changes(self, epoch: int, since: int) -> Changes:
         """Return the trials that have changed since `since` of a reading."""
         changed = self.state.changed

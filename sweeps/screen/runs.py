@@ -17,18 +17,18 @@ from trainables.errors import InputError
 QUIET_SECONDS = 120
 
 
-def list_run(run: RunFolder) -> dict[str, str]:
-    """Return the row of a run; of one whose files are damaged, what is wrong with them."""
+def list_run(run: RunFolder, state: RunState | None = None) -> dict[str, str]:
+    """Return the row of a run; of one whose files are damaged, what is wrong with them. state: where it is known."""
     try:
-        return summarize_run(run)
+        return summarize_run(run, state)
     except (InputError, OSError) as error:
         wrong = {"state": f"damaged: {error}", "trials": "-", "best": "-", "age": "-", "size": "-"}
         return {"sweep": run.sweep, "run": run.run_id, **wrong}
 
 
-def summarize_run(run: RunFolder) -> dict[str, str]:
+def summarize_run(run: RunFolder, state: RunState | None = None) -> dict[str, str]:
     """Return sweep, run, state, progress, best so far, age and size on disk of a run. Raises `InputError`."""
-    about, state = run.read_description(), read_state(run.ledger)
+    about, state = run.read_description(), state or read_state(run.ledger)
     ended = state.count(*ENDED)
     best = Tally(state, about["metric"], about["mode"]).best()
     last = state.last or datetime.now(UTC)

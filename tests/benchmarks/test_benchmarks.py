@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 DEADLINE = 900
 SMALLEST = {
     "bootstrap": ["--images", "200", "--draws", "10", "--beside", "1"],
+    "dashboard": ["--trials", "6", "--pages", "2", "--seconds", "1", "--no-chromium"],
     "data": ["--repeats", "1", "--workers", "2", "--images", "2600"],
     "epoch": ["--epochs", "1", "--images", "16"],
     "fused": ["--images", "64", "--batch", "32", "--repeats", "1", "--cases", "1"],

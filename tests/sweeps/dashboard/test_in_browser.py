@@ -40,8 +40,10 @@ def address(results: Path) -> Iterator[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=results, stdout=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stdout
-        yield re.findall(r"http://\S+", server.stdout.readline())[0]
-        server.terminate()
+        try:
+            yield re.findall(r"http://\S+", server.stdout.readline())[0]
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="module")
