@@ -72,7 +72,7 @@ def measure(run: RunFolder, pages: int, seconds: float, chromium: bool) -> Figur
         again = f"{api}?epoch={since['epoch']}&since={since['since']}"
         found["a later answer, s"] = median(_timed(lambda: _get(again)) for _ in range(20))
         for name in ("curves", "coordinates", "timeline"):
-            found[f"{name}, s"] = _timed(lambda name=name: _get(api.replace("changes", f"figure/{name}")))  # type: ignore[misc]
+            found[f"{name}, s"] = _timed(lambda name=name: _get(api.replace("changes", f"figure/{name}")))
         found[f"share of a processor, nobody looks, {seconds:g} s"] = _share(process, seconds)
         found[f"share of a processor, {pages} pages, {seconds:g} s"] = _asked(process, again, pages, seconds)
         binary = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -237,8 +237,8 @@ def _dimension(axis: Axis) -> dict[str, Any]:
             **label, "values": values, "tickvals": [math.log10(tick) for tick in ticks],
             "ticktext": [f"{tick:.3g}" for tick in ticks],
         }  # fmt: skip
-    shown = [value if isinstance(value, int | float) else None for value in axis.values]
-    return {**label, "values": shown, "tickformat": ".4~g"}
+    plain = [value if isinstance(value, int | float) else None for value in axis.values]
+    return {**label, "values": plain, "tickformat": ".4~g"}
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -47,7 +47,7 @@ function prepared(figure, width) {
   });
   for (const title of layout.annotations ?? []) title.font = { size: narrow ? 11 : 12, color: ink };
   if (narrow && layout.grid && layout.grid.columns > 1) {
-    const panels = layout.grid.rows * layout.grid.columns;
+    const panels = axes.filter((name) => name[0] === "x").length;
     const each = (layout.height - 90) / layout.grid.rows;
     layout.grid = { ...layout.grid, rows: panels, columns: 1 };
     layout.height = 90 + panels * each;

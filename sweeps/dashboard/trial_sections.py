@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
 from analysis import table
 from analysis.figures import style
 from analysis.figures.complexity import complexity_by_layer
@@ -60,8 +58,8 @@ def _draw_weights(folder: TrialFolder, seed: int) -> Figure:
 def _complexity(run: RunFolder, trial: TrialState) -> Section | None:
     if not run.weights_table.exists():
         return None
-    rows = table.read_arrow(run.weights_table)
-    own = rows.filter(pc.equal(rows["trial_key"], trial.key)).to_pandas()
+    rows = table.read(run.weights_table, "weights")
+    own = rows[rows["trial_key"] == trial.key]
     if own.empty:
         return None
     caption = "Complexity by layer at the best epoch, means over seeds; the thin line is where the layer began."

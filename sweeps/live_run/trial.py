@@ -77,7 +77,10 @@ def gradient_norms(run: RunFolder, trial: TrialState) -> Figure | None:
         for number, (name, points) in enumerate(list(layers.items())[:MOST_LAYERS])
     ]  # fmt: skip
     return figure(
-        data, xaxis={"title": {"text": "epoch"}}, yaxis={"title": {"text": "norm"}, "type": "log"}, height=360
+        data,
+        xaxis={"title": {"text": "epoch"}},
+        yaxis={"title": {"text": "norm"}, "type": "log", "dtick": "D2"},
+        height=360,
     )
 
 

@@ -14,10 +14,13 @@ pytest.importorskip("starlette")
 
 from starlette.testclient import TestClient
 
+from analysis import table
+from analysis.page.render import part_html
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
 from sweeps.dashboard.app import Page, make_app
 from sweeps.dashboard.results import Results
+from sweeps.dashboard.trial_sections import trial_sections
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.record.ledger import Ledger
 from sweeps.record.state import read_state
@@ -211,3 +214,23 @@ def test_a_damaged_run_keeps_its_line_and_the_others_theirs(tmp_path: Path) -> N
         assert browser.get("/run/growth/other").status_code == 404
     assert rows[run.run_id] == "finished"
     assert rows["other"].startswith("damaged: ")
+
+
+def test_the_sections_of_a_trial_are_of_its_own_weights(tmp_path: Path) -> None:
+    run = played(tmp_path, 6)
+    rows = [
+        {
+            "sweep": run.sweep, "run_id": run.run_id, "trial_id": f"{number:04d}", "trial_key": f"{number - 1:016x}",
+            "replicate": 0, "seed": 0, "stage": "best", "epoch": 4, "tensor": f"layer{number}.weight", "position": 0,
+            "module_type": "Linear", "shape": [4, 4], "lmc": 0.1, "sample_entropy": 2.0,
+        }
+        for number in (1, 2)
+    ]  # fmt: skip
+    table.write(run.weights_table, "weights", rows, run.metadata())
+    sections = [section for build in trial_sections(run, "0002") if (section := build())]
+    assert [section.name for section in sections] == ["weights", "complexity", "evaluation"]
+    shown = part_html(sections[1].parts[0])
+    assert "layer2.weight" in shown
+    assert "layer1.weight" not in shown
+    with pytest.raises(InputError, match="no trial 0009"):
+        next(trial_sections(run, "0009"))
