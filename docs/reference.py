@@ -29,6 +29,8 @@ ROW = {
     "weights": "A row is a tensor of a replicate at a stage: initial, best, final or an epoch.",
     "activations": "A row is a layer of a replicate's best model, or the whole model.",
     "predictions": "A row is an image, a network and a split.",
+    "hardware": "A row is a sample of a machine, or of one of its GPUs, while a run goes on.",
+    "quantization": "A row is a file of a trial's network: in float32, or quantised.",
 }
 EXIT_CODES = {
     ExitCode.DONE: "done",

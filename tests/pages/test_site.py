@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -88,3 +88,8 @@ def test_two_versions_are_compared_trial_by_trial(results: Path, monkeypatch: py
     changes = both.groupby("activation")["change"].mean().to_dict()
     assert changes == pytest.approx({"relu": 0.0, "tanh": 0.05})
     assert len(both) == 12
+
+
+def test_every_table_has_its_sentence_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference.py").read_text()
+    assert set(re.findall(r'^    "(\w+)": "A row', text, re.M)) == set(get_args(table.Kind))
