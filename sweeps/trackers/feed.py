@@ -25,7 +25,7 @@ from sweeps.trackers.position import Position
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
 
 # Lines of the ledger that are read before they are sent.
-CHUNK = 2000
+CHUNK = 500
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class Mlflow:
         run_id = self._find_or_make(trial.id, name, trial.began, tags)
         if known:
             self.client.update_run(run_id, status="RUNNING")
-        self._params(run_id, {name: show_value(value) for name, value in trial.config.items()})
+        self._params(run_id, {name: show_value(value) for name, value in trial.config.items()}, new=not known)
 
     def epoch(self, trial: TrackedTrial, epoch: TrackedEpoch) -> None:
         """Keep an epoch's metrics until `flush`."""
@@ -108,8 +108,7 @@ class Mlflow:
     def end_trial(self, trial: TrackedTrial, status: str, reason: str, time: datetime) -> None:
         """Write the trial's metrics, and how it has ended."""
         run_id = self._known[trial.id]
-        self._write(run_id)
-        self._tags(run_id, {"status": status, "stop_reason": reason})
+        self._write(run_id, {"status": status, "stop_reason": reason})
         self.client.set_terminated(run_id, STATUSES.get(status, "FAILED"), _milliseconds(time))
 
     def hardware(self, rows: Sequence[Row]) -> None:
@@ -171,11 +170,11 @@ class Mlflow:
             self._known[our_id] = made.info.run_id
         return self._known[our_id]
 
-    def _params(self, run_id: str, values: Mapping[str, Any]) -> None:
-        """Write the parameters that a run lacks; MLflow refuses to change one."""
+    def _params(self, run_id: str, values: Mapping[str, Any], *, new: bool = False) -> None:
+        """Write the parameters that a run lacks; MLflow refuses to change one. new: it has none yet."""
         from mlflow.entities import Param
 
-        known = self.client.get_run(run_id).data.params
+        known = {} if new else self.client.get_run(run_id).data.params
         texts = {name: str(value)[:PARAM_LENGTH] for name, value in values.items() if value is not None}
         params = [Param(name, text) for name, text in texts.items() if name not in known]
         for first in range(0, len(params), MOST_PARAMS):
@@ -193,9 +192,7 @@ class Mlflow:
             self.client.log_inputs(run_id, inputs)
 
     def _tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        found = [RunTag(name, text[:TAG_LENGTH]) for name, text in tags.items() if text]
+        found = _run_tags(tags)
         for first in range(0, len(found), MOST_TAGS):
             self.client.log_batch(run_id, tags=found[first : first + MOST_TAGS])
 
@@ -206,12 +203,20 @@ class Mlflow:
         kept = self._metrics.setdefault(run_id, [])
         kept += [Metric(name, value, moment, step) for name, value in values.items()]
 
-    def _write(self, run_id: str) -> None:
-        kept = self._metrics.get(run_id, [])
-        while kept:
-            self.client.log_batch(run_id, metrics=kept[:MOST_METRICS])
+    def _write(self, run_id: str, tags: Mapping[str, str] | None = None) -> None:
+        """Write the metrics that were kept of a run, and a few tags with them."""
+        kept, found = self._metrics.get(run_id, []), _run_tags(tags or {})
+        while kept or found:
+            self.client.log_batch(run_id, metrics=kept[:MOST_METRICS], tags=found)
             del kept[:MOST_METRICS]
+            found = []
         self._metrics.pop(run_id, None)
+
+
+def _run_tags(tags: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, text[:TAG_LENGTH]) for name, text in tags.items() if text]
 
 
 def _milliseconds(time: datetime) -> int:

@@ -122,7 +122,7 @@ def _of_trial(
         step = trial.epoch if epoch is None else epoch
         for name, values in tensors.items() if step not in drawn else ():
             if bins := bins_of(values):
-                yield step, histogram_value(f"weights/{name}", bins)
+                yield step, histogram_value(f"saved_weights/{name}", bins)
         drawn.add(step)
 
 

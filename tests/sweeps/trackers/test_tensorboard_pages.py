@@ -75,8 +75,8 @@ def test_texts_pictures_histograms_and_endings_are_added_once(run: RunFolder) ->
     assert set(images["run"]) == {"inputs/digits light"}
     assert "evaluation/confusion" in images["0001 activation=relu/seed_0"]
     histograms = provider.list_tensors(context, experiment_id="", plugin_name="histograms")
-    assert set(histograms["0001 activation=relu/seed_0"]) == {"weights/0.weight"}
-    values = files.GetAccumulator("0001 activation=relu/seed_0").Tensors("weights/0.weight")
+    assert set(histograms["0001 activation=relu/seed_0"]) == {"saved_weights/0.weight"}
+    values = files.GetAccumulator("0001 activation=relu/seed_0").Tensors("saved_weights/0.weight")
     assert [value.step for value in values] == [0, 2]
     (text,) = files.GetAccumulator("run").Tensors("run")
     shown = text.tensor_proto.string_val[0].decode()
