@@ -1,14 +1,14 @@
 """Measure replicates as one network beside one by one: `python -m benchmarks fused`. Needs no Ray and no data file.
 
 An epoch of training with three evaluations on made-up images, on the GPU where there is one, else on the CPU: of one
-model, of several one by one, and of the same several together, in turn; the quickest of each counts.
+model, of several one by one, and of the same several together, in turn; the quickest of each counts. CPU seconds with
+one thread, else seconds of time.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from analysis.command_line import new_app, start
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import DataInfo
 from trainables.data.batches import DeviceSplit
+from trainables.fused.choice import clock
 from trainables.fused.together import together
 from trainables.training import loop
 from trainables.training.precision import make_repeatable
@@ -77,16 +78,9 @@ def _epochs(config: TrialConfig, info: DataInfo, data: dict[str, DeviceSplit], w
     states = [loop.start(config, seed, info, device) for seed in config.seeds]
     trained = train_replicates(config, info, data, states, way)
     while True:
-        _finish(device)
-        began = time.perf_counter()
+        began = clock(device)
         next(trained)
-        _finish(device)
-        yield time.perf_counter() - began
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        yield clock(device) - began
 
 
 def _made_up(images: int, side: int, device: torch.device) -> dict[str, DeviceSplit]:

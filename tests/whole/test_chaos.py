@@ -44,13 +44,17 @@ class Case:
 GRID = ("--set", "activation=relu,tanh", "--set", "lr=0.003,0.03,0.0003,0.01")
 RULE = ("--scheduler", "asha", "--grace", str(GRACE), "--reduction", str(REDUCTION), "--stratify", "none")
 ALONE = ("--max-concurrent", "1")
+# not by a measurement, which might choose otherwise the second time
+FUSED, UNFUSED = ("--fuse", "on"), ("--fuse", "off")
 FIFO = ("--set", "activation=relu,tanh", "--scheduler", "fifo")
 APART = Case((*FIFO, "--set", "lr=0.01,0.001", "--replicates", "apart"), 8, 10, 2, 5)
-ASHA_ALONE = Case((*GRID, *RULE, *ALONE), 8, 10, 2, 4)
-ASHA = Case((*GRID, *RULE), 8, 10, 2, 5)
-MEDIAN = Case((*GRID, "--scheduler", "median", "--grace", str(GRACE), "--stratify", "none", *ALONE), 8, 8, 1, 3)
-OPTUNA = Case((*FIFO, "--searcher", "optuna", "--samples", "3", *ALONE), 6, 6, 1, 3)
-PBT = Case((*GRID, "--scheduler", "pbt", "--interval", "3"), 8, 10, 2, 3)
+ASHA_ALONE = Case((*GRID, *RULE, *ALONE, *FUSED), 8, 10, 2, 4)
+ASHA = Case((*GRID, *RULE, *FUSED), 8, 10, 2, 5)
+MEDIAN = Case(
+    (*GRID, "--scheduler", "median", "--grace", str(GRACE), "--stratify", "none", *ALONE, *UNFUSED), 8, 8, 1, 3
+)
+OPTUNA = Case((*FIFO, "--searcher", "optuna", "--samples", "3", *ALONE, *UNFUSED), 6, 6, 1, 3)
+PBT = Case((*GRID, "--scheduler", "pbt", "--interval", "3", *FUSED), 8, 10, 2, 3)
 CASES = {"apart": APART, "asha": ASHA_ALONE, "median": MEDIAN, "optuna": OPTUNA, "pbt": PBT}
 
 

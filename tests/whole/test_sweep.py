@@ -72,6 +72,11 @@ def test_one_row_per_trial_and_replicate_and_none_empty(undisturbed: RunFolder) 
     assert epochs.groupby(["trial_id", "seed"])["epoch"].apply(list).map(lambda e: e == [1, 2, 3, 4]).all()
 
 
+def test_run_json_says_how_replicates_were_trained(undisturbed: RunFolder) -> None:
+    (choice,) = undisturbed.read_description()["fused"].values()
+    assert choice == {"fused": False, "reason": "too few steps to measure", "apart": None, "together": None}
+
+
 def test_auc_and_acc_are_those_of_scikit_learn_on_the_saved_weights(undisturbed: RunFolder) -> None:
     """An own path from file to score: load, normalise, predict, softmax, scikit-learn."""
     data = load("digits")
