@@ -33,6 +33,8 @@ from sweeps.record.table_rows import epochs_table, trials_table
 app = new_app()
 Figures = dict[str, float]
 SECOND = 1.0
+# between two events of a run that goes on
+EVENT = 0.25
 
 
 @app.command()
@@ -74,7 +76,10 @@ def measure(run: RunFolder, pages: int, seconds: float, chromium: bool) -> Figur
         for name in ("curves", "coordinates", "timeline"):
             found[f"{name}, s"] = _timed(lambda name=name: _get(api.replace("changes", f"figure/{name}")))
         found[f"share of a processor, nobody looks, {seconds:g} s"] = _share(process, seconds)
-        found[f"share of a processor, {pages} pages, {seconds:g} s"] = _asked(process, again, pages, seconds)
+        found[f"share of a processor, {pages} pages, {seconds:g} s"] = _asked(process, api, since, pages, seconds)
+        with _growing(run):
+            name = f"the same, {1 / EVENT:g} events a second, {seconds:g} s"
+            found[name] = _asked(process, api, since, pages, seconds)
         binary = shutil.which("chromium") or shutil.which("chromium-browser")
         if chromium and binary:
             found |= _in_browser(binary, address, run)
@@ -111,13 +116,14 @@ def _share(process: psutil.Process, seconds: float) -> float:
     return float(sum(process.cpu_times()[:2]) - before) / seconds
 
 
-def _asked(process: psutil.Process, url: str, pages: int, seconds: float) -> float:
-    """Return the share of a processor that the server takes while so many pages ask once a second."""
+def _asked(process: psutil.Process, url: str, since: Any, pages: int, seconds: float) -> float:
+    """Return the share of a processor that the server takes while so many pages ask once a second what has changed."""
     over = threading.Event()
 
     def page() -> None:
+        known = since
         while not over.is_set():
-            _get(url)
+            known = _get(f"{url}?epoch={known['epoch']}&since={known['since']}")
             over.wait(SECOND)
 
     threads = [threading.Thread(target=page, daemon=True) for _ in range(pages)]
@@ -128,6 +134,26 @@ def _asked(process: psutil.Process, url: str, pages: int, seconds: float) -> flo
     for thread in threads:
         thread.join()
     return share
+
+
+@contextmanager
+def _growing(run: RunFolder) -> Iterator[None]:
+    """Let the ledger grow by events of its last trials, as a run does that goes on."""
+    over = threading.Event()
+    trials = list(read_state(run.ledger).trials)[-2:]
+    ledger = Ledger(run.ledger)
+
+    def write() -> None:
+        while not over.wait(EVENT):
+            for trial in trials:
+                ledger.append("stratum", trial_id=trial, stratum="")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+    ledger.close()
 
 
 def _in_browser(binary: str, address: str, run: RunFolder) -> Figures:
