@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 
 from analysis.page.render import PAGE, without_controls
+from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import where
 from analysis.terminal.plain_text import visible
 from sweeps.dashboard import answers
@@ -58,7 +59,7 @@ class Page:
 
     def runs(self, request: Request) -> Response:
         """Answer with the page of all runs; their rows follow."""
-        runs = [(run.sweep, run.run_id) for run in self.results.runs()]
+        runs = [(run.sweep, run.run_id, _question(run)) for run in self.results.runs()]
         return self._html("runs.html.j2", runs=runs, storage=str(self.results.storage))
 
     def run_rows(self, request: Request) -> Response:
@@ -196,6 +197,14 @@ class Page:
     def _html(self, template: str, **values: Any) -> Response:
         page = _templates().get_template(template)
         return HTMLResponse(page.render(control=self.control, **values))
+
+
+def _question(run: RunFolder) -> str:
+    """Return the question of a run; "" where its description is damaged, or not fetched yet."""
+    try:
+        return str(run.read_description()["question"])
+    except InputError:
+        return ""
 
 
 def _names(request: Request) -> tuple[str, str]:

@@ -86,10 +86,19 @@ class Results:
         stamp = _stamp(run)
         known = self._rows.get(key)
         if known is None or known[0] != stamp:
-            followed = self._followed.get(key)
-            known = stamp, list_run(run, followed.state if followed and followed.looked else None)
+            known = stamp, self._read_row(run, self._followed.get(key))
             self._rows[key] = known
         return known[1]
+
+    @staticmethod
+    def _read_row(run: RunFolder, followed: FollowedRun | None) -> Row:
+        if followed is None or not followed.looked:
+            return list_run(run)
+        # another request may be reading on
+        with followed.lock, suppress(InputError):
+            followed.look()
+            return list_run(run, followed.state)
+        return list_run(run)
 
 
 def _stamp(run: RunFolder) -> object:
