@@ -51,6 +51,9 @@ class TrialConfig(BaseModel):
     channels: int | None = _field(None, "1: images as grey, 3: as RGB; None: the dataset's own", ge=1, le=3)
     normalization: str = _field("dataset", "where mean and standard deviation of the inputs come from")
     data_fraction: float = _field(1.0, "share of the training images that is used, the same in every trial", gt=0, le=1)
+    label_noise: float = _field(
+        0.0, "share of the training labels that another class replaces, drawn once, the same in every trial", ge=0, lt=1
+    )
     augmentation: str = _field("none", "preset, or operations such as flip+rotate:10, of the training images")
     sampling: Literal["shuffle", "balanced"] = _field(
         "shuffle", "each training image once an epoch, or drawn with replacement so that classes are equally frequent"

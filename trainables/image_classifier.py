@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trainables.config import TrialConfig
-from trainables.data.arrays import Data, class_line, classes_without_auc
+from trainables.data.arrays import MULTI_LABEL, Data, class_line, classes_without_auc
 from trainables.data.batches import to_device
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization, normalization_of
@@ -86,6 +86,8 @@ class ImageData:
     def facts(self, config: TrialConfig) -> TrialFacts:
         """Return a trial's digests and size. Raises `InputError` where its model cannot be built."""
         data = self.data(config)
+        if config.label_noise and data.info.task == MULTI_LABEL:
+            raise InputError(f"label_noise needs one class an image, and {data.info.name} has several: leave it out")
         check_weights(config, data.info)
         check_parts(config, data.info)
         code, weights = code_of(config), weights_digest(config)

@@ -291,7 +291,7 @@ def _image_classifier() -> Trainable:
         config_type=TrialConfig,
         make=make_config,
         metrics=tuple(quality_names()),
-        always_apart=("dataset", "image_size", "data_fraction", "loss", "epochs"),
+        always_apart=("dataset", "image_size", "data_fraction", "label_noise", "loss", "epochs"),
         changeable=CHANGEABLE,
         data_fields=DATA_FIELDS,
         path_fields=("dataset", "weights", *PARTS),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from trainables.data.arrays import Data
-from trainables.data.batches import subset, to_device, training_batches
+from trainables.data.batches import to_device, training_batches, training_part
 from trainables.metrics.losses import training_loss
 from trainables.network.trained import TrainedModel
 from trainables.network.transfer import freeze
@@ -71,7 +71,7 @@ def train_aware(trained: TrainedModel, data: Data, epochs: int) -> nn.Module:
     config, device = trained.config, torch.device("cpu")
     model = copy.deepcopy(trained.model).to(device)
     freeze(model, config)
-    split = subset(to_device(data, trained.normalization, device)["train"], config.data_fraction)
+    split = training_part(to_device(data, trained.normalization, device)["train"], config, data.info)
     criterion = training_loss(config, split.labels, data.info.n_classes, data.info.task)
     torch.manual_seed(trained.seed)
     hooks = on_the_grid(model)

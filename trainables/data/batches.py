@@ -14,7 +14,7 @@ from trainables.data.arrays import Data, DataInfo, Split
 from trainables.data.augmentation import augment, strengths_of
 from trainables.data.mixing import cut_and_mix
 from trainables.data.normalization import Normalization
-from trainables.data.splitting import stratified_rows
+from trainables.data.splitting import noisy_labels, stratified_rows
 from trainables.errors import InputError
 from trainables.registries import entry
 from trainables.user_code.part_names import arguments_in, is_own
@@ -29,6 +29,14 @@ class BatchSettings(Protocol):
     @property
     def batch_size(self) -> int:
         """Return the number of images a batch."""
+
+    @property
+    def data_fraction(self) -> float:
+        """Return the share of the training images that is used."""
+
+    @property
+    def label_noise(self) -> float:
+        """Return the share of the training labels that is replaced."""
 
     @property
     def augmentation(self) -> str:
@@ -90,6 +98,15 @@ def subset(split: DeviceSplit, fraction: float) -> DeviceSplit:
     chosen = torch.from_numpy(stratified_rows(split.labels.cpu().numpy(), fraction))
     rows = chosen if split.rows is None else split.rows.cpu()[chosen]
     return replace(split, labels=split.labels[chosen.to(split.labels.device)], rows=rows.to(split.images.device))
+
+
+def training_part(split: DeviceSplit, config: BatchSettings, info: DataInfo) -> DeviceSplit:
+    """Return what a trial is trained on: its share of the training split, with its share of wrong labels."""
+    part = subset(split, config.data_fraction)
+    if not config.label_noise:
+        return part
+    labels = noisy_labels(part.labels.cpu().numpy(), config.label_noise, info.n_classes)
+    return replace(part, labels=torch.from_numpy(labels).to(part.labels.device))
 
 
 def batches(

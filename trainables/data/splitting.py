@@ -112,6 +112,19 @@ def _check_groups(where: str, groups: np.ndarray, rows: dict[str, NDArray[np.int
             )
 
 
+def noisy_labels(labels: np.ndarray, share: float, n_classes: int) -> np.ndarray:
+    """Return labels (N,) of which a share is replaced, each by any other class with equal chance.
+
+    Drawn with seed 42, so that every trial meets the same labels; a larger share replaces what a smaller one does, too.
+    """
+    rng = np.random.default_rng(SPLIT_SEED)
+    order, steps = rng.permutation(len(labels)), rng.integers(1, n_classes, len(labels))
+    chosen = order[: round(share * len(labels))]
+    noisy = labels.copy()
+    noisy[chosen] = (noisy[chosen] + steps[chosen]) % n_classes
+    return noisy
+
+
 def stratified_rows(labels: np.ndarray, fraction: float) -> NDArray[np.int64]:
     """Return the sorted rows of a part of a split: the same share of each class, at least one image.
 

@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
-from trainables.data.batches import DeviceSplit, batches, subset, training_batches
+from trainables.data.batches import DeviceSplit, batches, training_batches, training_part
 from trainables.fused.joint_optimizer import ELEMENTWISE, JointOptimizer
 from trainables.fused.random_states import RandomStates
 from trainables.fused.stacked_network import StackedNetwork, layers_of
@@ -43,7 +43,7 @@ def together(
 ) -> Trained:
     """Train an epoch of all replicates at once, and yield their metrics; None for one that has ended."""
     keep_freed_memory()
-    data = {**data, "train": subset(data["train"], config.data_fraction)}
+    data = {**data, "train": training_part(data["train"], config, info)}
     group = None
     while True:
         active = [state for state in states if state.epoch < config.epochs and not state.patience.exhausted]

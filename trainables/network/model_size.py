@@ -41,7 +41,7 @@ class ModelSize:
 TRAINING_FIELDS = frozenset(
     {
         "dataset", "normalization", "data_fraction", "augmentation", "sampling", "backbone_lr_scale", "kl_weight",
-        "optimizer", "lr", "lr_scale", "momentum", "weight_decay", "schedule", "loss",
+        "label_noise", "optimizer", "lr", "lr_scale", "momentum", "weight_decay", "schedule", "loss",
         "focal_gamma", "class_weights", "label_smoothing", "batch_size", "epochs", "accumulate", "clip_norm", "ema",
         "patience", "min_delta", "early_stopping_metric", "precision", "channels_last", "compile", "profile",
         "save_every", "seeds", "dropout",

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
-from trainables.data.batches import DeviceSplit, subset, training_batches
+from trainables.data.batches import DeviceSplit, training_batches, training_part
 from trainables.layers.activations import learned_values, set_epoch
 from trainables.layers.random_weights import divergence_of, divergent_layers
 from trainables.metrics.losses import training_loss
@@ -103,7 +103,7 @@ def train(
     Ends early where a training loss is not finite (the last metrics then say `finite=False`), or where the patience of
     early stopping is exhausted (`stop_reason="early_stopping"`).
     """
-    data = {**data, "train": subset(data["train"], config.data_fraction)}
+    data = {**data, "train": training_part(data["train"], config, info)}
     numerics = numerics_of(config, data["train"].labels.device)
     while state.epoch < config.epochs and not state.patience.exhausted:
         started = time.perf_counter()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from ray import tune
 
@@ -20,6 +21,7 @@ from sweeps.planning.trials import stratum_of
 from sweeps.searchers import grid
 from tests.support.generated_data import write_images
 from trainables.config import TrialConfig, make_config
+from trainables.data.arrays import SPLITS
 from trainables.data.datasets import load
 from trainables.errors import InputError
 from trainables.training.cost import needed_memory
@@ -252,3 +254,13 @@ def test_what_does_not_fit_in_memory_is_said(monkeypatch: pytest.MonkeyPatch) ->
     assert "choose --max-concurrent 1, a smaller batch_size, or accumulate" in note(1.5 * need)
     assert note(1.5 * need, most=1) == ""
     assert "choose a smaller batch_size" in note(0.5 * need)
+
+
+def test_label_noise_is_refused_where_an_image_has_several_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {f"{split}_images": rng.integers(0, 255, (40, 16, 16), dtype=np.uint8) for split in SPLITS}
+    arrays |= {f"{split}_labels": rng.integers(0, 2, (40, 3)) for split in SPLITS}
+    np.savez(tmp_path / "several.npz", **arrays)
+    noisy = Sweep("?", {}, fixed={"dataset": f"npz:{tmp_path}/several.npz", "label_noise": 0.1, "epochs": 1})
+    with pytest.raises(InputError, match="label_noise needs one class an image"):
+        make_plan(noisy, None, datetime(2026, 1, 1))

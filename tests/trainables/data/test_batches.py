@@ -10,12 +10,16 @@ import torch
 
 from trainables.config import make_config
 from trainables.data.arrays import SPLITS, Data, make_data
-from trainables.data.batches import balancing_weights, batches, subset, to_device, training_batches
+from trainables.data.batches import balancing_weights, batches, subset, to_device, training_batches, training_part
 from trainables.data.datasets import load
 from trainables.data.normalization import normalization_of
-from trainables.data.splitting import stratified_rows
+from trainables.data.splitting import noisy_labels, stratified_rows
 from trainables.errors import InputError
+from trainables.fused.together import together
+from trainables.training.evaluation import predict
 from trainables.training.loop import start, train
+from trainables.training.precision import numerics_of
+from trainables.training.replicates import Way, one_by_one, train_replicates
 
 CPU = torch.device("cpu")
 
@@ -69,6 +73,40 @@ def test_part_is_stratified_nested_and_used_by_training() -> None:
     whole = torch.cat([inputs for inputs, _ in batches(splits["train"], 64)])
     assert torch.equal(inputs, whole[chosen])
     assert torch.equal(cut.labels, splits["train"].labels[chosen])
+
+
+def test_a_share_of_the_training_labels_is_wrong_and_nested() -> None:
+    labels = np.arange(1000) % 10
+    few, many = noisy_labels(labels, 0.2, 10), noisy_labels(labels, 0.6, 10)
+    assert (few != labels).sum() == 200
+    assert (many != labels).sum() == 600
+    assert (many[few != labels] == few[few != labels]).all()
+    # 600 draws among 9 wrong classes each: 66.7 by step, standard deviation 7.7
+    steps = np.bincount((many - labels)[many != labels] % 10, minlength=10)
+    assert steps[0] == 0
+    assert (abs(steps[1:] - 600 / 9) < 31).all()
+    assert (labels == np.arange(1000) % 10).all()
+
+
+@pytest.mark.parametrize("way", [one_by_one, together])
+def test_training_learns_noisy_labels_and_is_judged_by_true_ones(way: Way) -> None:
+    data = load("digits")
+    splits = to_device(data, normalization_of("dataset", data), CPU)
+    values = {"model": "mlp", "epochs": 30, "lr": 0.01, "label_noise": 0.4, "seeds": (0, 1)}
+    config = make_config(values)
+    states = [start(config, seed, data.info, CPU) for seed in config.seeds]
+    *_, last = train_replicates(config, data.info, splits, states, way)
+    part = training_part(splits["train"], config, data.info)
+    assert (part.labels != splits["train"].labels).sum() == round(0.4 * len(part))
+    for state, metrics in zip(states, last, strict=True):
+        said = predict(state.model, splits["train"], numerics_of(config, CPU)).argmax(1)
+        learned = float((said == part.labels).double().mean())
+        assert learned > 0.8
+        assert learned == pytest.approx(metrics.quality["train"].acc, abs=0.02)
+        # the true label of those that were replaced is rarely said
+        wrong = part.labels != splits["train"].labels
+        assert float((said[wrong] == splits["train"].labels[wrong]).double().mean()) < 0.5
+        assert metrics.quality["test"].acc > 0.4
 
 
 def test_balanced_sampling_shows_classes_equally_often() -> None:
