@@ -132,7 +132,7 @@ def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[Event | None, int]
     """
     try:
         for line, end in _lines(path, offset):
-            yield _event_in(line), end
+            yield event_in(line), end
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from None
 
@@ -150,7 +150,7 @@ def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
             whole = ends
 
 
-def _event_in(line: bytes) -> Event | None:
+def event_in(line: bytes) -> Event | None:
     """Return the event that a line holds, None for a damaged line."""
     try:
         # three times as quick as json.loads, and the events share their keys

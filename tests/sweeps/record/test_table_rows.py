@@ -187,6 +187,21 @@ def test_the_epochs_of_a_trial_are_read_where_they_stand(played: tuple[RunFolder
     assert len(EpochEvents(run.ledger, ["0003"]).of("0003")) == 4
 
 
+def test_a_damaged_line_costs_its_own_epoch_and_not_the_run(played: tuple[RunFolder, RunState], tmp_path: Path) -> None:
+    """A line that a full disk cut, with the next one behind it; an epoch without a trial."""
+    run, _ = played
+    lines = run.ledger.read_bytes().splitlines(keepends=True)
+    mine = [n for n, line in enumerate(lines) if b'"event":"epoch"' in line and b'"trial_id":"0003"' in line]
+    lines[mine[1]] = lines[mine[1]][:60]
+    lines.insert(mine[1] + 1, lines[mine[1] + 1])
+    lines += [b'{"event":"epoch"}\n', b'{"event":"epoch","trial_id":["0003"]}\n']
+    (tmp_path / "ledger.jsonl").write_bytes(b"".join(lines))
+    found = EpochEvents(tmp_path / "ledger.jsonl", ["0003"]).events_of("0003")
+    assert [event["epoch"] for event in found] == [1, 2, 3, 4]
+    assert [event["mean"]["val_auc"] is None for event in found] == [False, True, False, False]
+    assert [row["val_auc"] for row in found[1]["replicates"]] == [None] * len(found[1]["replicates"])
+
+
 def test_a_field_of_a_users_own_that_a_trial_lacks_is_null_and_not_a_default_of_ours(tmp_path: Path) -> None:
     """A function's batch_size came with a later command; TrialConfig's 128 was never its value."""
     about = {"metric": "val_score", "trainable": {"own": True, "fields": {"batch_size": {"type": "whole"}}}}
