@@ -15,6 +15,7 @@ from rich.table import Table
 
 from analysis.command_line import new_app, refuse_unused, start
 from analysis.parallel.ray_connection import connected
+from analysis.parallel.ray_private import temporary_folder
 from analysis.runs.remote import check_writable, is_uri, open_remote
 from analysis.terminal.plain_text import plain
 from cluster.checks.cluster_file import check_cluster_file, read_cluster_file
@@ -31,7 +32,6 @@ from cluster.checks.node_facts import gather
 from cluster.checks.ray_nodes import ask_all, gather_answers, start_probes, wait_for_cluster_size
 from cluster.checks.shared_storage import read, remove, write
 from cluster.checks.ssh import check_hosts
-from sweeps.ray_private import temporary_folder
 from trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from analysis.parallel.ray_private import validate_cluster_file
 from analysis.terminal.text_files import read_yaml
 from cluster.checks.findings import Finding, fail, ok, warn
 from cluster.checks.node_facts import token_problem
 from cluster.checks.provider_settings import check_provider
-from sweeps.ray_private import validate_cluster_file
 from trainables.errors import InputError
 
 TOKEN = "~/.ray/auth_token"

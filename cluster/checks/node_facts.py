@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from sweeps.ray_private import auth_mode
+from analysis.parallel.ray_private import auth_mode
 from sweeps.screen.gpu import local_gpus
 
 GIB = 2**30

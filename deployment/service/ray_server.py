@@ -15,6 +15,7 @@ import ray
 from numpy.typing import NDArray
 from ray import serve
 
+from analysis.parallel import ray_private
 from analysis.parallel.ray_connection import join
 from deployment.formats.artefact import Artefact
 from deployment.formats.opening import open_artefact
@@ -80,11 +81,30 @@ class Door:
         return found
 
 
+def start_own_ray() -> None:
+    """Start a Ray of this machine alone, that listens on loopback: only Serve's proxy is for others.
+
+    Raises `InputError`.
+    """
+    ray_private.find_room_for_sockets()
+    ray_private.find_room_for_token()
+    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": True, "logging_level": logging.ERROR}
+    try:
+        with ray_private.own_process_groups_on_loopback():
+            # without "local" it would join a Ray that runs here already
+            ray.init(address="local", **ray_private.LOOPBACK, **options)
+    # Ray raises many kinds here
+    except Exception as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"Ray cannot be started on this machine: {text}") from error
+    ray_private.keep_token_private()
+
+
 def run_on_ray(artefact: Artefact, settings: Settings, replicas: int, threads: int, address: str | None) -> None:
     """Serve on a cluster, or on a Ray of this machine, until SIGTERM or SIGINT. Raises `InputError`."""
     log_to_stderr()
     if address is None:
-        ray.init(log_to_driver=True, logging_level=logging.ERROR, include_dashboard=False)
+        start_own_ray()
     else:
         join(address)
     processors = int(ray.cluster_resources().get("CPU", 0))

@@ -77,7 +77,8 @@ def open_file(run: RunFolder, name: str) -> tuple[int, int]:
 def end_of_log(run: RunFolder) -> str:
     """Return the end of the run's log, "" where there is none."""
     try:
-        with run.log.open("rb") as file:
+        # neither a link, which may lead out of the run, nor a pipe, which would be waited for
+        with os.fdopen(os.open(run.log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
             return file.read().decode(errors="replace")
     except OSError:

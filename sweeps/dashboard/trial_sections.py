@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import table
@@ -14,6 +16,7 @@ from analysis.figures.trial import weight_distributions
 from analysis.page.parts import Command, Definitions, Drawing, Heading, Paragraph, Part, Section
 from analysis.runs.run_folder import RunFolder, TrialFolder
 from analysis.weights.rows import read_weights
+from sweeps.dashboard.files import open_file
 from sweeps.record.state import TrialState, read_state
 from trainables.errors import InputError
 
@@ -73,9 +76,16 @@ def _evaluation(run: RunFolder, trial: TrialState) -> Section:
     if not folder.report.is_file():
         text = Paragraph("This trial has not been evaluated. To do so:", "note")
         return Section("evaluation", "Evaluation", (text, Command(command)))
-    parts: list[Part] = [Command(folder.report.read_text(encoding="utf-8", errors="replace")[:MOST_TEXT])]
+    parts: list[Part] = [Command(_read(run, folder.report).decode(errors="replace"))]
     if folder.gate.is_file():
-        verdict = json.loads(folder.gate.read_bytes())
+        verdict = json.loads(_read(run, folder.gate))
         shown = {name: str(value) for name, value in verdict.items() if isinstance(value, str | int | float | bool)}
         parts += [Heading("Thresholds"), Definitions(shown)]
     return Section("evaluation", "Evaluation", tuple(parts))
+
+
+def _read(run: RunFolder, path: Path) -> bytes:
+    """Return the beginning of a file of a run. Raises `InputError` for one behind a link, which may lead elsewhere."""
+    number, _ = open_file(run, path.relative_to(run.path).as_posix())
+    with os.fdopen(number, "rb") as file:
+        return file.read(MOST_TEXT)

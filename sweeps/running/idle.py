@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from sweeps.ray_private import memory_in_use
+from analysis.parallel.ray_private import memory_in_use
 from sweeps.record.state import RunState
 
 PATIENCE = 30.0

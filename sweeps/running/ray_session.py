@@ -40,9 +40,7 @@ import psutil  # noqa: E402
 import ray  # noqa: E402
 
 from analysis.parallel.ray_connection import join  # noqa: E402
-from analysis.terminal.exit_codes import ExitCode  # noqa: E402
-from search_spaces.definition import Resources  # noqa: E402
-from sweeps.ray_private import (  # noqa: E402
+from analysis.parallel.ray_private import (  # noqa: E402
     LOOPBACK,
     find_room_for_sockets,
     find_room_for_token,
@@ -50,6 +48,8 @@ from sweeps.ray_private import (  # noqa: E402
     keep_token_private,
     own_process_groups_on_loopback,
 )
+from analysis.terminal.exit_codes import ExitCode  # noqa: E402
+from search_spaces.definition import Resources  # noqa: E402
 from sweeps.running.interrupt import end_process  # noqa: E402
 from trainables.errors import InputError  # noqa: E402
 

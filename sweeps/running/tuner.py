@@ -17,8 +17,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from analysis.parallel.ray_private import losses_are_deaths
 from search_spaces.definition import Resources
-from sweeps.ray_private import losses_are_deaths
 from sweeps.running.file_server import ServedFolder
 from sweeps.running.recorder import Recorder
 from trainables.errors import InputError

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.runs.lease import refuse_links_out
 from analysis.runs.run_folder import RunFolder
 from analysis.table.hardware import read_samples
 from sweeps.trackers.feed import Feed
@@ -18,6 +19,8 @@ from trainables.errors import InputError, at_end
 LOOK_SECONDS = 1.0
 # Seconds before a tracker that failed is tried again; each wait is twice the last.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+# Seconds between two readings of the samples of the machine, and the share of the time that it takes at most.
+SAMPLE_SECONDS, SAMPLE_SHARE = 5.0, 0.05
 # How often in a row sending may fail after a run has ended.
 TRIES = 3
 Say = Callable[[str], None]
@@ -70,9 +73,14 @@ class Follower:
     say: Say
     more: Callable[[float], bool]
     alive: Callable[[], None] = lambda: None
+    samples_due: float = 0.0
 
     def follow(self) -> None:
-        """Send what the ledger has and gets, and at the run's end the files. Raises `InputError` where that fails."""
+        """Send what the ledger has and gets, and at the run's end the files. Raises `InputError` where that fails.
+
+        A link that leads out of the run would send a file of the user's that is none of the run's.
+        """
+        refuse_links_out(self.run)
         position_file = PositionFile(self.run, self.spec)
         with position_file.held() as position:
             results = self.run.path.parent.parent
@@ -110,7 +118,8 @@ class Follower:
         """Send what there is; return what went wrong, "" if nothing did."""
         try:
             feed.step()
-            feed.hardware(read_samples(self.run))
+            if ended or time.monotonic() >= self.samples_due:
+                self._send_samples(feed)
             if ended:
                 feed.end(self.files.of(self.run, feed), links_of(self.run, list(feed.state.trials)))
         except InputError as error:
@@ -119,6 +128,13 @@ class Follower:
         except Exception as error:
             return _one_line(error)
         return ""
+
+    def _send_samples(self, feed: Feed) -> None:
+        """Read and send the samples so far: they grow with the run, and so does the time until the next reading."""
+        began = time.monotonic()
+        feed.hardware(read_samples(self.run))
+        ended = time.monotonic()
+        self.samples_due = ended + max(SAMPLE_SECONDS, (ended - began) / SAMPLE_SHARE)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from sweeps.ray_private import dashboard_url
+from analysis.parallel.ray_private import dashboard_url
 from sweeps.record.progress import STATUSES, Tally
 from sweeps.record.state import RunState
 from trainables.errors import at_end

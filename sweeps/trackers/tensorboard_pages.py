@@ -17,6 +17,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from analysis.comparison.labels import show_value
 from analysis.plots_augmentation import augmentation_grid
+from analysis.runs.lease import refuse_links_out
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_status import ENDED
 from analysis.weights.files import read_learned
@@ -42,7 +43,11 @@ Values = Iterator[tuple[int, Summary.Value]]
 
 
 def complete(run: RunFolder, data_root: Path | None = None) -> list[str]:
-    """Write what the event files lack. Returns a note for each thing that could not be shown."""
+    """Write what the event files lack. Returns a note for each thing that could not be shown.
+
+    Raises `InputError` where a link leads out of the run: what is written would not be in it.
+    """
+    refuse_links_out(run)
     about, state = run.read_description(), read_state(run.ledger)
     fields = (*about["roles"]["scientific"], *about["roles"].get("nuisance", {}))
     notes: list[str] = []

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
+import ray
 from scipy.stats import entropy
 
 pytest.importorskip("fastapi")
 
+from analysis.parallel.ray_private import LOOPBACK
 from deployment.service.batching import Batcher
 from deployment.service.drift import Drift, stability_index
+from trainables.errors import InputError
 
 
 def images(*values: int) -> np.ndarray:
@@ -113,3 +118,22 @@ def test_the_last_thousand_images_are_looked_back_on() -> None:
     assert math.isnan(drift.outside("contrast"))
     assert math.isnan(drift.mean("roughness"))
     assert math.isnan(drift.index("brightness"))
+
+
+def test_a_ray_of_its_own_is_no_other_and_listens_on_loopback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would join one that runs already, and put the host's address in the place of 127.0.0.1."""
+    server: Any = pytest.importorskip("deployment.service.ray_server")
+    services: Any = import_module("ray._private.services")
+    given: dict[str, Any] = {}
+
+    def init(**options: Any) -> None:
+        given.update(options, resolved=services.resolve_ip_for_localhost("127.0.0.1"))
+
+    monkeypatch.setattr(ray, "init", init)
+    server.start_own_ray()
+    assert given["address"] == "local"
+    assert LOOPBACK.items() <= given.items()
+    assert given["resolved"] == "127.0.0.1"
+    monkeypatch.setattr(ray, "init", lambda **options: 1 / 0)
+    with pytest.raises(InputError, match="Ray cannot be started on this machine: division by zero"):
+        server.start_own_ray()

@@ -152,6 +152,9 @@ def _remember(path: Path, choice: Choice) -> Choice:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".new") as file:
             json.dump(asdict(choice), file)
             file.flush()
+            if path.exists() and _read(path) is None:
+                # damaged, and so nobody's
+                path.unlink(missing_ok=True)
             with suppress(FileExistsError):
                 path.hardlink_to(file.name)
         return _read(path) or choice

@@ -18,7 +18,9 @@ from analysis import table
 from analysis.page.render import part_html
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
+from sweeps.dashboard import trial_sections
 from sweeps.dashboard.app import Page, make_app
+from sweeps.dashboard.files import end_of_log
 from sweeps.dashboard.results import Results
 from sweeps.dashboard.trial_sections import trial_sections
 from sweeps.live_run.followed_run import FollowedRun
@@ -162,6 +164,28 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     assert "&lt;b&gt;relu&lt;/b&gt;" in page
     assert "\\x1b[31m" in page
     assert HOSTILE not in json.dumps(head, ensure_ascii=False)
+
+
+def test_a_file_behind_a_link_is_not_shown_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Somebody else's run, whose log or evaluation is a link to a file of the reader's."""
+    run = played(tmp_path / "results", 4)
+    secret = tmp_path / "key"
+    secret.write_text("secret")
+    run.log.unlink(missing_ok=True)
+    run.log.symlink_to(secret)
+    assert end_of_log(run) == ""
+    run.log.unlink()
+    os.mkfifo(run.log)
+    assert end_of_log(run) == ""
+    evaluation = run.evaluation_of("0001")
+    evaluation.path.mkdir(parents=True)
+    evaluation.report.symlink_to(secret)
+    trial = read_state(run.ledger).trials["0001"]
+    with pytest.raises(InputError, match="no such file in this run"):
+        trial_sections._evaluation(run, trial)
+    evaluation.report.unlink()
+    evaluation.report.write_text("AUC 0.9")
+    assert "AUC 0.9" in repr(trial_sections._evaluation(run, trial))
 
 
 def test_without_control_nothing_can_be_asked(browser: TestClient, run: RunFolder) -> None:

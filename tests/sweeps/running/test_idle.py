@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from sweeps.ray_private import memory_in_use
+from analysis.parallel.ray_private import memory_in_use
 from sweeps.record.state import RunState, TrialState
 from sweeps.running import idle
 from sweeps.running.idle import PATIENCE, THRESHOLD, IdleNote, idle_reason

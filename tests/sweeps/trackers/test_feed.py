@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +23,13 @@ from search_spaces.definition import Asha, Sweep
 from sweeps.planning.command import Command
 from sweeps.planning.settings import Settings
 from sweeps.record.state import read_state
+from sweeps.trackers import follow
 from sweeps.trackers.companions import Companions
 from sweeps.trackers.feed import Feed
 from sweeps.trackers.follow import Files, Follower
 from sweeps.trackers.position import Position, PositionFile
 from sweeps.trackers.table import check_trackers, make_tracker, read_spec
+from sweeps.trackers.tensorboard_pages import complete
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
 from tests.conftest import ROOT
 from tests.support.played_runs import Killed, begin, noisy, play, resume
@@ -286,6 +289,35 @@ def test_options_of_a_command_name_trackers_once() -> None:
     for wrong in ({"track": ("nothing",)}, {"track": ("mlflow", "mlflow")}, {"track_files": "pictures"}):
         with pytest.raises(InputError):
             Settings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["report.html", "trackers", "tensorboard", "trials/private"])
+def test_a_run_with_a_link_that_leads_out_of_it_is_neither_sent_nor_written_to(name: str, tmp_path: Path) -> None:
+    """A file of the user's, or a folder, behind a name of somebody else's run."""
+    run, plan = begin(tmp_path / "results", SWEEP)
+    play(run, SWEEP, plan, noisy)
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "key").write_text("secret")
+    shutil.rmtree(run.path / name, ignore_errors=True)
+    (run.path / name).symlink_to(private / "key" if name.endswith("html") else private)
+    follower = Follower(run, read_spec("a.b:C"), Files(), lambda line: None, lambda seconds: False)
+    with pytest.raises(InputError, match="leads out of the run"):
+        follower.follow()
+    with pytest.raises(InputError, match="leads out of the run"):
+        complete(run)
+    assert [path.name for path in private.iterdir()] == ["key"]
+
+
+def test_samples_of_the_machine_are_not_read_at_every_look(played: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They grow with the run, and a look comes every second."""
+    reads: list[RunFolder] = []
+    monkeypatch.setattr(follow, "read_samples", lambda run: reads.append(run) or [])
+    monkeypatch.setattr(follow, "make_tracker", lambda spec, results: Kept())
+    looks = iter([True] * 50)
+    Follower(played, read_spec("a.b:D"), Files(), lambda line: None, lambda seconds: next(looks, False)).follow()
+    # at the first look, and at the end
+    assert len(reads) == 2
 
 
 def send(run: RunFolder, text: str, kinds: tuple[str, ...] = ("report", "figures", "weights")) -> None:

@@ -82,6 +82,16 @@ def test_of_two_workers_that_measure_at_the_same_time_both_take_the_first(cache:
     assert [file.name for file in cache.iterdir()] == ["abc.json"]
 
 
+@pytest.mark.parametrize("damaged", ["", '{"key": "abc"', "[1]"])
+def test_a_damaged_entry_is_replaced_and_does_not_part_the_workers(damaged: str, cache: Path) -> None:
+    first, second = (Choice("abc", fused, "measured", 1.0, 0.9) for fused in (True, False))
+    path = cache / "abc.json"
+    cache.mkdir(parents=True)
+    path.write_text(damaged)
+    assert choice._remember(path, first) == first
+    assert choice._remember(path, second) == first
+
+
 def test_a_real_measurement_leaves_the_states_as_they_are(cache: Path) -> None:
     config = small_config(seeds=(0, 1), epochs=40)
     states = [start(config, seed, INFO, CPU) for seed in config.seeds]
