@@ -18,11 +18,10 @@ from analysis import table
 from analysis.page.render import part_html
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
-from sweeps.dashboard import trial_sections
 from sweeps.dashboard.app import Page, make_app
 from sweeps.dashboard.files import end_of_log
 from sweeps.dashboard.results import Results
-from sweeps.dashboard.trial_sections import trial_sections
+from sweeps.dashboard.trial_sections import _evaluation, trial_sections
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.record.ledger import Ledger
 from sweeps.record.state import read_state
@@ -182,10 +181,10 @@ def test_a_file_behind_a_link_is_not_shown_and_a_pipe_is_not_waited_for(tmp_path
     evaluation.report.symlink_to(secret)
     trial = read_state(run.ledger).trials["0001"]
     with pytest.raises(InputError, match="no such file in this run"):
-        trial_sections._evaluation(run, trial)
+        _evaluation(run, trial)
     evaluation.report.unlink()
     evaluation.report.write_text("AUC 0.9")
-    assert "AUC 0.9" in repr(trial_sections._evaluation(run, trial))
+    assert "AUC 0.9" in repr(_evaluation(run, trial))
 
 
 def test_without_control_nothing_can_be_asked(browser: TestClient, run: RunFolder) -> None:
