@@ -146,3 +146,15 @@ def keep_token_private() -> None:
         token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
         if token.is_file() and token.stat().st_mode & 0o077:
             token.chmod(0o600)
+
+
+def close_replica_port() -> None:
+    """Let a replica of Ray Serve listen nowhere. To be called in its constructor.
+
+    Each opens a port on all addresses, without a token, and unpickles what comes: whoever reaches it runs code there.
+    It is for calls between deployments by gRPC, which Ray makes only where an environment variable asks for it.
+    """
+    constants: Any = import_module("ray.serve._private.constants")
+    if not (constants.RAY_SERVE_USE_GRPC_BY_DEFAULT or constants.RAY_SERVE_PROXY_USE_GRPC):
+        replica: Any = import_module("ray.serve._private.replica")
+        replica.add_port_to_grpc_server = lambda server, address: 0

@@ -49,6 +49,7 @@ class Network:
     """A replica of the network."""
 
     def __init__(self, content: bytes, suffix: str, threads: int) -> None:
+        ray_private.close_replica_port()
         self.artefact = opened(content, suffix, threads)
 
     @serve.batch(max_batch_size=64, batch_wait_timeout_s=BATCH_WAIT)
@@ -64,6 +65,7 @@ class Door:
     """The application, which Ray's proxies pass requests to. network: a handle of the replicas."""
 
     def __init__(self, network: Any, content: bytes, suffix: str, card: str | None, settings: Settings) -> None:
+        ray_private.close_replica_port()
         self.network = network
         self.artefact = opened(content, suffix, 1)
         self.card = card

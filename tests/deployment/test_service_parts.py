@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -137,3 +138,19 @@ def test_a_ray_of_its_own_is_no_other_and_listens_on_loopback_alone(monkeypatch:
     monkeypatch.setattr(ray, "init", lambda **options: 1 / 0)
     with pytest.raises(InputError, match="Ray cannot be started on this machine: division by zero"):
         server.start_own_ray()
+
+
+def test_replicas_on_ray_open_no_port_at_which_pickles_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Serve binds one on all addresses in each replica, once the replica's class has been made."""
+    server: Any = pytest.importorskip("deployment.service.ray_server")
+    replica: Any = import_module("ray.serve._private.replica")
+    monkeypatch.setattr(server, "opened", lambda content, suffix, threads: None)
+    # Serve puts its own class around the one of the file
+    door = server.Door.__mro__[1]
+    for make in (
+        lambda: server.Network(b"", ".onnx", 1),
+        lambda: door.__init__(SimpleNamespace(), None, b"", ".onnx", None, None),
+    ):
+        monkeypatch.setattr(replica, "add_port_to_grpc_server", lambda server, address: 4711)
+        make()
+        assert replica.add_port_to_grpc_server(None, "[::]:0") == 0
