@@ -63,8 +63,8 @@ def choose(
         return None
     device = data["train"].labels.device
     key = _key(config, info, states, device)
-    if fuse == "off" or not can_be_fused(states):
-        return Choice(key, False, "--fuse off" if fuse == "off" else "the network is no sequence of layers")
+    if fuse == "off" or not can_be_fused(config, states):
+        return Choice(key, False, "--fuse off" if fuse == "off" else "the network is no sequence of layers of ours")
     if fuse == "on":
         return Choice(key, True, "--fuse on")
     path = cache_root() / "fused" / f"{key}.json"

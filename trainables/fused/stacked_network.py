@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.fused.random_states import RandomStates
+from trainables.layers.activations import is_hidden_activation
 from trainables.layers.elementwise_activations import Gaussian, Sine, SquaredReLU
 
 Layer = Callable[[Tensor], Tensor]
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.Conv1d: functional.conv1d,
     nn.Conv2d: functional.conv2d,
     nn.Conv3d: functional.conv3d,
 }
@@ -28,16 +28,21 @@ OF_ONE_CHANNEL = (
     nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid,
     nn.Hardtanh, nn.Hardshrink, nn.Softplus, nn.Softsign, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.Tanhshrink,
     nn.Softshrink, nn.Identity, SquaredReLU, Sine, Gaussian,
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
+    nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
 )  # fmt: skip
 
 
 def layers_of(network: nn.Module) -> list[nn.Module] | None:
-    """Return the layers of a network that is a sequence of layers; None for any other."""
+    """Return the layers of a network that is a sequence of layers that are known here; None for any other."""
     layers = list(_leaves(network))
-    plain = all(not list(layer.children()) and not _has_hooks(layer) for layer in layers)
+    plain = all(_is_known(layer) and not list(layer.children()) and not _has_hooks(layer) for layer in layers)
     return layers if plain and len({id(layer) for layer in layers}) == len(layers) else None
+
+
+def _is_known(layer: nn.Module) -> bool:
+    known = (*CONVOLUTIONS, *NORMS, *OF_ONE_CHANNEL, nn.Linear, nn.Flatten, nn.Dropout)
+    # a hidden activation leaves shapes as they are
+    return type(layer) in known or is_hidden_activation(layer)
 
 
 def _leaves(module: nn.Module) -> Iterator[nn.Module]:
@@ -67,10 +72,16 @@ class StackedNetwork:
         self.layers = [self._layer(modules) for modules in columns]
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Map images (B, M·C, [D,] H, W) to logits (B, M, classes)."""
+        """Map what `inputs` gives to logits (B, M, classes)."""
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs
+
+    def inputs(self, images: Sequence[Tensor]) -> Tensor:
+        """Put each member's images (B, C, [D,] H, W) together: side by side, or as features where those come first."""
+        if self.layers and self.layers[0] == self._flat:
+            return torch.stack([image.flatten(1) for image in images]).transpose(0, 1)
+        return self.joint(images)
 
     def joint(self, images: Sequence[Tensor]) -> Tensor:
         """Put each member's images (B, C, [D,] H, W) side by side."""
@@ -152,7 +163,7 @@ class StackedNetwork:
         return prelu
 
     def _flat(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), self.members, -1, *x.shape[2:]).flatten(2)
+        return x if x.ndim == 3 else x.reshape(len(x), self.members, -1, *x.shape[2:]).flatten(2)
 
     def _each(self, modules: Sequence[nn.Module]) -> Layer:
         """Run each member's own layer on its part, drawing from its own stream."""

@@ -29,11 +29,16 @@ from trainables.training.loop import BatchLoss, EpochMetrics, TrainedEpoch, Trai
 from trainables.training.precision import keep_freed_memory, numerics_of
 from trainables.training.random_streams import stream
 from trainables.training.replicates import Trained
+from trainables.user_code.part_names import is_own
 
 
-def can_be_fused(states: Sequence[TrainingState]) -> bool:
-    """Tell whether replicates can be trained together: several, each a sequence of layers, not compiled."""
-    if len(states) < 2 or any(state.learner._compiled_call_impl is not None for state in states):
+def can_be_fused(config: TrialConfig, states: Sequence[TrainingState]) -> bool:
+    """Tell whether replicates can be trained together: several, of a model of ours that is a sequence of layers."""
+    if (
+        len(states) < 2
+        or is_own("model", config.model)
+        or any(state.learner._compiled_call_impl is not None for state in states)
+    ):
         return False
     return all(layers_of(state.learner) is not None for state in states)
 
@@ -148,7 +153,7 @@ class Group:
             for x, y in zip(inputs, targets, strict=True)
         ]
         for some in zip(*cut, strict=True):
-            logits = self.numerics.logits(self.learner, self.learner.joint([x for x, _ in some]))
+            logits = self.numerics.logits(self.learner, self.learner.inputs([x for x, _ in some]))
             own = [loss(logits[:, member], some[member][1]) for member, loss in enumerate(losses)]
             if parts > 1:
                 own = [loss * (len(some[0][1]) / len(targets[0])) for loss in own]
@@ -186,7 +191,7 @@ class Group:
             state.model.eval()
         many = max(1, evaluation_batch(self.states[0].model, split) // len(self.states))
         parts = [
-            self.numerics.logits(self.model, self.model.joint([inputs] * len(self.states)))
+            self.numerics.logits(self.model, self.model.inputs([inputs] * len(self.states)))
             for inputs, _ in batches(split, many)
         ]
         return [quality_of(logits, split, self.info) for logits in torch.cat(parts).unbind(1)]

@@ -52,7 +52,7 @@ def assert_alike(first: Run, second: Run, close: float = 1e-4) -> None:
 
 def assert_fused_is_as_apart(close: float = 1e-4, **values: Any) -> None:
     config = small_config(**{"seeds": SEEDS, **values})
-    assert can_be_fused([started(config, seed) for seed in config.seeds])
+    assert can_be_fused(config, [started(config, seed) for seed in config.seeds])
     assert_alike(run(config, together), run(config, one_by_one), close)
 
 
@@ -124,7 +124,7 @@ def test_every_model_that_is_a_sequence_of_layers(name: str, activation: str) ->
          "batch_size": 9}
     )  # fmt: skip
     states, epochs = run(config, together, info, data)
-    assert can_be_fused(states)
+    assert can_be_fused(config, states)
     assert_alike((states, epochs), run(config, one_by_one, info, data))
 
 
@@ -136,7 +136,18 @@ def test_what_cannot_be_fused_is_known() -> None:
         {"model": "mlp", "stochastic": "bayes_by_backprop"},
     ):  # fmt: skip
         config = make_config({"seeds": (1, 2), **values})
-        assert not can_be_fused([start(config, seed, info, CPU) for seed in config.seeds]), values
+        assert not can_be_fused(config, [start(config, seed, info, CPU) for seed in config.seeds]), values
+
+
+def test_a_model_of_ones_own_trains_apart(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(
+        "from torch import nn\n\n\ndef build():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (1, 64)), nn.Conv1d(1, 2, 3), nn.Flatten(), "
+        "nn.Linear(124, 10))\n"
+    )
+    config = make_config({"model": f"{path}:build", "activation": "own", "seeds": (0, 1)})
+    assert not can_be_fused(config, [started(config, seed) for seed in config.seeds])
 
 
 def test_random_layers_draw_as_they_do_alone() -> None:
