@@ -43,15 +43,20 @@ class PositionFile:
     @contextmanager
     def held(self) -> Iterator[Position]:
         """Yield the position. Raises `InputError` where another process feeds this tracker with this run."""
-        self.run.trackers.mkdir(exist_ok=True)
         lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
         try:
-            with lock:
-                yield self._read()
+            self.run.trackers.mkdir(exist_ok=True)
+            lock.acquire()
         except Timeout:
             raise InputError(
                 f"{self.spec.text}: another process sends {self.run.run_id} there: let it end, or stop its run"
             ) from None
+        except OSError as error:
+            raise InputError(f"{self.run.trackers} cannot be written ({error.strerror}): copy the run first") from None
+        try:
+            yield self._read()
+        finally:
+            lock.release()
 
     def _read(self) -> Position:
         """Read the position; one of another ledger is none, and all is sent again."""

@@ -22,7 +22,12 @@ def serve(console: Console, run: RunFolder, port: int) -> int:
     Raises `InputError` where the port is taken.
     """
     check_port(port)
-    for note in complete(run):
+    try:
+        notes = complete(run)
+    except OSError as error:
+        # the curves can be served all the same
+        notes = [f"texts and pictures cannot be added to {run.tensorboard} ({error.strerror})"]
+    for note in notes:
         say(console, note, "note:")
     say(console, f"TensorBoard of {run.sweep}/{run.run_id}: http://{HOST}:{port}/ (Ctrl-C ends it)")
     words = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run.tensorboard), "--host", HOST]

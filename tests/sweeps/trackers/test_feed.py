@@ -155,6 +155,14 @@ def test_a_position_goes_on_where_it_was_and_another_ledger_begins_anew(tmp_path
         assert position == Position()
 
 
+def test_a_run_that_cannot_be_written_is_refused_in_a_line(played: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "s" / "run")
+    run.path.mkdir(parents=True)
+    run.trackers.write_text("a file where the folder should be")
+    with pytest.raises(InputError, match="cannot be written"), PositionFile(run, read_spec("mlflow")).held():
+        pass
+
+
 def test_the_past_of_a_trial_is_what_was_sent_before(tmp_path: Path) -> None:
     run, plan = begin(tmp_path, SWEEP)
     with pytest.raises(Killed):
