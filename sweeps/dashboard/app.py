@@ -144,7 +144,9 @@ class Page:
 
     def compared(self, request: Request) -> Response:
         """Answer with the report's sections on several runs."""
-        return _json(answers.as_text(self.computed.of(self._chosen(request)).document()))
+        runs = self._chosen(request)
+        running = not all([self._has_ended(run) for run in runs])
+        return _json(answers.as_text(self.computed.of(runs, running=running).document()))
 
     def file(self, request: Request) -> Response:
         """Answer with a file of a run."""
@@ -188,7 +190,13 @@ class Page:
             followed.look()
             return _json(make(followed))
 
-    def _chosen(self, request: Request) -> list[Any]:
+    def _has_ended(self, run: RunFolder) -> bool:
+        followed = self.results.follow(run.sweep, run.run_id)
+        with followed.lock:
+            followed.look()
+            return followed.state.ended
+
+    def _chosen(self, request: Request) -> list[RunFolder]:
         names = list(dict.fromkeys(request.query_params.getlist("run")))
         if not 2 <= len(names) <= MOST_COMPARED:
             raise InputError(f"choose 2 to {MOST_COMPARED} runs to compare")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from analysis.page.render import part_html
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
 from sweeps.dashboard.app import Page, make_app
+from sweeps.dashboard.computed_sections import ComputedSections, Sections
 from sweeps.dashboard.files import end_of_log
 from sweeps.dashboard.results import Results
 from sweeps.dashboard.trial_sections import _evaluation, trial_sections
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.record.ledger import Ledger
-from sweeps.record.state import read_state
+from sweeps.record.state import RunState, read_state
 from tests.sweeps.dashboard.shown_runs import HOSTILE, hostile, played
 from trainables.errors import InputError
 
@@ -85,6 +87,21 @@ def test_while_trials_are_to_come_nothing_of_the_test_split_is_shown(browser: Te
     assert "val_acc" in answer
     assert "test_" not in answer + trial
     assert browser.get(f"{api(run)}/figure/curves?metric=test_auc").status_code == 404
+
+
+def test_runs_are_compared_without_the_test_split_until_all_have_ended(
+    browser: TestClient, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = run.path.with_name("other")
+    shutil.copytree(run.path, other)
+    given: list[bool] = []
+    monkeypatch.setattr(ComputedSections, "of", lambda self, runs, running: given.append(running) or Sections(()))
+    for ends in (True, False):
+        monkeypatch.setattr(RunState, "ended", property(lambda state, ends=ends: ends))
+        path = f"/api/compare?run={run.sweep}/{run.run_id}&run={run.sweep}/other"
+        assert browser.get(path).status_code == 200
+    shutil.rmtree(other)
+    assert given == [False, True]
 
 
 def test_only_what_has_changed_is_sent_again(tmp_path: Path) -> None:
