@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 
-from analysis.page.render import PAGE, without_controls
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import where
 from analysis.terminal.plain_text import visible
 from sweeps.dashboard import answers
 from sweeps.dashboard.access import Guard
+from sweeps.dashboard.assets import static, templates
 from sweeps.dashboard.computed_sections import ComputedSections
 from sweeps.dashboard.files import files_below, media_type, open_file
 from sweeps.dashboard.results import Results
@@ -37,15 +33,9 @@ from sweeps.live_run.trial import repeating_command
 from sweeps.steering.requests import EndRun, StopTrial, leave_request
 from trainables.errors import InputError
 
-HERE = Path(__file__).parent
 MOST_COMPARED = 12
 MOST_BODY = 2000
 BLOCK = 2**18
-STATIC = {
-    "report.css": PAGE / "style.css", "page.css": HERE / "page.css", "tables.js": PAGE / "tables.js",
-    "page.js": HERE / "page.js", "figures.js": HERE / "figures.js",
-}  # fmt: skip
-TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 ASKED: TypeAdapter[StopTrial | EndRun] = TypeAdapter(StopTrial | EndRun)
 
 
@@ -145,7 +135,7 @@ class Page:
     def compared(self, request: Request) -> Response:
         """Answer with the report's sections on several runs."""
         runs = self._chosen(request)
-        running = not all([self._has_ended(run) for run in runs])
+        running = not all(self._has_ended(run) for run in runs)
         return _json(answers.as_text(self.computed.of(runs, running=running).document()))
 
     def file(self, request: Request) -> Response:
@@ -203,7 +193,7 @@ class Page:
         return [self.results.run(*(name.split("/", 1) if "/" in name else (name, ""))) for name in names]
 
     def _html(self, template: str, **values: Any) -> Response:
-        page = _templates().get_template(template)
+        page = templates().get_template(template)
         return HTMLResponse(page.render(control=self.control, **values))
 
 
@@ -243,37 +233,6 @@ def _json(content: bytes) -> Response:
     return Response(content, media_type="application/json", headers={"cache-control": "no-store"})
 
 
-@cache
-def _templates() -> Environment:
-    loader = FileSystemLoader([HERE, PAGE])
-    return Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=without_controls,
-    )  # fmt: skip
-
-
-def _static(request: Request) -> Response:
-    name = request.path_params["name"]
-    path = plotly_script() if name == "plotly.js" else STATIC.get(name)
-    if path is None:
-        raise HTTPException(404)
-    status = path.stat()
-    mark = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
-    headers = {"etag": mark, "cache-control": "no-cache" if name != "plotly.js" else "max-age=86400"}
-    if request.headers.get("if-none-match") == mark:
-        return Response(status_code=304, headers=headers)
-    return Response(path.read_bytes(), media_type=TYPES[Path(name).suffix], headers=headers)
-
-
-def plotly_script() -> Path:
-    """Return Plotly's script, which its Python package holds. Raises `InputError` where that is missing."""
-    spec = find_spec("plotly")
-    path = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise InputError("the dashboard needs Plotly: pip install 'medsweeps[dashboard]'")
-    return path
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{visible(error)}\n", 404)
 
@@ -304,6 +263,6 @@ def make_app(page: Page, token: str = "") -> Guard:
         Route(f"/api/trial{trial}/figure/{{name}}", page.trial_figure),
     ]
     zipped = Mount("/", routes=routes, middleware=[Middleware(GZipMiddleware, compresslevel=3)])
-    plain = [Route("/static/{name}", _static), Route(f"/files{run}/{{path:path}}", page.file)]
+    plain = [Route("/static/{name}", static), Route(f"/files{run}/{{path:path}}", page.file)]
     handlers: Any = {InputError: _refused, HTTPException: _failed}
     return Guard(Starlette(routes=[*plain, zipped], exception_handlers=handlers), token)

@@ -7,17 +7,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from urllib.parse import quote
 
 from analysis.runs.run_folder import RunFolder
-from sweeps.dashboard.parent import WITH_PARENT
 
 PORT = 8088
 NEEDED = ("plotly", "starlette", "uvicorn")
 WAIT_SECONDS = 5.0
+# environment variable: the process to end with
+WITH_PARENT = "SWEEPS_DASHBOARD_PARENT"
+WATCH_SECONDS = 2.0
 
 
 def missing_packages() -> str:
@@ -70,3 +73,16 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def end_with_parent() -> None:
+    """Watch for the end of the process that is named in the environment, where one is; then end at once."""
+    parent = os.environ.pop(WITH_PARENT, "")
+    if parent.isdigit():
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(0)

@@ -17,8 +17,9 @@ try:
     import uvicorn
 
     from sweeps.dashboard.access import TOKEN, find_token, is_loopback
-    from sweeps.dashboard.app import Page, make_app, plotly_script
-    from sweeps.dashboard.parent import end_with_parent
+    from sweeps.dashboard.app import Page, make_app
+    from sweeps.dashboard.assets import plotly_script
+    from sweeps.dashboard.beside_run import end_with_parent
 except ModuleNotFoundError as missing:
     name = str(missing.name)
     if name.split(".")[0] not in ("uvicorn", "starlette"):

@@ -1,0 +1,55 @@
+"""What the pages are made of: templates, styles and scripts, Plotly's among them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from analysis.page.render import PAGE, without_controls
+from trainables.errors import InputError
+
+HERE = Path(__file__).parent
+STATIC = {
+    "report.css": PAGE / "style.css", "page.css": HERE / "page.css", "tables.js": PAGE / "tables.js",
+    "page.js": HERE / "page.js", "figures.js": HERE / "figures.js",
+}  # fmt: skip
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+
+
+@cache
+def templates() -> Environment:
+    """Return the pages' templates: text is escaped, and what steers a terminal is written out."""
+    loader = FileSystemLoader([HERE, PAGE])
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=without_controls,
+    )  # fmt: skip
+
+
+def static(request: Request) -> Response:
+    """Answer with a style or a script."""
+    name = request.path_params["name"]
+    path = plotly_script() if name == "plotly.js" else STATIC.get(name)
+    if path is None:
+        raise HTTPException(404)
+    status = path.stat()
+    mark = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+    headers = {"etag": mark, "cache-control": "no-cache" if name != "plotly.js" else "max-age=86400"}
+    if request.headers.get("if-none-match") == mark:
+        return Response(status_code=304, headers=headers)
+    return Response(path.read_bytes(), media_type=TYPES[Path(name).suffix], headers=headers)
+
+
+def plotly_script() -> Path:
+    """Return Plotly's script, which its Python package holds. Raises `InputError` where that is missing."""
+    spec = find_spec("plotly")
+    path = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise InputError("the dashboard needs Plotly: pip install 'medsweeps[dashboard]'")
+    return path
