@@ -222,17 +222,30 @@ class NewVersion:
 def add_version(registry: Registry, new: NewVersion, example: Any, answer: Any) -> RegisteredVersion:
     """Log a model with signature and example, and register it. example, answer: a batch and its probabilities.
 
-    Raises `InputError` where the version is there already.
+    Raises `InputError` where the version is there already, or the registry refuses it.
     """
+    if new.name in model_names(registry) and any(one.version == new.version for one in versions_of(registry, new.name)):
+        raise InputError(f"{new.name} {new.version} is registered already: choose the next version")
+    try:
+        number = _log_and_register(registry, new, example, answer)
+    except InputError:
+        raise
+    except Exception as error:
+        # MLflow's stores raise errors of their own libraries.
+        raise InputError(
+            f"the registry {registry.uri} refused {new.name} {new.version} ({_first_line(error)})"
+        ) from None
+    return next(one for one in versions_of(registry, new.name) if one.number == number)
+
+
+def _log_and_register(registry: Registry, new: NewVersion, example: Any, answer: Any) -> str:
+    """Log a model and register it; return MLflow's number of the version."""
     import mlflow
     import onnx
     from mlflow.models import infer_signature
 
     client = registry.client
-    if new.name in model_names(registry):
-        if any(one.version == new.version for one in versions_of(registry, new.name)):
-            raise InputError(f"{new.name} {new.version} is registered already: choose the next version")
-    else:
+    if new.name not in model_names(registry):
         client.create_registered_model(new.name, description=new.description)
     experiment = client.get_experiment_by_name(new.name)
     place = registry.artifacts.as_uri() if registry.artifacts else None
@@ -246,6 +259,8 @@ def add_version(registry: Registry, new: NewVersion, example: Any, answer: Any) 
             onnx_execution_providers=["CPUExecutionProvider"], extra_files=[str(path) for path in new.extra],
         )  # fmt: skip
     made = client.create_model_version(
-        new.name, logged.model_uri, run.info.run_id, tags=dict(new.tags), description=new.description
-    )
-    return next(one for one in versions_of(registry, new.name) if one.number == str(made.version))
+        new.name, logged.model_uri, run.info.run_id, tags=dict(new.tags), description=new.description,
+        # A server takes no `models:/` source without it.
+        model_id=logged.model_id,
+    )  # fmt: skip
+    return str(made.version)

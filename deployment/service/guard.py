@@ -74,9 +74,8 @@ class Guard:
         if token is not None and path not in WITHOUT_TOKEN:
             given = headers.get("authorization", "").encode("latin-1")
             if not secrets.compare_digest(given, b"Bearer " + token.encode()):
-                raise Refusal(
-                    401, "no_token", "say Authorization: Bearer and the token", {"WWW-Authenticate": "Bearer"}
-                )
+                said = "the token is missing or wrong: say Authorization: Bearer TOKEN"
+                raise Refusal(401, "no_token", said, {"WWW-Authenticate": "Bearer"})
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.settings.body:
             raise self.too_large()

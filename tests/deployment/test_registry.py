@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,12 @@ from typer.testing import CliRunner
 from analysis.evaluate import app as evaluate
 from analysis.runs.run_folder import RunFolder
 from deployment.formats.opening import open_artefact
+from deployment.predict import app as predict
 from deployment.register import app as register
 from deployment.registration.model_card import licence_of
 from deployment.registration.registry_store import SEMANTIC, files_of, find_version, open_registry
 from deployment.registry import app as registry
+from deployment.serve import app as serve
 from tests.support.trained_run import train_run
 from trainables.data.datasets import load
 from trainables.errors import InputError
@@ -51,7 +56,15 @@ def command(app: object, run: RunFolder, *words: str) -> tuple[int, str]:
     return found.exit_code, found.output
 
 
-def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder) -> None:
+def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    create = mlflow.MlflowClient.create_model_version
+
+    def noted(client: object, *words: object, **named: object) -> object:
+        asked.append(named)
+        return create(client, *words, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_model_version", noted)
     path, storage = str(run.path), str(run.path.parents[1])
     common = ["--name", "digits"]
     code, said = command(register, run, path, "--trial", "0001", *common, "--version", "1.0.0", "--alias", "production",
@@ -62,6 +75,8 @@ def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder) -> Non
     first = find_version(opened, "digits", "production")
     assert first.tags.items() >= {"site": "A", "trial": "0001", "run": "activations/made", "gate": "pass"}.items()
 
+    # Without it a server of MLflow refuses the version.
+    assert asked[0]["model_id"]
     # The files are the network: the same probabilities as the run's own, with signature, example and card.
     folder = files_of(opened, first)
     data = load("digits")
@@ -99,6 +114,59 @@ def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder) -> Non
     assert command(registry, run, "promote", "digits", "2.0.0") == (0, "production of digits is 2.0.0 now\n")
     listed = command(registry, run, "list")[1]
     assert [version in listed for version in ("1.0.0", "1.1.0", "2.0.0")] == [True] * 3
+
+
+class Canary:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+HOSTILE = """flavors:
+  python_function:
+    loader_module: canary_of_an_artefact
+    code: code
+    python_model: python_model.pkl
+    data: model.pkl
+  onnx: {onnx_version: 1.0.0, data: model.onnx}
+  sklearn: {pickled_model: model.pkl, serialization_format: pickle}
+"""
+
+
+def test_no_flavour_of_a_version_is_loaded_whatever_its_files_are(tmp_path: Path) -> None:
+    """A version that somebody else registered: what its MLmodel names would run, and the ONNX file is another's."""
+    opened, canary = open_registry(None, str(tmp_path), create=True), tmp_path / "canary"
+    folder = tmp_path / "registry" / "artifacts" / "evil"
+    (folder / "code").mkdir(parents=True)
+    (folder / "MLmodel").write_text(HOSTILE)
+    code = f"import os\nos.mkdir({str(canary)!r})\ndef _load_pyfunc(path): pass\n"
+    (folder / "code" / "canary_of_an_artefact.py").write_text(code)
+    for name in ("python_model.pkl", "model.pkl", "model.onnx", "model.pt2"):
+        (folder / name).write_bytes(pickle.dumps(Canary(canary)))
+    (folder / "extra_files").mkdir()
+    (folder / "extra_files" / "MODEL_CARD.md").write_text("# \x1b[31mred\n{{ 7 * 7 }}\n")
+    opened.client.create_registered_model("evil")
+    tags = {"version": "1.0.0", "gate": "pass"}
+    opened.client.create_model_version("evil", folder.as_uri(), tags=tags)
+    opened.client.set_registered_model_alias("evil", "production", "1")
+    where = ["--storage", str(tmp_path)]
+
+    assert CliRunner().invoke(registry, ["list", *where]).exit_code == 0
+    shown = CliRunner().invoke(registry, ["show", "evil", "production", *where])
+    assert shown.output == "# \\x1b[31mred\n{{ 7 * 7 }}\n"
+    for app, words in ((predict, ["evil@production", "a.png"]), (serve, ["evil@production", "--port", "0"])):
+        found = CliRunner().invoke(app, [*words, *where])
+        assert isinstance(found.exception, InputError)
+        assert "is no ONNX file that can be run" in str(found.exception)
+    assert not canary.exists()
+    # The danger is real: MLflow's own loader makes the folder.
+    with suppress(Exception):
+        mlflow.pyfunc.load_model(str(folder))
+    assert canary.exists()
 
 
 def predictions(run: RunFolder, trial: str) -> list[list[float]]:
