@@ -179,6 +179,7 @@ def test_hostile_names_are_shown_as_text_and_run_nothing(page: Any, address: str
     assert shown in page.inner_text("h1")
     assert shown in column(page, 1)
     assert shown in column(page, 2)
+    page.wait_for_selector("#stops-table tbody tr")
     assert shown in page.inner_text("#stopped")
     for name in ("curves", "coordinates", "timeline"):
         page.locator(f'[data-figure="{name}"]').scroll_into_view_if_needed()
