@@ -43,7 +43,7 @@ def test_every_file_is_the_same_model_and_says_how_to_use_it(
     family: str, kind: Literal["normalized", "raw"], tmp_path: Path
 ) -> None:
     network = drawn_family(family, kind)
-    found = write_exports(network, tmp_path, [*FORMATS] if family == "2D grey" else ["onnx", "torchexport"])
+    found = write_exports(network, tmp_path, ["onnx", "torchexport"])
     assert all(one.holds for one in found.values()), found
     assert json.loads((tmp_path / "export.json").read_text())["metadata"]["input"] == kind
     for suffix in (".onnx", ".pt2"):
@@ -143,15 +143,23 @@ def test_a_file_that_is_another_model_is_removed_and_said(tmp_path: Path) -> Non
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_files_name_no_place_of_this_machine(tmp_path: Path) -> None:
-    network = drawn_family("2D grey")
-    write_exports(network, tmp_path, [*FORMATS])
-    for path in (tmp_path / f"model{one.suffix}" for one in FORMATS.values()):
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a grey network's files, in all formats."""
+    folder = tmp_path_factory.mktemp("exports")
+    write_exports(drawn_family("2D grey"), folder, [*FORMATS])
+    return folder
+
+
+def test_files_name_no_place_of_this_machine(grey: Path) -> None:
+    found = json.loads((grey / "export.json").read_text())["files"]
+    assert {name: one["answers"] for name, one in found.items()} == dict.fromkeys(FORMATS, 70)
+    for path in (grey / f"model{one.suffix}" for one in FORMATS.values()):
         content = path.read_bytes()
         assert b"site-packages" not in content
         assert b"/lib/" not in content
         assert path.suffix == ".pt" or b".py" not in content
-    model = onnx.load(tmp_path / "model.onnx")
+    model = onnx.load(grey / "model.onnx")
     assert {entry.key for entry in model.metadata_props} >= {"medsweeps", "class_names"}
     assert [entry.version for entry in model.opset_import if not entry.domain] == [20]
 
@@ -167,12 +175,12 @@ def test_files_name_no_place_of_this_machine(tmp_path: Path) -> None:
         ({"surplus": 1}, "surplus"),
     ],
 )
-def test_metadata_that_are_not_ours_are_refused(change: dict[str, object], said: str, tmp_path: Path) -> None:
-    network = drawn_family("2D grey")
-    write_exports(network, tmp_path, ["onnx"])
-    model = onnx.load(tmp_path / "model.onnx")
-    values = json.loads(network.metadata.text()) | change
-    next(entry for entry in model.metadata_props if entry.key == "medsweeps").value = json.dumps(values)
+def test_metadata_that_are_not_ours_are_refused(
+    change: dict[str, object], said: str, grey: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(grey / "model.onnx")
+    entry = next(entry for entry in model.metadata_props if entry.key == "medsweeps")
+    entry.value = json.dumps(json.loads(entry.value) | change)
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match=said) as found:
         open_artefact(tmp_path / "model.onnx")
