@@ -6,6 +6,8 @@ ENDED = ("completed", "stopped", "diverged", "failed")
 """The statuses of a trial that is over. One that was interrupted goes on at a resume."""
 EARLY_STOPPING = "early stopping"
 """The reason of a trial that ended by its own patience, and not by a scheduler's rule, begins so."""
+BY_REQUEST = "stopped by request"
+"""The reason of a trial that somebody stopped by hand begins so. Its last epoch says nothing of other trials."""
 
 
 def has_ended(status: str) -> bool:

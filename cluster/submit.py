@@ -23,6 +23,7 @@ from analysis.command_line import new_app, refuse_unused, start
 from analysis.runs.find import new_run
 from analysis.runs.lease import refuse_if_under_way
 from analysis.runs.sync import folder_of
+from analysis.terminal.plain_text import plain, visible
 from cluster.job_files import packed
 from cluster.jobs import Jobs, use_token
 from cluster.start import read_words
@@ -186,13 +187,16 @@ def _follow(jobs: Jobs, job_id: str) -> int:
 
 
 def _described(job: SubmittedJob) -> str:
-    """Return `first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`."""
+    """Return `first-1f2e: stopped (143); run first of activations in /nfs/results, took 0:31`.
+
+    Names and places are whatever a job's sender wrote.
+    """
     from sweeps.screen.live import clock
 
     code = "" if job.exit_code is None else f" (exit code {job.exit_code})"
     run = f"; run {job.run} of {job.sweep} in {job.storage}" if job.run else ""
     took = f", took {clock(job.ended - job.started)}" if job.started and job.ended else ""
-    return f"{job.id}: {job.status.lower()}{code}{run}{took}"
+    return visible(f"{job.id}: {job.status.lower()}{code}{run}{took}")
 
 
 def _stop(jobs: Jobs, job_id: str) -> int:
@@ -217,7 +221,7 @@ def _show_status(jobs: Jobs, job_id: str, json_: bool) -> int:
         return 0
     print(_described(job))
     if job.status == "FAILED" and job.message:
-        print(job.message.strip().splitlines()[-1])
+        print(visible(job.message.strip().splitlines()[-1]))
     print("\n".join(log.rstrip().splitlines()[-LAST_LINES:]))
     return 0
 
@@ -245,7 +249,7 @@ def _show_list(found: Sequence[SubmittedJob], json_: bool) -> None:
     for job in found:
         began = "" if job.started is None else f"{datetime.fromtimestamp(job.started):%Y-%m-%d %H:%M:%S}"
         took = clock(job.ended - job.started) if job.started and job.ended else ""
-        table.add_row(job.id, job.status.lower(), job.sweep, began, took)
+        table.add_row(plain(job.id), plain(job.status.lower()), plain(job.sweep), began, took)
     Console().print(table)
 
 

@@ -23,6 +23,7 @@ from sweeps.running.interrupt import Interrupt
 from sweeps.summary import print_outcome
 from sweeps.trackers.table import check_trackers
 from trainables.data.downloads import FilePolicy, file_policy
+from trainables.errors import InputError
 from trainables.user_code.in_use import forget_sources
 
 
@@ -39,6 +40,8 @@ def run(sweep: Sweep, name: str = "sweep", settings: Settings | None = None, con
     forget_sources()
     began, now = time.monotonic(), datetime.now()
     settings, console = settings or Settings(), console or Console()
+    if settings.retry_failed:
+        raise InputError("retry_failed goes on with a run, and run() begins a new one: use sweeps.run --resume")
     sweep = decide_replicates(sweep, settings.address, {})
     if settings.reuse:
         check_reuse(sweep)

@@ -15,7 +15,7 @@ from analysis import table
 from analysis.arrays import flag_array, text_array
 from analysis.comparison.labels import Column, find_roles, hashable, join_texts, telling_fields
 from analysis.runs.run_folder import RunFolder
-from analysis.trial_status import trained_to_its_end
+from analysis.trial_status import BY_REQUEST, trained_to_its_end
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -217,13 +217,16 @@ def with_stopped(results: Results, stopped: Stopped) -> Results:
     """Leave out trials that a rung stopped, or judge all trials by what they had reached at equal epochs.
 
     Equal epochs: in each block, the fewest that a trial which neither failed nor diverged was trained; every replicate
-    stands for the epoch up to there whose weights would have been kept. Raises `InputError` for other words.
+    stands for the epoch up to there whose weights would have been kept. A trial that somebody stopped by hand is left
+    out either way: all others would be judged by how far it had come. Raises `InputError` for other words.
     """
     if stopped == "left-out":
         return results
     if stopped != "equal-epochs":
         raise InputError(unknown_name("way with stopped trials", stopped, ("left-out", "equal-epochs")))
-    trials = results.trials[results.trials["ended"].isin(["completed", "stopped"])]
+    by_hand = results.trials["stop_reason"].fillna("").str.startswith(BY_REQUEST)
+    asked = results.trials["trial"].isin(results.trials.loc[by_hand, "trial"])
+    trials = results.trials[results.trials["ended"].isin(["completed", "stopped"]) & ~asked]
     limits = trials.groupby("block", sort=False)["epochs_trained"].min().clip(lower=1)
     epochs = results.frame("epochs", ["epoch", "is_best", *results.metrics])
     if epochs.empty:

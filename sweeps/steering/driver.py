@@ -9,13 +9,13 @@ from typing import Any, Protocol
 
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
+from analysis.trial_status import BY_REQUEST
 from sweeps.record.outcome import Halt
 from sweeps.record.state import RunState
 from sweeps.steering.requests import EndRun, Request, take_requests
 
 # between two looks
 SECONDS = 0.5
-BY_REQUEST = "stopped by request"
 
 
 class Recorder(Protocol):

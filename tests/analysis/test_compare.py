@@ -42,7 +42,7 @@ from analysis.comparison.statistics import (
 from analysis.comparison.terminal import print_standings
 from analysis.runs.run_folder import RunFolder
 from tests.conftest import ROOT
-from tests.support.made_results import make_run
+from tests.support.made_results import REASONS, make_run
 from trainables.errors import InputError
 from trainables.json_values import as_json_value
 
@@ -662,6 +662,25 @@ def test_importance_is_over_all_trials_and_not_over_the_survivors_of_rungs(tmp_p
     (found,) = importances(load([run]))
     assert found.shares == {}  # five survivors, and what is missing is said
     assert "15 more were not trained so far" in importance_words(found)
+
+
+def test_a_trial_that_was_stopped_by_hand_does_not_shorten_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At equal epochs all would be judged after its two epochs, and the importance of fields with them."""
+    monkeypatch.setitem(REASONS, "stopped", "stopped by request after epoch 2")
+    rates = [0.0001, 0.001, 0.01, 0.1]
+    run = make_run(
+        tmp_path / "s" / "a", {"activation": ["relu", "tanh", "gelu"]}, {"lr": rates},
+        lambda config, seed, epoch: 0.5 + 0.1 * epoch - 0.01 * abs(math.log10(config["lr"])),
+        status=lambda config: "stopped" if (config["activation"], config["lr"]) == ("relu", 0.1) else "completed",
+    )  # fmt: skip
+    results = load([run])
+    fair = with_stopped(results, "equal-epochs")
+    assert fair.equal_epochs == {"digits": 4}
+    assert (results.trials["trial"].nunique(), fair.trials["trial"].nunique()) == (12, 11)
+    (found,) = importances(results)
+    assert (found.n, found.epochs, found.left_out) == (11, 4, 1)
 
 
 def test_few_trials_have_no_importance(tmp_path: Path) -> None:

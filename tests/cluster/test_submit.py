@@ -12,14 +12,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from cluster.check_command import parse
 from cluster.job_files import PACKAGES, code_files, packed
-from cluster.jobs import Jobs
-from cluster.submit import complete
+from cluster.jobs import Jobs, SubmittedJob
+from cluster.submit import _show_list, _show_status, complete
 from sweeps.record.ledger import read_ledger
 from tests.conftest import ROOT
 from tests.support.own_parts import write_parts
@@ -44,6 +45,16 @@ def submit(head: Head, storage: Path, name: str, *more: str) -> tuple[int, str, 
 
 def job_of(text: str) -> str:
     return re.findall(r"submitted (\S+):", text)[0]
+
+
+def test_names_that_others_gave_their_jobs_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a[/b]\x1b[31m"
+    job = SubmittedJob(name, "FAILED", name, name, name, name, 1.0, 2.0, 1)
+    _show_list([job], json_=False)
+    _show_status(SimpleNamespace(get=lambda job_id: job, log=lambda job_id: ""), name, json_=False)  # type: ignore[arg-type]
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count(r"a[/b]\x1b[31m") >= 5
 
 
 @pytest.mark.slow

@@ -13,9 +13,11 @@ import pytest
 from rich.console import Console
 
 from analysis.runs import find as find_module
+from search_spaces.definition import Sweep
 from sweeps.list import LISTS, LONGEST_WORD, _print_rows
 from sweeps.planning.command import Command
 from sweeps.planning.settings import Settings
+from sweeps.run_sweep import run
 from sweeps.screen.fields import REGISTRY_LISTS, fields
 from tests.conftest import ROOT
 from trainables.config import TrialConfig
@@ -116,6 +118,12 @@ def test_settings_from_python_are_refused_in_one_line(
     with pytest.raises(InputError, match=complaint) as raised:
         model(**more, **values)
     assert "\n" not in str(raised.value)
+
+
+def test_a_run_from_python_retries_nothing_and_says_so() -> None:
+    sweep = Sweep(question="?", scientific={"activation": "relu"}, fixed={"dataset": "digits", "model": "mlp"})
+    with pytest.raises(InputError, match="retry_failed goes on with a run"):
+        run(sweep, settings=Settings(retry_failed=True, time_budget=1))
 
 
 def test_every_field_says_what_it_may_be() -> None:

@@ -21,6 +21,7 @@ from sweeps.running.recorder import Recorder
 from sweeps.running.tuner import _JobSearcher
 from sweeps.steering.driver import Steering
 from sweeps.steering.requests import EndRun, StopTrial, leave_request
+from sweeps.trackers.notify import Notifier
 from tests.support.played_runs import begin, outcome, report
 
 SWEEP = Sweep(
@@ -146,7 +147,8 @@ def test_the_driver_looks_at_each_step(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(tuner, "run_trials", lambda *arguments: found.extend(arguments[7]))
     run, plan = begin(tmp_path, SWEEP)
     state = read_state(run.ledger)
-    one = execution._Execution(SWEEP, plan, run, Settings(quiet=True), SimpleNamespace(), Interrupt(), 0.0)  # type: ignore[arg-type]
+    console, notifier = SimpleNamespace(), Notifier(None, run, print)
+    one = execution._Execution(SWEEP, plan, run, Settings(quiet=True), console, Interrupt(), 0.0, notifier)  # type: ignore[arg-type]
     brake, watch = Brake(Interrupt(), Settings(), state, 0.0), SimpleNamespace(check=lambda: None)
     one._train(state, run.metadata(), SWEEP.resources, brake, None, watch)  # type: ignore[arg-type]
     assert any(getattr(step, "__self__", None).__class__ is Steering for step in found)
