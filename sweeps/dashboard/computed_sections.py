@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.runs.run_folder import RunFolder
+from sweeps.dashboard.beside_run import WITH_PARENT
 
 # computations that are kept, and that go on at a time
 KEPT, AT_A_TIME = 12, 1
@@ -70,9 +72,10 @@ class ComputedSections:
         with self._turn:
             began = time.monotonic()
             found: list[dict[str, str]] = []
+            environment = {**os.environ, WITH_PARENT: str(os.getpid())}
             command = [sys.executable, "-m", PROGRAM, *more, *one.words]
             errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed below, whatever happens
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
             self._processes.add(process)
             late = threading.Timer(MOST_SECONDS, process.kill)
             late.start()

@@ -28,6 +28,7 @@ from analysis.page.records import failures, provenance
 from analysis.page.render import part_html
 from analysis.page.sections import hyperparameters, values
 from analysis.runs.run_folder import RunFolder
+from sweeps.dashboard.beside_run import end_with_parent
 from sweeps.dashboard.trial_sections import trial_sections
 from trainables.errors import InputError
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--running", action="store_true")
     given = parser.parse_args()
     os.nice(NICE)
+    end_with_parent()
     runs = [RunFolder(path) for path in given.runs]
     try:
         if given.trial:

@@ -54,6 +54,21 @@ def test_to_kill_it_is_nothing_to_the_run(tmp_path: Path) -> None:
     assert said == [said[0]]
 
 
+def test_what_a_killed_server_computes_ends_with_it(tmp_path: Path) -> None:
+    run = played(tmp_path, 6)
+    said: list[str] = []
+    with dashboard_beside(run, said.append):
+        (server,) = psutil.Process().children()
+        wait_for(lambda: said)
+        address = said[0].partition("run/")[0]
+        urlopen(f"{address}api/run/{run.sweep}/{run.run_id}/sections").close()
+        wait_for(server.children)
+        (program,) = server.children()
+        server.kill()
+        # it says nothing until its first section is there, and must not wait for that
+        wait_for(lambda: not program.is_running() or program.status() == psutil.STATUS_ZOMBIE)
+
+
 def test_a_package_that_is_missing_is_said_before_the_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beside_run, "NEEDED", ("plotly", "nosuchpackage"))
     with pytest.raises(ValueError, match=r"needs nosuchpackage: pip install 'medsweeps\[dashboard\]'"):
