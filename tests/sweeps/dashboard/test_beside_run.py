@@ -64,8 +64,9 @@ def test_what_a_killed_server_computes_ends_with_it(tmp_path: Path) -> None:
         urlopen(f"{address}api/run/{run.sweep}/{run.run_id}/sections").close()
         wait_for(server.children)
         (program,) = server.children()
+        # it watches for the end of this one
+        assert program.environ()[beside_run.WITH_PARENT] == str(server.pid)
         server.kill()
-        # it says nothing until its first section is there, and must not wait for that
         wait_for(lambda: not program.is_running() or program.status() == psutil.STATUS_ZOMBIE)
 
 
