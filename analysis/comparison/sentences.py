@@ -62,7 +62,9 @@ def verdict(results: Results, comparison: Comparison, block: str) -> str:
     if seeds < FEWEST:
         reason = f"with {seeds} seed{'s' * (seeds != 1)} nothing is known of chance: run with --seeds {FEWEST} or more"
     else:
-        reason = f"none of {len(differences)} differences from {base} is beyond what seeds do by chance"
+        several = f"none of {len(differences)} differences from {base} is"
+        which = f"the difference of {differences[0].value} from {base} is not" if len(differences) == 1 else several
+        reason = f"{which} beyond what seeds do by chance"
         reason += f" ({_range(differences)})"
     return f"Nothing is told apart: {reason}. {_saturation(results, judged)}".strip()
 

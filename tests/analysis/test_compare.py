@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -579,6 +580,13 @@ def test_what_cannot_be_told_apart_is_said(tmp_path: Path) -> None:
     for text in (console.export_text(), answers(load([run]), compare(load([run])))[0]):
         assert "Nothing is told apart: none of 2 differences" in text
         assert "The validation AUC is saturated (all 3 values reach 0.9995 or more)" in text
+
+
+def test_one_difference_that_may_be_chance_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    run = make_run(tmp_path / "s" / "a", {"activation": ["relu", "gelu"]}, {}, lambda c, s, e: 0.8 + 0.1 * rng.random())
+    (paragraph,) = answers(load([run]), compare(load([run])))
+    assert re.search(r"the difference of (relu from gelu|gelu from relu) is not beyond what seeds do", paragraph)
 
 
 def test_who_is_told_apart_is_said_at_the_end_of_a_run(tmp_path: Path) -> None:
