@@ -38,7 +38,8 @@ def dashboard_beside(run: RunFolder, say: Callable[[str], None]) -> Iterator[Non
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True, env={**os.environ, WITH_PARENT: str(os.getpid())},
     )  # fmt: skip
-    threading.Thread(target=_announce, args=(process, run, say), daemon=True).start()
+    announcing = threading.Thread(target=_announce, args=(process, run, say), daemon=True)
+    announcing.start()
     try:
         yield
     finally:
@@ -48,6 +49,9 @@ def dashboard_beside(run: RunFolder, say: Callable[[str], None]) -> Iterator[Non
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        announcing.join(WAIT_SECONDS)
+        if process.stdout and not announcing.is_alive():
+            process.stdout.close()
 
 
 def _announce(process: subprocess.Popen[str], run: RunFolder, say: Callable[[str], None]) -> None:
