@@ -17,15 +17,13 @@ from analysis.runs.sync import fetch_whole, remote_of
 from analysis.trial_status import trained_to_its_end
 from search_spaces.definition import Pbt, Sweep
 from sweeps.planning.trials import PlannedTrial
-from sweeps.record.ledger import Event, Ledger, read_ledger, time_of
+from sweeps.record.epoch_events import EpochEvents
+from sweeps.record.ledger import Event, Ledger, time_of
 from sweeps.record.state import RunState, TrialState, read_state
 from sweeps.trackers.tensorboard import curves_of, write_epoch
 from trainables.errors import InputError
 from trainables.trial_key import without_paths
 from trainables.user_code.permission import changed_sources
-
-# how a trial that is trained to its own end may end
-WHOLE = ("completed", "stopped")
 
 
 @dataclass(frozen=True)
@@ -98,12 +96,12 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
     found = find_finished(todo, storage, run.path)
     taken: dict[str, int] = {}
     ledger, roles = Ledger(run.ledger), run.read_description()["roles"]
-    swept = (*roles["scientific"], *roles["nuisance"])
+    swept, epochs = (*roles["scientific"], *roles["nuisance"]), _epochs_of(found.values())
     for trial in todo:
         if earlier := found.get(trial.key):
             _copy_files(earlier.run.trial(earlier.trial.folder).path, run.trial(trial.folder).path)
             curves = curves_of(run, state.trials[trial.trial_id], swept)
-            for event in _events_of(earlier):
+            for event in _events_of(earlier.trial, epochs[earlier.run.ledger]):
                 fields = {k: v for k, v in event.items() if k not in ("time", "event", "trial_id")}
                 ledger.append(event["event"], trial_id=trial.trial_id, **fields, reused_from=str(earlier.run.path))
                 if event["event"] == "epoch":
@@ -116,17 +114,19 @@ def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Stora
     return Reused(taken, tuple(reasons_not_reused(missed, storage, run.path)))
 
 
-def _events_of(found: _Found) -> Iterator[Event]:
-    """Yield a trial's events in order, each epoch once: one trained again after a crash is the same epoch."""
-    epochs = 0
-    for event in read_ledger(found.run.ledger):
-        if event.get("trial_id") != found.trial.trial_id or event["event"] not in ("started", "epoch", *WHOLE):
-            continue
-        if event["event"] == "epoch":
-            if event["epoch"] != epochs + 1:
-                continue
-            epochs += 1
-        yield event
+def _epochs_of(found: Iterable[_Found]) -> dict[Path, EpochEvents]:
+    """Return the epochs of the trials found, by run: each ledger is looked through once."""
+    names: dict[Path, list[str]] = {}
+    for one in found:
+        names.setdefault(one.run.ledger, []).append(one.trial.trial_id)
+    return {ledger: EpochEvents(ledger, trial_ids) for ledger, trial_ids in names.items()}
+
+
+def _events_of(trial: TrialState, epochs: EpochEvents) -> Iterator[Event]:
+    """Yield what made a trial: its starts, each epoch once, one whose line is damaged too, and its end."""
+    yield from ({"event": "started"} for _ in range(trial.attempts))
+    yield from epochs.events_of(trial.trial_id)
+    yield {"event": trial.status, "reason": trial.stop_reason}
 
 
 def _copy_files(source: Path, target: Path) -> None:
