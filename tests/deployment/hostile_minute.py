@@ -136,11 +136,13 @@ async def connections(port: int) -> int:
         *(asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)), return_exceptions=True
     )
     pairs = [pair for pair in opened if not isinstance(pair, BaseException)]
-    for _, writer in pairs[::2]:
-        writer.write(HEAD[:40])
-    await asyncio.sleep(1)
-    for _, writer in pairs:
-        writer.transport.abort()
+    try:
+        for _, writer in pairs[::2]:
+            writer.write(HEAD[:40])
+        await asyncio.sleep(1)
+    finally:
+        for _, writer in pairs:
+            writer.transport.abort()
     return 0
 
 
