@@ -161,6 +161,9 @@ class RunFolder:
 
     def read_description(self) -> dict[str, Any]:
         """Return the content of `run.json`. Raises `InputError` where it is missing, damaged or incomplete."""
+        if self.description.exists() and not self.description.is_file():
+            # a pipe would be waited for
+            raise InputError(f"{self.path} is not a run: run.json is no regular file")
         try:
             content = json.loads(self.description.read_bytes())
         except (OSError, ValueError, RecursionError) as error:

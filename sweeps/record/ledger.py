@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
@@ -139,7 +141,7 @@ def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[Event | None, int]
 
 def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
     """Yield the lines that have an end, an empty one in place of each that is too long, and where each ends."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(offset)
         whole = True
         while line := file.readline(MAX_LINE):
@@ -148,6 +150,15 @@ def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
             if ends:
                 yield line if whole else b"", offset
             whole = ends
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a ledger for reading. Raises `OSError`, also for a pipe, which would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def event_in(line: bytes) -> Event | None:
@@ -186,6 +197,8 @@ def cut_damaged_end(path: Path) -> int:
     """Cut off what follows the last line end; return the bytes cut. Only for a ledger that nobody writes."""
     if not path.exists():
         return 0
+    if not path.is_file():
+        raise InputError(f"{path} cannot be read (is no regular file)")
     good, size = end_of_last_line(path), path.stat().st_size
     if good < size:
         os.truncate(path, good)

@@ -16,6 +16,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState as Stage
 from optuna.trial import create_trial
 
+from analysis.trial_status import BY_REQUEST
 from search_spaces.definition import Mode, Optuna, mode_of
 from sweeps.record.state import TrialState
 
@@ -76,14 +77,18 @@ class RowStudy:
             self._finish(number, self.unfinished.pop(number))
 
     def _finish(self, number: int, trial: TrialState) -> None:
-        """End a trial of the study: complete with its best values, pruned with its epochs', or failed."""
+        """End a trial of the study: complete with its best values, pruned with its epochs', or failed.
+
+        One that somebody stopped by hand is pruned, too: what it would have come to is not known.
+        """
+        pruned = trial.pruned or trial.stop_reason.startswith(BY_REQUEST)
         values = [best_value(trial, metric, self.modes[metric]) for metric in self.metrics]
-        if trial.status == "stopped" and trial.pruned and len(self.metrics) == 1:
+        if trial.status == "stopped" and pruned and trial.epoch and len(self.metrics) == 1:
             for epoch, mean in enumerate(trial.means, start=1):
                 if (value := mean[self.metrics[0]]) is not None:
                     self.storage.set_trial_intermediate_value(number, epoch, value)
             self.storage.set_trial_state_values(number, Stage.PRUNED)
-        elif trial.status in ("completed", "stopped") and not trial.pruned and not any(map(math.isnan, values)):
+        elif trial.status in ("completed", "stopped") and not pruned and not any(map(math.isnan, values)):
             self.storage.set_trial_state_values(number, Stage.COMPLETE, values)
         else:
             # several metrics know no pruning

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from rich.console import Console
 from search_spaces.find import find_sweep
 from sweeps.clean import checkpoints
 from sweeps.planning.reuse import find_finished
+from sweeps.record.ledger import cut_damaged_end
+from sweeps.record.state import GrowingLedger
 from sweeps.screen.runs import list_run
 from sweeps.show_run import document, print_run
 from tests.sweeps.screen.test_runs import make_run
@@ -59,6 +62,23 @@ DESCRIPTIONS = {
     "odd definition": json.dumps({**ABOUT, "definition": [1]}).encode(),
 }
 DAMAGED = [("ledger", name) for name in LEDGERS] + [("description", name) for name in DESCRIPTIONS]
+
+
+@pytest.mark.parametrize("name", ["ledger.jsonl", "run.json"])
+def test_a_pipe_in_a_run_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path, "run", ended=2)
+    (run.path / name).unlink()
+    os.mkfifo(run.path / name)
+    readers: list[Callable[[], object]] = [
+        lambda: print_run(Console(file=io.StringIO(), width=100), run),
+        lambda: list(checkpoints(run)) if name == "ledger.jsonl" else run.metadata(),
+        lambda: GrowingLedger(run.ledger).look() if name == "ledger.jsonl" else run.metadata(),
+        lambda: cut_damaged_end(run.ledger) if name == "ledger.jsonl" else run.metadata(),
+    ]
+    for read in readers:
+        with pytest.raises(InputError, match="is no regular file"):
+            read()
+    assert "is no regular file" in list_run(run)["state"]
 
 
 @pytest.mark.parametrize(("file", "name"), DAMAGED)

@@ -66,3 +66,14 @@ def test_each_end_is_told_as_optuna_knows_it() -> None:
         (states.RUNNING, None, {}),
     ]
     assert best_value(history[0], "val_loss", "min") == 0.25
+
+
+@pytest.mark.parametrize(("epochs", "state"), [(2, optuna.trial.TrialState.PRUNED), (0, optuna.trial.TrialState.FAIL)])
+def test_a_trial_that_was_stopped_by_hand_is_no_complete_one(epochs: int, state: optuna.trial.TrialState) -> None:
+    kept = RowStudy(Optuna(), ("val_loss",), SPACE)
+    trial = TrialState(
+        "0001", "", "", {}, 1, 1, proposal={"params": {"lr": 0.01, "width": 1}, "attributes": {}}, status="stopped",
+        stop_reason=f"stopped by request after epoch {epochs}", means=[{"val_loss": 0.5}, {"val_loss": 0.25}][:epochs],
+    )  # fmt: skip
+    kept.ask([trial], 0)
+    assert kept.study.trials[0].state == state
