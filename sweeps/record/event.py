@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from trainables.errors import InputError
 LOST_EPOCHS = 100
 # the largest number of epochs, attempts or trials that is believed
 MOST = 10**6
+# of a replicate that runs apart: 0007.2
+TRIAL_ID = re.compile(r"[^.]+(\.\d{1,9})?", re.DOTALL)
 NUMBER = (int, float, type(None))
 ENDING = {"trial_id": str, "reason": str}
 # the fields that each kind of event must have, and their types
@@ -70,6 +73,8 @@ def check_fields(kind: str, event: Event) -> None:
 def check_plan(event: Event) -> None:
     """Raise `UnusableEvent` for a config or a name that no planned trial has."""
     config = event["config"]
+    if not TRIAL_ID.fullmatch(event["trial_id"]):
+        raise UnusableEvent("planned with a trial_id that is none: the number of a replicate follows its dot")
     seeds, epochs = config.get("seeds", []), config.get("epochs")
     if not isinstance(epochs, int) or not 0 < epochs <= MOST:
         raise UnusableEvent("planned without a right number of epochs")

@@ -171,6 +171,13 @@ def test_a_run_is_begun_once(tmp_path: Path) -> None:
         Ledger(tmp_path / "ledger.jsonl", new=True)
 
 
+@pytest.mark.parametrize("name", ["0001.x", "0001.", ".", "0001.1.2", "", "0001.-1"])
+def test_a_trial_whose_replicate_is_no_number_is_left_out(name: str) -> None:
+    state = fold({"event": "planned", "time": "", **PLANNED, "trial_id": each} for each in ("0001.2", name))
+    assert list(state.trials) == ["0001.2"]
+    assert state.left_out == 1
+
+
 def test_an_epoch_that_is_trained_again_after_a_resume_counts_once() -> None:
     events = [
         {"event": "planned", "time": "", **PLANNED},
