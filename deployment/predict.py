@@ -40,6 +40,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def predict(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, NAME@ALIAS or NAME@VERSION, .onnx or .pt2.")],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, folders, npz (`images`).")],
     trial: Annotated[str, typer.Option(help="Of a run: best (by validation), or a trial's id.")] = "best",
@@ -62,8 +63,9 @@ def predict(
     from deployment.formats.opening import open_artefact
     from deployment.prediction.answers import answer_rows, csv_text, model_name, pixels_of
     from deployment.prediction.image_inputs import find_inputs, read_inputs
-    from deployment.prediction.resolve_model import find_model
+    from deployment.prediction.resolve_model import find_model, refuse_unused_options
 
+    refuse_unused_options(context, model)
     if trust_code and explain is None:
         raise InputError("--trust-code has no effect without --explain (a model's file needs no code): leave it out")
     found = find_model(model, storage, registry, trial, trust_code)

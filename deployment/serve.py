@@ -64,11 +64,12 @@ def serve(
         images=max_images, pixels=max_pixels, queue=queue, answer=float(timeout),
     )  # fmt: skip
     try:
-        from deployment.prediction.resolve_model import open_model
+        from deployment.prediction.resolve_model import open_model, refuse_unused_options
         from deployment.service.run_server import run
     except ModuleNotFoundError as error:
         raise InputError(f"serving needs the package {error.name}: {pip_install('serve')}") from None
 
+    refuse_unused_options(context, model)
     artefact = open_model(model, storage, registry, trial, threads)
     if ray:
         try:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
+from analysis.command_line import refuse_unused, was_given
 from analysis.trial_evaluation.select_trials import BEST, ChosenTrial
 from deployment.formats.artefact import Artefact
 from deployment.formats.opening import ONNX, PT2, SUFFIXES, open_artefact
@@ -26,6 +29,21 @@ def open_model(name: str, storage: str, registry: str | None = None, trial: str 
     return open_artefact(find_model(name, storage, registry, trial).path, threads)
 
 
+def refuse_unused_options(context: typer.Context, name: str) -> None:
+    """Raise `InputError` for an option that says where a model is, beside a name that says it itself."""
+    if name.endswith(SUFFIXES):
+        refuse_unused(context, ("trial", "storage", "registry"), "MODEL is a file")
+    elif is_registered(name):
+        refuse_unused(context, ("trial", *(["storage"] * was_given(context, "registry"))), "MODEL is a registered one")
+    else:
+        refuse_unused(context, ("registry",), "MODEL is a run")
+
+
+def is_registered(name: str) -> bool:
+    """Return whether a name is that of a registered model, NAME@VERSION or NAME@ALIAS."""
+    return "@" in name and not Path(name).exists()
+
+
 def find_model(
     name: str, storage: str, registry: str | None = None, trial: str = BEST, trust_code: bool = False
 ) -> FoundModel:
@@ -35,8 +53,8 @@ def find_model(
     """
     if name.endswith(SUFFIXES):
         return FoundModel(Path(name))
-    model, at, which = name.rpartition("@")
-    if at and not Path(name).exists():
+    if is_registered(name):
+        model, _, which = name.rpartition("@")
         opened = open_registry(registry, storage)
         return FoundModel(files_of(opened, find_version(opened, model, which)) / MODEL_FILE)
     chosen = choose_one(name, trial, storage, trust_code)

@@ -117,6 +117,8 @@ class Settings(OptionModel):
     def _options_go_together(self) -> Settings:
         if self.verbose and self.quiet:
             raise ValueError("--verbose prints each epoch and --quiet the summary alone: leave one out")
+        if "track_files" in self.model_fields_set and not self.track:
+            raise ValueError("--track-files is for --track: add one, or leave it out")
         if self.fuse == "on" and (self.log_steps or self.log_histograms):
             raise ValueError(
                 "--fuse on trains replicates as one network, whose steps are not kept: leave --log-... out"

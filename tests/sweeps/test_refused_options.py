@@ -55,6 +55,12 @@ def invoke(module: str, *words: str) -> Any:
         ("cluster.doctor --timeout 3", "--timeout"),
         ("cluster.monitor --once --interval 2", "--interval"),
         ("cluster.submit --list --follow", "--follow"),
+        ("deployment.predict model.onnx scan.png --trial 0003", "--trial"),
+        ("deployment.predict model.pt2 scan.png --storage here", "--storage"),
+        ("deployment.predict breast@production scan.png --trial 0003", "--trial"),
+        ("deployment.predict latest scan.png --registry sqlite:///a.db", "--registry"),
+        ("deployment.serve model.onnx --registry sqlite:///a.db", "--registry"),
+        ("deployment.serve breast@1.0.0 --registry sqlite:///a.db --storage here", "--storage"),
         ("cluster.submit --stop JOB --json", "--json"),
     ],
 )
@@ -108,6 +114,7 @@ def test_a_storage_beside_the_name_of_a_run_is_where_it_is_looked_for(tmp_path: 
         ({"storage": ""}, "storage=.*empty"),
         ({"trust": ("a",)}, "NAME=32 hexadecimal digits"),
         ({"nosuch": 1}, "nosuch=1"),
+        ({"track_files": "weights"}, "--track-files is for --track"),
     ],
 )
 @pytest.mark.parametrize("model", [Settings, Command])
