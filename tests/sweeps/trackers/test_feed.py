@@ -290,6 +290,15 @@ def test_a_tracker_that_cannot_be_is_refused(
         check_trackers((text,))
 
 
+@pytest.mark.parametrize("uri", ["https://me:s3cret@host/", "postgresql+psycopg2://me:s3cret@host/db"])
+def test_a_password_is_refused_and_not_repeated(uri: str) -> None:
+    """The command is kept in run.json, printed, and seen in the list of processes."""
+    pytest.importorskip("mlflow")
+    with pytest.raises(InputError, match="no password") as raised:
+        check_trackers((f"mlflow={uri}",))
+    assert "s3cret" not in str(raised.value)
+
+
 def test_options_of_a_command_name_trackers_once() -> None:
     assert Command(sweep="smoke", track=("mlflow", "wandb=offline")).words()[1:] == [
         "--track", "mlflow", "--track", "wandb=offline",
