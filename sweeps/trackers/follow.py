@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Follower:
 
         A link that leads out of the run would send a file of the user's that is none of the run's.
         """
+        _drop_links(self.run.trackers)
         refuse_links_out(self.run)
         position_file = PositionFile(self.run, self.spec)
         with position_file.held() as position:
@@ -135,6 +137,14 @@ class Follower:
         feed.hardware(read_samples(self.run))
         ended = time.monotonic()
         self.samples_due = ended + max(SAMPLE_SECONDS, (ended - began) / SAMPLE_SHARE)
+
+
+def _drop_links(folder: Path) -> None:
+    """Remove the links in a run's folder of trackers that a killed process of W&B has left; what they lead to stays."""
+    for below, folders, names in os.walk(folder) if not folder.is_symlink() else ():
+        for path in (Path(below) / name for name in (*folders, *names)):
+            if path.is_symlink():
+                path.unlink(missing_ok=True)
 
 
 def _one_line(error: Exception) -> str:

@@ -45,8 +45,8 @@ def check(target: str) -> None:
     scheme = parts.scheme.partition("+")[0]
     if ":" in parts.netloc.rpartition("@")[0]:
         raise InputError(
-            f"--track mlflow={parts.scheme}://...: the command is kept in run.json, so it must hold no password: put it "
-            "into the environment (MLFLOW_TRACKING_USERNAME and _PASSWORD, PGPASSWORD) or the database's own file"
+            f"--track mlflow={parts.scheme}://...: the command is kept in run.json, so it must hold no password: put "
+            "it into the environment (MLFLOW_TRACKING_USERNAME and _PASSWORD, PGPASSWORD) or the database's own file"
         )
     if target and scheme not in SCHEMES:
         raise InputError(f"--track mlflow={target}: write a URI, such as http://127.0.0.1:5000 or sqlite:///FILE.db")

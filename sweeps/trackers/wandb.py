@@ -130,6 +130,7 @@ class Wandb:
             if run is not None:
                 run.finish(exit_code=0)
         self._open, self.sweep = {}, None
+        self._remove_links()
 
     def _init(self, our_id: str, arguments: Mapping[str, Any]) -> Any:
         """Begin a run of W&B, quietly and without what it looks up of machine, code and git."""
@@ -149,9 +150,12 @@ class Wandb:
             mode="offline" if self.offline else None, resume=None if self.offline else "allow", tags=tags,
             reinit="create_new", settings=settings, **arguments,
         )  # fmt: skip
-        # no link leads out of a run's folder, and none is needed
-        for link in (place / "wandb").iterdir():
+        self._remove_links()
+        return made
+
+    def _remove_links(self) -> None:
+        """Remove W&B's links: none is needed, and a run in which one leads out of its folder is refused."""
+        for link in (self.run.folder.trackers / "wandb").rglob("*"):
             if link.is_symlink():
                 with suppress(OSError):
                     link.unlink()
-        return made
