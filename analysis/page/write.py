@@ -15,6 +15,7 @@ from analysis.page.records import all_trials, failures, provenance
 from analysis.page.render import render
 from analysis.page.sections import curves, head, hyperparameters, run_names, values
 from analysis.runs.run_folder import RunFolder
+from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
 
@@ -37,8 +38,7 @@ def write_report(
     compared = compare_runs(runs, metric, against, stopped, hold)
     report = build_report(compared, command or ["python", "-m", "analysis.report", run_names(runs)])
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(report, figures, png=png), encoding="utf-8")
+        write_atomically(page, render(report, figures, png=png).encode(), durable=False)
     except OSError as error:
         raise InputError(f"{page} cannot be written ({error.strerror}): choose another --output") from None
     return page

@@ -16,6 +16,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.table.definitions import columns
 from analysis.table.files import read_arrow, write_arrow
 from analysis.table.run_columns import schema
+from trainables.atomic_files import write_atomically
 
 # Grams of CO2e for a kilowatt-hour: the world's mean of 2023 (Ember, Global Electricity Review 2024).
 GRAMS_PER_KWH = 480.0
@@ -130,7 +131,7 @@ def _most(rows: Iterable[Mapping[str, Any]], name: str, unit: float = 1.0) -> fl
 
 def write_usage(run: RunFolder, usage: Usage) -> None:
     """Write `hardware.json`."""
-    run.hardware_summary.write_text(json.dumps(asdict(usage), indent=1))
+    write_atomically(run.hardware_summary, json.dumps(asdict(usage), indent=1).encode(), durable=False)
 
 
 def read_usage(run: RunFolder) -> Usage | None:

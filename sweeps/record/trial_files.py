@@ -15,6 +15,7 @@ from analysis.weights.files import Reader, read_tensors
 from analysis.weights.rows import read_weights
 from sweeps.record.state import TrialState
 from sweeps.record.table_rows import epochs_table
+from trainables.atomic_files import write_atomically
 from trainables.json_values import as_json_value
 from trainables.training.replicates import by_layer
 
@@ -47,7 +48,7 @@ def write_run_stats(
         "layers": layers,
         "provenance": metadata.get("provenance", {}),
     }
-    folder.run_stats.write_text(json.dumps(as_json_value(stats), indent=1))
+    write_atomically(folder.run_stats, json.dumps(as_json_value(stats), indent=1).encode(), durable=False)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

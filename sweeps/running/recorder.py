@@ -130,8 +130,8 @@ class Recorder:
             return
         self.choices.add(text)
         about = self.run.read_description()
-        choice = json.loads(text)
-        fused = {**about.get("fused", {}), choice.pop("key"): choice}
+        choice, known = json.loads(text), about.get("fused")
+        fused = {**(known if isinstance(known, dict) else {}), choice.pop("key"): choice}
         write_atomically(self.run.description, json.dumps({**about, "fused": fused}, indent=1).encode())
 
     def _conclude(self, trial: TrialState, event: Mapping[str, Any], decision: Decision | None) -> bool:

@@ -48,7 +48,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def command(app: object, run: RunFolder, *words: str) -> tuple[int, str]:
     """Exit code and output; what a command refuses is its exception's text."""
     storage = str(run.path.parents[1])
-    found = CliRunner().invoke(app, [*words, "--storage", storage])  # type: ignore[arg-type]
+    # wide: a long path of a folder of temporary files would break lines
+    found = CliRunner(env={"COLUMNS": "300"}).invoke(app, [*words, "--storage", storage])  # type: ignore[arg-type]
     if isinstance(found.exception, InputError):
         assert "\n" not in str(found.exception)
         return 2, str(found.exception)
