@@ -171,8 +171,14 @@ class _JobSearcher(Searcher):
         """Return a job as text, "wait", or None where there will be no more."""
         if self.propose is None:
             return None
-        job = "wait" if len(self.open) > slots(self.resources) else self.propose()
-        return job.to_json() if isinstance(job, Job) else job
+        while len(self.open) <= slots(self.resources):
+            job = self.propose()
+            if not isinstance(job, Job):
+                return job
+            # one that was asked to stop before it began has ended now, and is not proposed again
+            if not self.skips(job.trial_id):
+                return job.to_json()
+        return "wait"
 
     def again(self, trial: Trial) -> None:
         """Hand out a trial's job once more, before all others."""

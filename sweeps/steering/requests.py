@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from analysis.runs.run_folder import RunFolder
 from trainables.atomic_files import write_atomically
+from trainables.errors import InputError
 
 # a request has some 60 bytes
 MOST_BYTES = 4096
@@ -42,7 +43,12 @@ _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discrimina
 
 
 def leave_request(run: RunFolder, request: Request) -> Path:
-    """Write a request into a run's folder, whole or not at all. Returns its file, which the driver removes."""
+    """Write a request into a run's folder, whole or not at all. Returns its file, which the driver removes.
+
+    Raises `InputError` where the folder of requests is a link, which may lead anywhere.
+    """
+    if run.requests.is_symlink():
+        raise InputError(f"{run.requests} is a link: remove it")
     file = run.requests / f"{time.time_ns()}-{secrets.token_hex(4)}.json"
     write_atomically(file, json.dumps(request.model_dump()).encode(), durable=False)
     return file

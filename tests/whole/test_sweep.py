@@ -30,8 +30,8 @@ from trainables.network.build import build_model
 
 pytestmark = pytest.mark.slow
 SWEEP = [
-    "activations", "--set", "activation=relu,tanh", "--set", "lr=0.01,0.001", "--seeds", "2", "--epochs", "4",
-    "--scheduler", "fifo", "--quiet", "--no-report",
+    "activations", "--set", "model=cnn", "--set", "activation=relu,tanh", "--set", "lr=0.01,0.001", "--seeds", "2",
+    "--epochs", "4", "--scheduler", "fifo", "--quiet", "--no-report",
 ]  # fmt: skip
 DEADLINE = 240  # seconds; a start of Ray took 8 on one day and 40 on another
 # what two equal runs differ in; a trial's folder is named by when its run began
@@ -73,8 +73,10 @@ def test_one_row_per_trial_and_replicate_and_none_empty(undisturbed: RunFolder) 
 
 
 def test_run_json_says_how_replicates_were_trained(undisturbed: RunFolder) -> None:
-    (choice,) = undisturbed.read_description()["fused"].values()
-    assert choice == {"fused": False, "reason": "too few steps to measure", "apart": None, "together": None}
+    choices = list(undisturbed.read_description()["fused"].values())
+    short = {"fused": False, "reason": "too few steps to measure", "apart": None, "together": None}
+    # a network of each activation
+    assert choices == [short, short]
 
 
 def test_auc_and_acc_are_those_of_scikit_learn_on_the_saved_weights(undisturbed: RunFolder) -> None:
@@ -132,7 +134,7 @@ def test_tensorboard_reads_the_curves(undisturbed: RunFolder) -> None:
     events = EventAccumulator(str(next(undisturbed.tensorboard.glob("*/seed_1"))))
     events.Reload()
     curves = {f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "auc", "acc")}
-    assert set(events.Tags()["scalars"]) == {*curves, "lr"}
+    assert set(events.Tags()["scalars"]) == {*curves, "lr", "images_per_second"}
     assert [scalar.step for scalar in events.Scalars("val/auc")] == [1, 2, 3, 4]
 
 

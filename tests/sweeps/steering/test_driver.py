@@ -16,6 +16,7 @@ from search_spaces.definition import Resources, Sweep
 from sweeps.planning.settings import Settings
 from sweeps.record.ledger import read_ledger
 from sweeps.record.state import read_state
+from sweeps.running import tuner
 from sweeps.running.interrupt import Brake, Interrupt
 from sweeps.running.recorder import Recorder
 from sweeps.running.tuner import _JobSearcher
@@ -23,6 +24,8 @@ from sweeps.steering.driver import Steering
 from sweeps.steering.requests import EndRun, StopTrial, leave_request
 from sweeps.trackers.notify import Notifier
 from tests.support.played_runs import begin, outcome, report
+from trainables.errors import InputError
+from trainables.worker.train_trial import Job
 
 SWEEP = Sweep(
     question="Which activation is best?",
@@ -93,6 +96,32 @@ def test_a_trial_that_has_not_begun_is_never_handed_out(steered: tuple[Recorder,
     assert searcher.suggest("a") == {"job": jobs[1]}
     trial = recorder.state.trials["0001"]
     assert (trial.status, trial.stop_reason) == ("stopped", "stopped by request after epoch 0")
+
+
+def test_a_trial_that_a_searcher_proposed_is_not_handed_out_either(
+    steered: tuple[Recorder, Steering, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ray would be asked
+    monkeypatch.setattr(tuner, "slots", lambda resources: 2)
+    recorder, steering, _ = steered
+    left = [Job("0001", {}, ""), Job("0002", {}, "")]
+    searcher = _JobSearcher([], lambda: left.pop(0) if left else None, Resources(), None, recorder.skips)
+    leave_request(recorder.run, StopTrial(trial_id="0001"))
+    look(steering)
+    handed = searcher.suggest("a")
+    assert handed
+    assert json.loads(handed["job"])["trial_id"] == "0002"
+    assert recorder.state.trials["0001"].status == "stopped"
+
+
+def test_a_link_in_the_place_of_the_requests_is_refused(steered: tuple[Recorder, Steering, list[str]]) -> None:
+    recorder = steered[0]
+    elsewhere = recorder.run.path.parent / "elsewhere"
+    elsewhere.mkdir()
+    recorder.run.requests.symlink_to(elsewhere)
+    with pytest.raises(InputError, match="is a link"):
+        leave_request(recorder.run, EndRun())
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_the_end_of_a_run_is_a_halt_to_be_resumed(steered: tuple[Recorder, Steering, list[str]]) -> None:
