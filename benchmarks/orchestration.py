@@ -55,7 +55,7 @@ RIVALS = ("floor", *SWEEPS, "optuna", "textbook")
 
 @dataclass(frozen=True)
 class Taken:
-    """What a rival took: seconds in all, and the epochs of trials that it trained."""
+    """The cost of a rival: seconds in all, and the epochs of trials that it trained."""
 
     seconds: float
     epochs: int

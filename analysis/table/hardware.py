@@ -60,7 +60,7 @@ def write_samples(run: RunFolder, rows: Iterable[Row], metadata: Mapping[str, An
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run took of its machine.
+    """The use that a run made of its machine.
 
     seconds: sampled. busy: share of the time that the GPUs were busy, or without one the mean load of the processors.
     memory_gb, gpu_memory_gb: the most in use, in GiB, of the machine and of one GPU. kwh: of what could be measured

@@ -14,7 +14,7 @@ class Answer(BaseModel):
 
 
 class ImageAnswer(Answer):
-    """What the model says of one image.
+    """The answer of the model for one image.
 
     fault: why it cannot be read; the answer is null then. answer: the class, or the labels. confidence: the highest
     probability, the network's own; calibrated: at the temperature that fits val. uncertainty: entropy in nats.
@@ -43,7 +43,7 @@ class PredictAnswer(Answer):
 
 
 class ModelAnswer(Answer):
-    """What is served. card: Markdown, of a registered model."""
+    """The model that is served. card: Markdown, of a registered model."""
 
     model: str
     notice: str

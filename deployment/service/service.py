@@ -31,7 +31,7 @@ Scorer = Callable[[NDArray[np.uint8]], Awaitable[NDArray[np.float64]]]
 
 @dataclass
 class Service:
-    """What the routes share. name: identifies the model; scores: runs the network. waiting: requests in work."""
+    """The parts of all routes. name: identifies the model; scores: runs the network. waiting: requests in work."""
 
     metadata: ModelMetadata
     name: str

@@ -19,7 +19,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service takes.
+    """The limits of what a service takes.
 
     hosts: names in the Host header. body: bytes of a request. images: of a request. pixels: values of one image, before
     it is decoded. queue: requests that are decoded or wait for the network. connections: at once. Times are in seconds:

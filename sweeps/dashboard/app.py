@@ -41,7 +41,7 @@ ASKED: TypeAdapter[StopTrial | EndRun] = TypeAdapter(StopTrial | EndRun)
 
 @dataclass
 class Page:
-    """What the routes answer from. control: requests to runs are taken."""
+    """The source of the routes' answers. control: requests to runs are taken."""
 
     results: Results
     control: bool = False

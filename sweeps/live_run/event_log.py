@@ -38,7 +38,7 @@ class Stop:
 
 @dataclass
 class EventLog:
-    """What `note` has taken in of the events of a ledger, in their order. resumed: when the run was gone on with."""
+    """The events of a ledger as `note` has taken them in. resumed: when the run was gone on with."""
 
     spans: list[Span] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)

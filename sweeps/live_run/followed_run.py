@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Changes:
-    """What has changed since a page last looked. epoch: of the reading; where it is another one, all is new.
+    """The changes since a page last looked. epoch: of the reading; where it is another one, all is new.
 
     since: what to ask for next; trials: those that are new or other than they were.
     """

@@ -186,7 +186,7 @@ class _Execution:
         client: ServedFolder | None, watch: RayWatch,
     ) -> None:  # fmt: skip
         """Run the trials that the ledger lacks, and leave whole tables."""
-        from sweeps.running.idle import IdleNote
+        from sweeps.running.reasons import IdleNote
         from sweeps.running.tuner import run_trials
 
         sweep, folder, settings = self.sweep, self.folder, self.settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -20,12 +19,11 @@ from ray.tune.search import Searcher
 from analysis.parallel.ray_private import losses_are_deaths
 from search_spaces.definition import Resources
 from sweeps.running.file_server import ServedFolder
+from sweeps.running.reasons import cause_of, larger_share
 from sweeps.running.recorder import Recorder
-from trainables.errors import InputError
 from trainables.trainable import Fuse
 from trainables.training.gradients import Recording
 from trainables.user_code.in_use import sources_in_use
-from trainables.user_code.source import PACKAGE
 from trainables.worker.train_trial import Job, train_trial
 
 
@@ -112,11 +110,11 @@ class Limits(Protocol):
 
     @property
     def fuse(self) -> Fuse:
-        """Whether a trial's replicates are trained as one network."""
+        """Return whether a trial's replicates are trained as one network."""
 
     @property
     def log_steps(self) -> bool:
-        """Whether the loss of each step is kept."""
+        """Return whether the loss of each step is kept."""
 
     @property
     def log_histograms(self) -> int:
@@ -263,48 +261,6 @@ class _RecorderCallback(tune.Callback):
         self.recorder.step()
         for on_step in self.on_steps:
             on_step()
-
-
-def larger_share(cause: str, share: float) -> float | None:
-    """Return twice the share of a GPU, for a trial that ran out of its memory; None where that cannot help."""
-    short = "CUDA out of memory" in cause or "OutOfMemoryError" in cause
-    return min(1.0, 2 * share) if short and 0 < share < 1 else None
-
-
-OUT_OF_MEMORY = "killed: the node ran out of memory; run fewer trials at a time (--max-concurrent)"
-DIED = "the worker process died (killed, or out of memory)"
-
-
-def cause_of(trial: Trial) -> str:
-    """Return one line for why a trial failed."""
-    text = ""
-    if trial.error_file and os.path.exists(trial.error_file):
-        with open(trial.error_file, errors="replace") as file:
-            text = file.read()
-    return cause_in(text)
-
-
-# A frame of a traceback that is in a user's code, by the name that its modules are imported under.
-USER_CODE = re.compile(rf'File "<{PACKAGE}\w+>/([^"]+)", line (\d+)')
-
-
-def cause_in(text: str) -> str:
-    """Return the cause in the text of an error of Ray's: its last line, where Ray's words say no more than that.
-
-    File and line of a user's code go before it.
-    """
-    if "low on memory" in text or "ray.exceptions.OutOfMemoryError" in text:
-        return OUT_OF_MEMORY
-    if "worker process has died" in text:
-        return DIED
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        return "no message"
-    last = lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
-    places = USER_CODE.findall(text)
-    # an `InputError` says where it happened, where that matters
-    where = "{}, line {}: ".format(*places[-1]) if places and last == lines[-1] and "line" not in last else ""
-    return where + last
 
 
 class _StopOnRequest(tune.Stopper):

@@ -58,9 +58,9 @@ def invoke(module: str, *words: str) -> Any:
         ("deployment.predict model.onnx scan.png --trial 0003", "--trial"),
         ("deployment.predict model.pt2 scan.png --storage here", "--storage"),
         ("deployment.predict breast@production scan.png --trial 0003", "--trial"),
-        ("deployment.predict latest scan.png --registry sqlite:///a.db", "--registry"),
-        ("deployment.serve model.onnx --registry sqlite:///a.db", "--registry"),
-        ("deployment.serve breast@1.0.0 --registry sqlite:///a.db --storage here", "--storage"),
+        ("deployment.predict latest scan.png --registry sqlite:///nowhere/a.db", "--registry"),
+        ("deployment.serve model.onnx --registry sqlite:///nowhere/a.db", "--registry"),
+        ("deployment.serve breast@1.0.0 --registry sqlite:///nowhere/a.db --storage here", "--storage"),
         ("cluster.submit --stop JOB --json", "--json"),
     ],
 )

@@ -15,7 +15,7 @@ from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 from analysis.parallel.ray_private import losses_are_deaths
 from sweeps.running import ray_session
 from sweeps.running.ray_session import RayLost, loss_in, losses_raised, ray, start_ray
-from sweeps.running.tuner import DIED, OUT_OF_MEMORY, cause_in
+from sweeps.running.reasons import DIED, OUT_OF_MEMORY, cause_in
 from trainables.errors import InputError
 
 

@@ -12,7 +12,7 @@ from search_spaces.definition import Asha, Sweep
 from sweeps.planning.plan import make_plan
 from sweeps.planning.settings import Settings
 from sweeps.running.estimate import DRAWING, REPORT, WEIGHING, costliest, finishing, sample_by_cost, simulate
-from sweeps.running.tuner import larger_share
+from sweeps.running.reasons import larger_share
 from trainables.config import make_config
 from trainables.data.datasets import load
 from trainables.data.normalization import normalization_of

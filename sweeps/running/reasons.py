@@ -1,16 +1,20 @@
-"""Says why no trial runs where Ray starts none for a while."""
+"""Says why a trial failed, and why none runs where Ray starts none for a while."""
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
+from ray.tune.experiment import Trial
 
 from analysis.parallel.ray_private import memory_in_use
 from sweeps.record.state import RunState
+from trainables.errors import InputError
+from trainables.user_code.source import PACKAGE
 
 PATIENCE = 30.0
 """Seconds; a worker's own start takes a few."""
@@ -58,3 +62,45 @@ def idle_reason(address: str | None) -> str:
         return f"{memory}, and Ray keeps no worker above {limit:.0%} ({THRESHOLD}): end other programs"
     cpus, load = os.cpu_count() or 1, psutil.getloadavg()[0]
     return f"its worker is still starting; the load is {load:.1f} on {cpus} CPU, {memory}"
+
+
+def larger_share(cause: str, share: float) -> float | None:
+    """Return twice the share of a GPU, for a trial that ran out of its memory; None where that cannot help."""
+    short = "CUDA out of memory" in cause or "OutOfMemoryError" in cause
+    return min(1.0, 2 * share) if short and 0 < share < 1 else None
+
+
+OUT_OF_MEMORY = "killed: the node ran out of memory; run fewer trials at a time (--max-concurrent)"
+DIED = "the worker process died (killed, or out of memory)"
+
+
+def cause_of(trial: Trial) -> str:
+    """Return one line for why a trial failed."""
+    text = ""
+    if trial.error_file and os.path.exists(trial.error_file):
+        with open(trial.error_file, errors="replace") as file:
+            text = file.read()
+    return cause_in(text)
+
+
+# A frame of a traceback that is in a user's code, by the name that its modules are imported under.
+USER_CODE = re.compile(rf'File "<{PACKAGE}\w+>/([^"]+)", line (\d+)')
+
+
+def cause_in(text: str) -> str:
+    """Return the cause in the text of an error of Ray's: its last line, where Ray's words say no more than that.
+
+    File and line of a user's code go before it.
+    """
+    if "low on memory" in text or "ray.exceptions.OutOfMemoryError" in text:
+        return OUT_OF_MEMORY
+    if "worker process has died" in text:
+        return DIED
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "no message"
+    last = lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
+    places = USER_CODE.findall(text)
+    # an `InputError` says where it happened, where that matters
+    where = "{}, line {}: ".format(*places[-1]) if places and last == lines[-1] and "line" not in last else ""
+    return where + last

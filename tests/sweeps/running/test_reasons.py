@@ -7,8 +7,8 @@ import pytest
 
 from analysis.parallel.ray_private import memory_in_use
 from sweeps.record.state import RunState, TrialState
-from sweeps.running import idle
-from sweeps.running.idle import PATIENCE, THRESHOLD, IdleNote, idle_reason
+from sweeps.running import reasons
+from sweeps.running.reasons import PATIENCE, THRESHOLD, IdleNote, idle_reason
 
 
 def state(status: str) -> RunState:
@@ -44,7 +44,7 @@ def test_time_in_which_a_trial_ran_does_not_count() -> None:
 
 
 def test_the_reason_names_the_memory_that_keeps_ray_from_starting_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle, "memory_in_use", lambda: (9 * 2**30, 10 * 2**30))
+    monkeypatch.setattr(reasons, "memory_in_use", lambda: (9 * 2**30, 10 * 2**30))
     monkeypatch.delenv(THRESHOLD, raising=False)
     assert "the load is" in idle_reason(None)
     monkeypatch.setenv(THRESHOLD, "0.85")
