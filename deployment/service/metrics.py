@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, latency, refusals, images, and the drift of inputs."""
+"""Metrics for Prometheus: requests, latency, refusals, images, and the drift of inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see the live page: programs on this machine, or whoever has the token; never a page of another site."""
+"""Admits to the live page programs on this machine, or whoever has the token; never a page of another site."""
 
 from __future__ import annotations
 

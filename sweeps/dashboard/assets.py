@@ -1,4 +1,4 @@
-"""What the pages are made of: templates, styles and scripts, Plotly's among them."""
+"""Reads the sources of the pages: templates, styles and scripts, Plotly's among them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's ledger says of times: when trials ran, who was stopped by what, and what was asked of the run."""
+"""Reads times from a run's ledger: when trials ran, who was stopped by what, and what was asked of the run."""
 
 from __future__ import annotations
 

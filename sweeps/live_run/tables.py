@@ -1,4 +1,4 @@
-"""What a page shows of a followed run in tables: its trials as columns, and its progress in a few rows."""
+"""Makes the tables of a followed run for a page: its trials as columns, and its progress in a few rows."""
 
 from __future__ import annotations
 

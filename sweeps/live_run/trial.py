@@ -1,4 +1,4 @@
-"""What a page shows of one trial from the ledger: its curves by replicate, its gradients by layer, its command."""
+"""Reads one trial from the ledger for a page: its curves by replicate, its gradients by layer, its command."""
 
 from __future__ import annotations
 

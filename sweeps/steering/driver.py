@@ -32,7 +32,7 @@ class Recorder(Protocol):
 
 
 class Brake(Protocol):
-    """What ends a run before its trials."""
+    """The means to end a run before its trials."""
 
     halt: Halt | None
 

@@ -1,4 +1,4 @@
-"""How far a tracker is with a run: `RUN/trackers/<name>.json`, one process at a time."""
+"""Keeps how far a tracker is with a run: `RUN/trackers/<name>.json`, one process at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainables.errors import InputError
 
 @dataclass
 class Position:
-    """How far a tracker is. offset: bytes of the ledger that it has; before: digest of the last of them.
+    """The place of a tracker. offset: bytes of the ledger that it has; before: digest of the last of them.
 
     files: size and time of change of each file that was sent. hardware: rows of `hardware.parquet` that it has.
     ended: status of the run at the last `end`, "" before the first.

@@ -115,7 +115,7 @@ class TrackedTrial:
 
 @dataclass(frozen=True)
 class RunEnding:
-    """How a run stands when a feed ends. status: completed or interrupted. best: the best mean of its metric."""
+    """The state of a run when a feed ends. status: completed or interrupted. best: the best mean of its metric."""
 
     status: str
     time: datetime

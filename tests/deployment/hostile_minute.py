@@ -41,7 +41,7 @@ ACCEPTED = re.compile(r"request=(\S+) .*status=(\d+)")
 
 @dataclass
 class Tally:
-    """What happened.
+    """The counts and times of a minute.
 
     seconds: of each real answer; memory: of the process, in bytes, over time; answered: requests by their names.
     """

@@ -1,4 +1,4 @@
-"""Who may see the live page: nothing but loopback without a token, and no page of another site."""
+"""The live page admits nothing but loopback without a token, and no page of another site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the live page answers: from a run's files alone, whatever stands in them, and without a write."""
+"""The live page answers from a run's files alone, whatever stands in them, and without a write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ledger says of times: spans of workers, their places, and who was stopped by what."""
+"""Times are read from a ledger: spans of workers, their places, and who was stopped by what."""
 
 from __future__ import annotations
 
