@@ -5,6 +5,7 @@
 >>> learning_curves(load(find_runs(["latest"])))                                           # doctest: +SKIP
 
 Colours can be told apart by the colour-blind; what a colour says is said by a position, a mark or a word as well.
+Matplotlib loads when it draws.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.collections import LineCollection
-from matplotlib.ticker import MaxNLocator
 
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
@@ -57,6 +56,8 @@ def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
 
 def _interval_rows(axis: Any, judged: Sequence[Standing], metric: str, number: int) -> None:
     """Draw means with their intervals; these end where an AUC or accuracy does."""
+    from matplotlib.ticker import MaxNLocator
+
     rows = np.arange(len(judged))
     estimates = [standing.metrics[metric] for standing in judged]
     means = np.array([estimate.mean for estimate in estimates])
@@ -119,6 +120,8 @@ def _curve_title(best: Standing, *, named: bool) -> str:
 
 def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
     """Share the axes among the panels of a block; a few wild epochs do not flatten all others."""
+    from matplotlib.ticker import MaxNLocator
+
     known = curves[metric].dropna()
     if len(known):
         low, high = known.quantile(0.01), known.max()
@@ -129,6 +132,8 @@ def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
 
 
 def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, best: str | None) -> None:
+    from matplotlib.collections import LineCollection
+
     finished = trials.groupby("trial")["finished"].all()
     lines = {str(trial): line[["epoch", metric]] for trial, line in curves.sort_values("epoch").groupby("trial")}
     clear = seen_through(len(lines))

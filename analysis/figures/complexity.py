@@ -1,4 +1,7 @@
-"""Figures of weight complexity: by layer, along training, and against performance. As `analysis.figures.comparison`."""
+"""Figures of weight complexity: by layer, along training, and against performance. As `analysis.figures.comparison`.
+
+Matplotlib loads when it draws.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from analysis.comparison.correlations import PLACE, Association, matrix_rows, part_means, trial_means
 from analysis.comparison.rank_correlation import Correlation, spearman
@@ -38,25 +39,36 @@ def complexity_by_layer(weights: pd.DataFrame, measures: Sequence[str] = MEASURE
 
     weights: rows of `weights.parquet` of models of one architecture; bars are means and standard deviations.
     """
-    rows = weights[weights["stage"].isin(STAGES)]
-    if rows["tensor"].nunique() > MANY:
-        rows = rows[matrix_rows(rows)]
-    first = rows.drop_duplicates("tensor").sort_values("position")
-    tensors = list(first["tensor"])
-    types = dict(zip(first["tensor"], first["module_type"], strict=True))
-    kinds = list(dict.fromkeys(types.values()))
+    types, tables = by_layer(weights, measures)
+    tensors, kinds = list(types), list(dict.fromkeys(types.values()))
     figure, axes = new_figure(len(measures), 1, max(4.5, 1.6 + 0.32 * len(tensors)), 1.9, sharex=True)
     for axis, measure in zip(axes[:, 0], measures, strict=True):
-        finite = rows.assign(value=rows[measure].astype(float).replace([math.inf, -math.inf], math.nan))
-        table = finite.pivot_table(index="tensor", columns="stage", values="value", aggfunc=["mean", "std"])
-        table = table.reindex(tensors)
-        _bars(axis, table, tensors, types, kinds)
+        _bars(axis, tables[measure], tensors, types, kinds)
         axis.set_ylabel(name_of_measure(measure))
         axis.grid(axis="y")
     axes[-1, 0].set_xticks(range(len(tensors)), tensors, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     axes[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(kinds) + 1, 6))
     axes[0, 0].set_title(title, pad=24 if title else None)
     return figure
+
+
+def by_layer(
+    weights: pd.DataFrame, measures: Sequence[str] = MEASURES
+) -> tuple[dict[str, str], dict[str, pd.DataFrame]]:
+    """Return the module type of each tensor in order, and for each measure a table of means and deviations by stage.
+
+    weights: rows of `weights.parquet` of models of one architecture. Of many tensors only the weight matrices count.
+    """
+    rows = weights[weights["stage"].isin(STAGES)]
+    if rows["tensor"].nunique() > MANY:
+        rows = rows[matrix_rows(rows)]
+    first = rows.drop_duplicates("tensor").sort_values("position")
+    tables = {}
+    for measure in measures:
+        finite = rows.assign(value=rows[measure].astype(float).replace([math.inf, -math.inf], math.nan))
+        table = finite.pivot_table(index="tensor", columns="stage", values="value", aggfunc=["mean", "std"])
+        tables[measure] = table.reindex(list(first["tensor"]))
+    return dict(zip(first["tensor"], first["module_type"], strict=True)), tables
 
 
 def _bars(axis: Any, table: pd.DataFrame, tensors: Sequence[str], types: dict[str, str], kinds: Sequence[str]) -> None:
@@ -81,12 +93,9 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
 
     Lines are means over the finished trials of a value, weighted over weight matrices by size.
     """
-    weights = results.frame("weights", [*PLACE, "epoch", *measures])
-    finished = results.trials.loc[results.trials["finished"], "trial"].unique()
-    rows = weights[weights["trial"].isin(finished) & matrix_rows(weights)]
-    along = rows["stage"].str.startswith("epoch_")
-    rows = rows[along | (rows["stage"] == "initial")] if along.any() else rows
-    means = _by_stage(rows, measures)
+    from matplotlib.ticker import MaxNLocator
+
+    means, along = along_training(results, measures)
     blocks = results.blocks[:4]
     figure, axes = new_figure(len(blocks), len(measures), 4.2, 2.6)
     for line, block in zip(axes, blocks, strict=True):
@@ -94,18 +103,28 @@ def complexity_along_training(results: Results, measures: Sequence[str] = MEASUR
             part = means[means["block"] == block]
             for value, lines in part.groupby("value", sort=False):
                 number = results.values.index(str(value))
-                x, y = (lines["epoch"], lines[measure]) if along.any() else (lines["stage"], lines[measure])
+                x, y = (lines["epoch"], lines[measure]) if along else (lines["stage"], lines[measure])
                 style = {"color": colour_of(number), "marker": marker_of(number), "label": str(value) or "all"}
                 axis.plot(x, y, linewidth=1.4, markersize=5, **style)
-            axis.set(ylabel=name_of_measure(measure), title=block, xlabel="epoch" if along.any() else "")
+            axis.set(ylabel=name_of_measure(measure), title=block, xlabel="epoch" if along else "")
             axis.grid(axis="y")
-            if along.any():
+            if along:
                 axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     handles = {
         label: handle for line in axes for handle, label in zip(*line[0].get_legend_handles_labels(), strict=True)
     }
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=min(len(handles), 6) or 1)
     return figure
+
+
+def along_training(results: Results, measures: Sequence[str] = MEASURES) -> tuple[pd.DataFrame, bool]:
+    """Return the means of each block, value and stage, and whether stages are epochs, of which there may be many."""
+    weights = results.frame("weights", [*PLACE, "epoch", *measures])
+    finished = results.trials.loc[results.trials["finished"], "trial"].unique()
+    rows = weights[weights["trial"].isin(finished) & matrix_rows(weights)]
+    epochs = rows["stage"].str.startswith("epoch_")
+    rows = rows[epochs | (rows["stage"] == "initial")] if epochs.any() else rows
+    return _by_stage(rows, measures), bool(epochs.any())
 
 
 def _by_stage(rows: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
@@ -159,6 +178,8 @@ def rho_words(rho: Correlation) -> str:
 
 
 def _handles(values: Sequence[str]) -> tuple[list[Any], list[str]]:
+    from matplotlib.lines import Line2D
+
     marks = [
         Line2D([], [], linestyle="", marker=marker_of(number), color=colour_of(number))
         for number in range(min(len(values), 16))

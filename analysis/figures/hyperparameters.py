@@ -1,4 +1,7 @@
-"""Figures of hyperparameters: their importance, each trial's settings and scores, and heat maps."""
+"""Figures of hyperparameters: their importance, each trial's settings and scores, and heat maps.
+
+Matplotlib loads when it draws.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
-from matplotlib.collections import LineCollection
-from matplotlib.patches import Rectangle
 
 from analysis.comparison.importance import Importance
 from analysis.comparison.labels import texts_of
@@ -117,6 +117,9 @@ def _axis_of(axis: Any, number: int, column: pd.Series) -> np.ndarray:
 
 
 def _coloured_lines(axis: Any, heights: np.ndarray, ranks: np.ndarray) -> None:
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+
     order = np.argsort(ranks)
     lines = [np.column_stack([np.arange(heights.shape[1]), heights[i]]) for i in order]
     colours = colormaps["viridis"](0.05 + 0.87 * np.nan_to_num(ranks[order]))
@@ -220,4 +223,6 @@ def _cells(axis: Any, cells: Cells, mode: str) -> Any:
 
 
 def _frame(column: float, row: float) -> Any:
+    from matplotlib.patches import Rectangle
+
     return Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, fill=False, edgecolor=colour_of(4), linewidth=2)

@@ -77,7 +77,8 @@ class Panels:
                 }
             )
         grid = {"rows": rows, "columns": self.columns, "pattern": "independent", "ygap": 0.35, "xgap": 0.15}
-        legend = {"orientation": "h", "y": -0.12, "yanchor": "top"}
+        below = 62 if any("title" in axis for axis in self.layout.values()) else 36
+        legend = {"orientation": "h", "y": -below / (rows * self.height), "yanchor": "top"}
         options = {
             "legend": legend,
             "grid": grid,
@@ -91,15 +92,20 @@ class Panels:
 
 @dataclass(frozen=True)
 class Curve:
-    """A trial's mean over its replicates by epoch. group: what it is coloured by; faded: not trained to its end."""
+    """A trial's mean over its replicates by epoch. group: what it is coloured by; faded: not trained to its end.
+
+    best: drawn thick. spread: the least and the most of its replicates, shaded.
+    """
 
     trial: str
     group: str
     values: Sequence[float | None]
     faded: bool = False
     running: bool = False
+    best: bool = False
+    spread: tuple[Sequence[float | None], Sequence[float | None]] | None = None
 
-    def best(self, higher: bool) -> float:
+    def peak(self, higher: bool) -> float:
         """Return the best of its values; the worst there can be where it has none."""
         known = [value for value in self.values if value is not None and math.isfinite(value)]
         return (max if higher else min)(known, default=-math.inf if higher else math.inf)
@@ -118,7 +124,7 @@ def most_telling(curves: Sequence[Curve], higher: bool, most: int = MOST_CURVES)
     """Return the best curves, half of `most`, and as many of the others, evenly by rank; all where they are few."""
     if len(curves) <= most:
         return list(curves)
-    ranked = sorted(curves, key=lambda curve: curve.best(higher), reverse=higher)
+    ranked = sorted(curves, key=lambda curve: curve.peak(higher), reverse=higher)
     best, others = ranked[: most // 2], ranked[most // 2 :]
     step = len(others) / (most - len(best))
     return [*best, *(others[int(number * step)] for number in range(most - len(best)))]
@@ -138,7 +144,7 @@ def learning_curves(
         own = [curve for curve in curves if curve.group == group]
         look = {"color": colour_of(number), "dash": DASHES[number // len(COLOURS) % len(DASHES)]}
         kinds = (
-            ([curve for curve in own if not curve.faded], clear, "lines"),
+            ([curve for curve in own if not curve.faded and not curve.best], clear, "lines"),
             ([curve for curve in own if curve.faded], 0.3 * clear, "lines+markers"),
         )
         for shown, (part, opacity, mode) in enumerate(kinds):
@@ -149,13 +155,18 @@ def learning_curves(
                         "name": text_of(group or "all"),
                         "legendgroup": str(number),
                         "opacity": opacity,
-                        "showlegend": not shown or not kinds[0][0],
+                        "showlegend": not any(curve.best for curve in own) and (not shown or not kinds[0][0]),
                     }
                 )
+        for curve in own:
+            if curve.best:
+                data += _thick(curve, look, number)
         data += [_rungs([rung for rung in rungs if rung.group == group], look["color"], number)] * any(
             rung.group == group for rung in rungs
         )
-    axis = {"title": {"text": "epoch"}, "rangemode": "tozero", "dtick": 1 if _longest(curves) <= 12 else None}
+    longest = _longest(curves)
+    few = {"range": [0.5, longest + 0.5], "dtick": 1} if longest <= 12 else {"rangemode": "tozero"}
+    axis = {"title": {"text": "epoch"}, **few}
     return figure(data, xaxis=axis, yaxis={"title": {"text": text_of(name_of(metric))}}, height=420)
 
 
@@ -182,6 +193,24 @@ def _lines(curves: Sequence[Curve], look: Mapping[str, Any], mode: str) -> dict[
         "customdata": names, "line": {**look, "width": 1.4}, "hovertemplate": POINT,
         **({"marker": markers} if mode != "lines" else {}),
     }  # fmt: skip
+
+
+def _thick(curve: Curve, look: Mapping[str, Any], number: int) -> list[dict[str, Any]]:
+    """Return the traces of the best trial of a group: its line, and the range of its replicates."""
+    mode = "lines" if len(curve.values) > 1 else "lines+markers"
+    line = _lines([curve], look, mode) | {"name": text_of(curve.group or "all"), "legendgroup": str(number)}
+    found = [line | {"line": {**look, "width": 3}}]
+    if curve.spread and len(curve.values) > 1:
+        low, high = (list(side) for side in curve.spread)
+        steps = list(range(1, len(low) + 1))
+        found.append(
+            {
+                "type": "scatter", "mode": "lines", "x": [*steps, *steps[::-1]], "y": [*high, *low[::-1]],
+                "fill": "toself", "line": {"width": 0, "color": look["color"]}, "opacity": 0.3, "hoverinfo": "skip",
+                "showlegend": False, "legendgroup": str(number),
+            }
+        )  # fmt: skip
+    return found
 
 
 def _rungs(rungs: Sequence[Rung], colour: str, number: int) -> dict[str, Any]:

@@ -1,23 +1,31 @@
-"""Figures of a comparison for a browser: the same results as in `comparison`, `hyperparameters` and `complexity`."""
+"""Figures of a comparison for a browser: the same results as in `comparison` and `hyperparameters`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.correlations import trial_means
 from analysis.comparison.importance import Importance
-from analysis.comparison.rank_correlation import spearman
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
-from analysis.comparison.standings import Comparison
-from analysis.figures.complexity import MEASURES, name_of_measure, rho_words
+from analysis.comparison.standings import Comparison, group_trials, stand
 from analysis.figures.hyperparameters import Cells, heat_map_cells, parallel_columns, parallel_rows
-from analysis.figures.interactive import WIDE, Axis, Figure, Panels, figure, parallel_coordinates, text_of
+from analysis.figures.interactive import (
+    WIDE,
+    Axis,
+    Curve,
+    Figure,
+    Panels,
+    figure,
+    most_telling,
+    parallel_coordinates,
+    text_of,
+)
+from analysis.figures.interactive import learning_curves as curves_of_trials
 from analysis.figures.style import COLOURS, colour_of
 
 # as many as on paper
@@ -54,6 +62,52 @@ def values_with_intervals(results: Results, comparison: Comparison) -> Figure:
     return panels.figure()
 
 
+def learning_curves(results: Results, metric: str | None = None) -> Figure:
+    """Draw each trial's mean over its replicates by epoch, a panel for each block, the best trial of a value thick."""
+    metric = metric or results.metric
+    higher = not metric.endswith("loss") if metric != results.metric else results.mode == "max"
+    epochs = results.frame("epochs", ["epoch", metric])
+    best = {one.trial for one in stand(results, group_trials(results, [results.metric])) if one.trial}
+    whole = set(results.trials.loc[results.trials["finished"], "trial"])
+    blocks = [block for block in results.blocks if (epochs["block"] == block).any()][:BLOCKS]
+    drawn = [
+        curves_of_trials(
+            most_telling(_curves(results, epochs[epochs["block"] == block], metric, best, whole), higher),
+            metric, higher=higher, groups=results.values,
+        )
+        for block in blocks
+    ]  # fmt: skip
+    if len(drawn) == 1:
+        return drawn[0]
+    panels = Panels(blocks, 1, 320)
+    for panel, one in enumerate(drawn):
+        for trace in one["data"]:
+            panels.add(panel, trace if panel == 0 else {**trace, "showlegend": False})
+        panels.axis(panel, "x", **one["layout"]["xaxis"])
+        panels.axis(panel, "y", **one["layout"]["yaxis"])
+    return panels.figure()
+
+
+def _curves(
+    results: Results, epochs: pd.DataFrame, metric: str, best: Collection[str], whole: Collection[str]
+) -> list[Curve]:
+    """Return the curves of a block; the best trials with the range of their replicates."""
+    fields = [*results.scientific, *results.nuisance]
+    settings = results.trials.drop_duplicates("trial").set_index("trial")[fields]
+    by_epoch = epochs.sort_values("epoch").groupby(["trial", "value", "epoch"], sort=False)[metric]
+    found = []
+    for (trial, value), part in by_epoch.agg(["mean", "min", "max"]).groupby(level=["trial", "value"], sort=False):
+        words = ", ".join(f"{name} {_word(settings.at[trial, name])}" for name in fields)
+        middle, low, high = (
+            [None if math.isnan(one) else float(one) for one in part[name]] for name in ("mean", "min", "max")
+        )
+        first = trial in best
+        label = f"{trial}: {words}" if words else str(trial)
+        spread = (low, high) if first and None not in low + high else None
+        found.append(Curve(label, str(value), middle, trial not in whole, best=first, spread=spread))
+    return found
+
+
 def importance(importances: Sequence[Importance]) -> Figure:
     """Draw the share of each hyperparameter, a panel for each block."""
     known = [one for one in importances if one.shares][:BLOCKS]
@@ -80,6 +134,7 @@ def heat_map(results: Results, nuisance: str) -> Figure:
     shown = heat_map_cells(results, nuisance)
     blocks = list(shown)
     panels = Panels([str(block) for block in blocks], max(1, min(2, len(blocks))), 80 + 32 * len(results.values))
+    frames: list[dict[str, Any]] = []
     for number, (_, cells) in enumerate(shown.items()):
         values = cells.done.to_numpy(float)
         low, high = cells.limits
@@ -95,7 +150,20 @@ def heat_map(results: Results, nuisance: str) -> Figure:
         )  # fmt: skip
         panels.axis(number, "x", type="category", title={"text": text_of(nuisance.replace("_", " "))})
         panels.axis(number, "y", type="category", autorange="reversed")
-    return panels.figure()
+        frames += _best_frame(cells.done, number, higher=results.mode == "max")
+    return panels.figure(shapes=frames)
+
+
+def _best_frame(done: pd.DataFrame, panel: int, *, higher: bool) -> list[dict[str, Any]]:
+    """Return a rectangle around the best cell of a panel; none where no trial is finished."""
+    values = done.to_numpy(float)
+    if not np.isfinite(values).any():
+        return []
+    place = int(np.nanargmax(values) if higher else np.nanargmin(values))
+    row, column = divmod(place, values.shape[1])
+    axes = {"xref": f"x{panel + 1 if panel else ''}", "yref": f"y{panel + 1 if panel else ''}"}
+    edges = {"x0": column - 0.48, "x1": column + 0.48, "y0": row - 0.46, "y1": row + 0.46}
+    return [{"type": "rect", **axes, **edges, "line": {"color": COLOURS[4], "width": 2.5}}]
 
 
 def _cell_texts(cells: Cells) -> list[list[str]]:
@@ -144,38 +212,6 @@ def slices(results: Results) -> Figure:
 
 def _word(value: Any) -> str:
     return "-".join(map(str, value)) if hasattr(value, "__len__") and not isinstance(value, str) else str(value)
-
-
-def complexity_and_performance(results: Results, measures: Sequence[str] = MEASURES) -> Figure:
-    """Draw a point for each finished trial: a measure of its weights, and its performance."""
-    trials = results.trials[results.trials["finished"]]
-    values = trials[["trial", "value"]].drop_duplicates("trial")
-    means = trial_means(trials, [*measures, results.metric]).merge(values, on="trial")
-    blocks = results.blocks[:BLOCKS]
-    titles = []
-    for block in blocks:
-        part = means[means["block"] == block]
-        titles += [f"{block}: {rho_words(spearman(part[measure], part[results.metric]))}" for measure in measures]
-    panels = Panels(titles, len(measures), 280)
-    for row, block in enumerate(blocks):
-        for column, measure in enumerate(measures):
-            panel = row * len(measures) + column
-            panels.axis(panel, "x", title={"text": name_of_measure(measure)})
-            panels.axis(panel, "y", title={"text": text_of(name_of(results.metric)) if column == 0 else ""})
-            for number, value in enumerate(results.values):
-                own = means[(means["block"] == block) & (means["value"] == value)]
-                panels.add(
-                    panel,
-                    {
-                        "type": "scattergl" if len(means) > 2000 else "scatter", "mode": "markers",
-                        "x": own[measure].to_numpy(float), "y": own[results.metric].to_numpy(float),
-                        "name": text_of(value or "all"), "legendgroup": str(number), "showlegend": panel == 0,
-                        "text": [text_of(trial) for trial in own["trial"]],
-                        "marker": {"color": colour_of(number), "size": 7, "opacity": 0.75},
-                        "hovertemplate": "%{text}<br>%{x:.4g}: %{y:.4f}<extra></extra>",
-                    },
-                )  # fmt: skip
-    return panels.figure()
 
 
 def parallel(results: Results) -> Figure:

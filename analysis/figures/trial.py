@@ -95,8 +95,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], title: str) -> Figure:
     """Draw histograms of each weight matrix before (outline) and after training, at most the 8 largest."""
-    names = sorted((n for n in after if after[n].ndim >= 2), key=lambda n: after[n].size, reverse=True)[:8]
-    names.sort(key=list(after).index)
+    names = largest_matrices(after)
     figure, axes = _figure(max(len(names), 1), title)
     for axis, name in zip(axes, names, strict=False):
         _histogram(axis, after[name], color=COLOURS["train"], alpha=0.6, fill=True, label="best")
@@ -106,6 +105,13 @@ def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, n
         axis.set_xlabel("weight")
     axes[0].legend(frameon=False, fontsize=8)
     return figure
+
+
+def largest_matrices(weights: Mapping[str, np.ndarray], most: int = 8) -> list[str]:
+    """Return the names of the largest weight matrices, in the order of the network."""
+    matrices = (name for name in weights if weights[name].ndim >= 2)
+    names = sorted(matrices, key=lambda name: weights[name].size, reverse=True)[:most]
+    return sorted(names, key=list(weights).index)
 
 
 def _histogram(axis: Any, weights: np.ndarray, **style: Any) -> None:

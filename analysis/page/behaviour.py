@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.figures import behaviour as figures_behaviour
+from analysis.figures import interactive_complexity
 from analysis.page.parts import Drawing, Paragraph, Section
 
 # Blocks and architectures with a figure of their own.
@@ -42,4 +43,5 @@ def _drawing(number: int, model: str, part: pd.DataFrame, values: list[str]) -> 
         "each value, their range shaded."
     )
     draw = partial(figures_behaviour.activations_by_layer, part, values)
-    return Drawing(f"activations_by_layer_{number}", draw, caption)
+    live = partial(interactive_complexity.activations_by_layer, part, values)
+    return Drawing(f"activations_by_layer_{number}", draw, caption, live)

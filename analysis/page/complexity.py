@@ -14,7 +14,7 @@ from analysis.comparison.labels import join_words
 from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
-from analysis.figures import interactive_comparison as interactive
+from analysis.figures import interactive_complexity as interactive
 from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
 from analysis.page.sections import weight_distributions
 
@@ -45,7 +45,8 @@ def weights(compared: ComparedRuns) -> Section:
         "Complexity of the whole model from its initial weights to the best and the last epoch: means over the "
         "finished trials of each value, weighted by the size of the weight matrices."
     )
-    along = Drawing("along_training", partial(figures_complexity.complexity_along_training, results), caption)
+    drawn = partial(figures_complexity.complexity_along_training, results)
+    along = Drawing("along_training", drawn, caption, partial(interactive.complexity_along_training, results))
     parts: tuple[Part, ...] = (
         Paragraph(ORDER_WARNING, "warning"),
         *_by_layer(compared, rows),
@@ -68,7 +69,8 @@ def _by_layer(compared: ComparedRuns, rows: pd.DataFrame) -> Iterator[Drawing]:
             "and their seeds at the best epoch, with standard deviations; the thin line is where the layer began."
         )
         part = rows[rows["trial"].isin(members)]
-        yield Drawing(f"by_layer_{number}", partial(figures_complexity.complexity_by_layer, part), caption)
+        drawn = partial(figures_complexity.complexity_by_layer, part)
+        yield Drawing(f"by_layer_{number}", drawn, caption, partial(interactive.complexity_by_layer, part))
 
 
 def performance(compared: ComparedRuns) -> Section:
@@ -88,9 +90,10 @@ def performance(compared: ComparedRuns) -> Section:
         draw_points = partial(figures_complexity.complexity_and_performance, results)
         live = partial(interactive.complexity_and_performance, results)
         draw_forest = partial(figures_complexity.correlation_forest, compared.models, outcomes)
+        live_forest = partial(interactive.correlation_forest, compared.models, outcomes)
         parts += [
             Drawing("complexity_and_performance", draw_points, points, live),
-            Drawing("correlations", draw_forest, forest),
+            Drawing("correlations", draw_forest, forest, live_forest),
             *(Heading("Models"), *associations_table(compared.models)),
             *(Heading("By module type and depth"), *associations_table(compared.parts)),
         ]

@@ -15,10 +15,12 @@ from markupsafe import Markup, escape
 
 from analysis.figures import style as figure_style
 from analysis.page.parts import Drawing, LongColumn, LongTable, Part, Plotted, Report
+from analysis.page.plotly_script import packed_script
 from analysis.terminal.plain_text import visible
 from trainables.json_values import as_json_value
 
 PAGE = Path(__file__).parent
+SCRIPTS = ("tables.js", "figures.js")
 
 
 @dataclass(frozen=True)
@@ -29,41 +31,59 @@ class Picture:
     caption: str
 
 
-def render(report: Report, figures: Path | None = None, *, png: bool = True) -> str:
-    """Return the whole page, its style and script inside.
-
-    figures: folder that each figure is also written to, as SVG and (png: half of the time that drawing takes) as PNG.
-    """
-    sections = [(section, [_drawn(part, figures, png) for part in section.parts]) for section in report.sections]
-    # our own files, which are no text of the results
-    style, script = (Markup((PAGE / name).read_text(encoding="utf-8")) for name in ("style.css", "tables.js"))
-    page = _environment().get_template("report.html.j2")
-    return page.render(head=report.head, sections=sections, style=style, script=script)
-
-
 @dataclass(frozen=True)
 class Plot:
-    """A figure of Plotly's as JSON, which a script of the page draws, and its caption. wide: not for a small screen."""
+    """A figure of Plotly's as JSON, which a script of the page draws, and its caption. wide: not for a small screen.
+
+    still: the same as a picture, for a browser that runs no scripts.
+    """
 
     data: Markup
     caption: str
     wide: bool
+    still: Markup | None = None
+
+
+def render(report: Report, figures: Path | None = None, *, png: bool = True) -> str:
+    """Return the whole page, its style and scripts inside.
+
+    Figures are Plotly's where there are such. figures: folder that each is also drawn to by matplotlib, as SVG and
+    (png: half of the time that drawing takes) as PNG; the SVG then stands in the page for browsers without scripts.
+    """
+    sections = [(section, [_shown(part, figures, png) for part in section.parts]) for section in report.sections]
+    plotted = any(isinstance(part, Plot) for _, parts in sections for part in parts)
+    # our own files, which are no text of the results
+    style, *scripts = (Markup((PAGE / name).read_text(encoding="utf-8")) for name in ("style.css", *SCRIPTS))
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        head=report.head, sections=sections, style=style, script=Markup("\n").join(scripts),
+        plotly=packed_script() if plotted else "",
+    )  # fmt: skip
 
 
 def part_html(part: Part, *, interactive: bool = False) -> str:
     """Return the HTML of one part by itself. interactive: figures as data for Plotly, where there are such."""
     macros: Any = _environment().get_template("parts.html.j2").module
-    if isinstance(part, Drawing | Plotted) and part.interactive and (interactive or isinstance(part, Plotted)):
-        figure = part.interactive()
-        wide = any(trace.get("type") == "parcoords" for trace in figure["data"])
-        return str(macros.draw(Plot(Markup(as_json(as_json_value(figure))), part.caption, wide)))
-    return str(macros.draw(_drawn(part, None, png=False)))
+    if interactive or isinstance(part, Plotted):
+        return str(macros.draw(_shown(part, None, png=False)))
+    return str(macros.draw(_drawn(part, None, png=False) if isinstance(part, Drawing) else part))
 
 
-def _drawn(part: Part, folder: Path | None, png: bool) -> Part | Picture:
-    """Draw a figure, also into a folder where there is one; other parts stay as they are."""
-    if not isinstance(part, Drawing):
+def _shown(part: Part, folder: Path | None, png: bool) -> Part | Picture | Plot:
+    """Make a figure: as data for Plotly, or else as a picture, and as files where there is a folder for them."""
+    if not isinstance(part, Drawing | Plotted):
         return part
+    still = _drawn(part, folder, png) if isinstance(part, Drawing) and (folder or not part.interactive) else None
+    if not part.interactive:
+        assert still
+        return still
+    figure = part.interactive()
+    wide = any(trace.get("type") == "parcoords" for trace in figure["data"])
+    return Plot(Markup(as_json(as_json_value(figure))), part.caption, wide, still.svg if still else None)
+
+
+def _drawn(part: Drawing, folder: Path | None, png: bool) -> Picture:
+    """Draw a figure by matplotlib, also into a folder where there is one."""
     figure = part.draw()
     text = figure_style.svg(figure)
     if folder is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.comparison.sentences import answers, importance_words, name_of
@@ -12,6 +14,7 @@ from analysis.comparison.tables import differences_grid, standings_grid
 from analysis.comparison.terminal import explanation
 from analysis.figures import comparison as figures
 from analysis.figures import interactive_comparison as interactive
+from analysis.figures import interactive_complexity
 from analysis.figures import style as figure_style
 from analysis.figures import trial as plots
 from analysis.figures.hyperparameters import heat_map, importance, parallel_coordinates
@@ -62,10 +65,11 @@ def curves(compared: ComparedRuns) -> Section:
     results = compared.everything
     caption = (
         f"{sentence(name_of(results.metric))} by epoch, mean over the seeds of each trial. The thick line is the best "
-        "trial of a value, its setting above it, the range of its seeds shaded; trials that were stopped, failed or "
-        "diverged are grey and end in a cross."
+        "trial of a value, the range of its seeds shaded; trials that were stopped, failed or diverged are faded and "
+        "end in a cross."
     )
-    shown: Part = Drawing("learning_curves", partial(figures.learning_curves, results), caption)
+    live = partial(interactive.learning_curves, results)
+    shown: Part = Drawing("learning_curves", partial(figures.learning_curves, results), caption, live)
     if results.frame("epochs", []).empty:
         shown = Paragraph("No epochs.parquet stands beside the trials.", "note")
     return Section("curves", "Learning curves", (shown,))
@@ -111,13 +115,21 @@ def weight_distributions(compared: ComparedRuns) -> Iterator[Drawing]:
         if folder.best_model(seed).is_file():
             where = f" on {block}" if block else ""
             caption = f"Weights of the best trial{where} ({best.value}), seed {row['seed']}. Outline: before training."
-            yield Drawing(f"weight_distributions_{number}", partial(_draw_weights, folder, seed), caption)
+            yield weights_before_and_after(f"weight_distributions_{number}", folder, seed, caption)
 
 
-def _draw_weights(folder: TrialFolder, seed: int) -> Figure:
-    before = folder.initial_model(seed)
-    start = read_weights(before)[0] if before.is_file() else {}
-    return figure_style.styled(plots.weight_distributions)(start, read_weights(folder.best_model(seed))[0], "")
+def weights_before_and_after(name: str, folder: TrialFolder, seed: int, caption: str) -> Drawing:
+    """Draw histograms of a replicate's weight matrices, the best (else the last) over the first."""
+
+    def weights() -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
+        before = folder.initial_model(seed)
+        after = next(path for path in (folder.best_model(seed), folder.final_model(seed)) if path.is_file())
+        return read_weights(before)[0] if before.is_file() else {}, read_weights(after)[0]
+
+    def draw() -> Figure:
+        return figure_style.styled(plots.weight_distributions)(*weights(), "")
+
+    return Drawing(name, draw, caption, lambda: interactive_complexity.weight_distributions(*weights()))
 
 
 def sentence(text: str) -> str:

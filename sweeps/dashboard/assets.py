@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,13 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from analysis.page.plotly_script import plotly_script
 from analysis.page.render import PAGE, without_controls
-from trainables.errors import InputError
 
 HERE = Path(__file__).parent
 STATIC = {
     "report.css": PAGE / "style.css", "page.css": HERE / "page.css", "tables.js": PAGE / "tables.js",
-    "page.js": HERE / "page.js", "figures.js": HERE / "figures.js",
+    "page.js": HERE / "page.js", "figures.js": PAGE / "figures.js",
 }  # fmt: skip
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 
@@ -44,12 +43,3 @@ def static(request: Request) -> Response:
     if request.headers.get("if-none-match") == mark:
         return Response(status_code=304, headers=headers)
     return Response(path.read_bytes(), media_type=TYPES[Path(name).suffix], headers=headers)
-
-
-def plotly_script() -> Path:
-    """Return Plotly's script, which its Python package holds. Raises `InputError` where that is missing."""
-    spec = find_spec("plotly")
-    path = Path(spec.origin).parent / "package_data" / "plotly.min.js" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise InputError("the dashboard needs Plotly: pip install 'medsweeps[dashboard]'")
-    return path

@@ -73,11 +73,7 @@ function fill(sections) {
       element.prepend(heading);
     }
     element.querySelectorAll("table.sortable").forEach(sortable);
-    element.querySelectorAll(".plot").forEach((plot) => {
-      const figure = JSON.parse(plot.querySelector("script").textContent);
-      plot.replaceChildren();
-      figures.show(plot, figure);
-    });
+    figures.showWithin(element);
   });
 }
 

@@ -19,14 +19,13 @@ from analysis.comparison.labels import telling_fields
 from analysis.comparison.results import config_columns
 from analysis.comparison.sentences import name_of
 from analysis.figures import interactive_comparison as interactive
-from analysis.figures.comparison import learning_curves
 from analysis.page.behaviour import behaviour
 from analysis.page.complexity import performance, weights
 from analysis.page.evaluation import evaluation
-from analysis.page.parts import Drawing, Paragraph, Plotted, Section
+from analysis.page.parts import Paragraph, Plotted, Section
 from analysis.page.records import failures, provenance
 from analysis.page.render import part_html
-from analysis.page.sections import hyperparameters, values
+from analysis.page.sections import curves, hyperparameters, values
 from analysis.runs.run_folder import RunFolder
 from sweeps.dashboard.beside_run import end_with_parent
 from sweeps.dashboard.trial_sections import trial_sections
@@ -66,7 +65,7 @@ def run_sections(runs: list[RunFolder], running: bool) -> Iterator[tuple[Compare
     if not running:
         builds += [performance, weights, behaviour, evaluation]
     if len(runs) > 1:
-        builds.insert(1, _curves)
+        builds.insert(1, curves)
     for build in (*builds, failures, _provenance):
         yield compared, build
 
@@ -93,12 +92,6 @@ def _write(line: dict[str, str]) -> None:
 def _provenance(compared: ComparedRuns) -> Section:
     words = [str(run.path) for run in compared.everything.runs]
     return provenance(compared, ["python", "-m", "analysis.report", *words])
-
-
-def _curves(compared: ComparedRuns) -> Section:
-    drawn = partial(learning_curves, compared.everything)
-    caption = "Learning curves: the thick line is the best trial of a value; trials that were stopped are grey."
-    return Section("curves", "Learning curves", (Drawing("learning_curves", drawn, caption),))
 
 
 def _settings(compared: ComparedRuns, running: bool) -> Section:

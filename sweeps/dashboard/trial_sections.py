@@ -7,21 +7,16 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from analysis import table
-from analysis.figures import style
+from analysis.figures import interactive_complexity
 from analysis.figures.complexity import complexity_by_layer
-from analysis.figures.trial import weight_distributions
 from analysis.page.parts import Command, Definitions, Drawing, Heading, Paragraph, Part, Section
-from analysis.runs.run_folder import RunFolder, TrialFolder
-from analysis.weights.rows import read_weights
+from analysis.page.sections import weights_before_and_after
+from analysis.runs.run_folder import RunFolder
 from sweeps.dashboard.files import open_file
 from sweeps.record.state import TrialState, read_state
 from trainables.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # seeds whose weights are drawn
 SEEDS = 3
@@ -45,17 +40,9 @@ def _weights(run: RunFolder, trial: TrialState) -> Section:
         after = next((path for path in (folder.best_model(seed), folder.final_model(seed)) if path.is_file()), None)
         if after is not None:
             caption = f"Weights of seed {seed}, {after.name.partition('_')[0]}. Outline: before training."
-            draw = partial(_draw_weights, folder, seed)
-            drawings.append(Drawing(f"weights_{seed}", draw, caption))
+            drawings.append(weights_before_and_after(f"weights_{seed}", folder, seed, caption))
     title = "Weights before and after"
     return Section("weights", title, tuple(drawings) or (Paragraph("No weights are kept yet.", "note"),))
-
-
-def _draw_weights(folder: TrialFolder, seed: int) -> Figure:
-    before = folder.initial_model(seed)
-    after = next(path for path in (folder.best_model(seed), folder.final_model(seed)) if path.is_file())
-    start = read_weights(before)[0] if before.is_file() else {}
-    return style.styled(weight_distributions)(start, read_weights(after)[0], "")
 
 
 def _complexity(run: RunFolder, trial: TrialState) -> Section | None:
@@ -66,7 +53,8 @@ def _complexity(run: RunFolder, trial: TrialState) -> Section | None:
     if own.empty:
         return None
     caption = "Complexity by layer at the best epoch, means over seeds; the thin line is where the layer began."
-    drawn = Drawing("by_layer", partial(complexity_by_layer, own), caption)
+    live = partial(interactive_complexity.complexity_by_layer, own)
+    drawn = Drawing("by_layer", partial(complexity_by_layer, own), caption, live)
     return Section("complexity", "Complexity by layer", (drawn,))
 
 

@@ -57,7 +57,7 @@ class Settings(OptionModel):
     measure: bool = option(
         True, "Measure trained weights and draw each trial's curves.", ENDING, "--measure", "--no-measure"
     )
-    report: bool = option(True, "End with report.html and figures/.", ENDING, "--report", "--no-report")
+    report: bool = option(True, "End with report.html.", ENDING, "--report", "--no-report")
     track: tuple[str, ...] = option(
         (), "Also send the run to mlflow[=URI], wandb[=PROJECT] or FILE.py:CLASS, while it goes on.", ENDING,
         metavar="TRACKER",

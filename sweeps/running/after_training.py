@@ -207,9 +207,9 @@ def _varied(metadata: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def with_report(outcome: Outcome) -> Outcome:
-    """Write `report.html` and `figures/*.svg` of a run that has ended, and say in its outcome where, or why not.
+    """Write `report.html` of a run that has ended, and say in its outcome where, or why not.
 
-    PNGs, which take as long again, are left to `python -m analysis.report`.
+    Figures as files, which take three times as long, are left to `python -m analysis.report`.
     """
     if outcome.signal is not None:
         return outcome
@@ -217,7 +217,7 @@ def with_report(outcome: Outcome) -> Outcome:
     try:
         from analysis.page.write import write_report
 
-        page = write_report([run], run.path / "report.html", run.path / "figures", png=False)
+        page = write_report([run], run.path / "report.html", None)
     except KeyboardInterrupt:
         return replace(outcome, report="left out at your Ctrl-C")
     except InputError as error:

@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Files:
-    """The files that go to a tracker. kinds: report (with `figures/`), figures (and figures of each trial), weights."""
+    """The files that go to a tracker. kinds: report (and `figures/`, where drawn), figures (of each trial), weights."""
 
     kinds: tuple[str, ...] = ("report", "figures")
 

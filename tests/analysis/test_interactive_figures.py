@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.comparison.compare_runs import ComparedRuns, compare_runs
-from analysis.figures import hyperparameters
+from analysis.figures import complexity, hyperparameters
 from analysis.figures import interactive_comparison as drawn
+from analysis.figures import interactive_complexity as drawn_weights
 from analysis.figures.interactive import (
     MOST_CURVES,
     Axis,
@@ -45,6 +47,16 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> ComparedRuns:
     return compare_runs([make_run(folder, values, {"lr": [0.001, 0.01, 0.1]}, score, status=status)])
 
 
+def layers() -> pd.DataFrame:
+    """Rows of `activations.parquet` of two values with two trials each."""
+    rows = [
+        {"value": value, "layer": f"<b>{number}", "module_type": "ReLU", "position": number,
+         "activation_entropy": share, "activation_sparsity": share / 2, "activation_dead": 0.0}
+        for value in ("relu", "<b>tanh</b>") for number in range(3) for share in (0.2, 0.6)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def test_plotly_takes_every_figure(compared: ComparedRuns) -> None:
     results = compared.everything
     for draw in (
@@ -53,7 +65,13 @@ def test_plotly_takes_every_figure(compared: ComparedRuns) -> None:
         partial(drawn.heat_map, results, "lr"),
         partial(drawn.slices, results),
         partial(drawn.parallel, results),
-        partial(drawn.complexity_and_performance, results),
+        partial(drawn.learning_curves, results),
+        partial(drawn_weights.complexity_and_performance, results),
+        partial(drawn_weights.complexity_by_layer, results.frame("weights")),
+        partial(drawn_weights.complexity_along_training, results),
+        partial(drawn_weights.correlation_forest, compared.models, ["val_auc"]),
+        partial(drawn_weights.weight_distributions, {"a": np.ones((2, 3))}, {"a": np.eye(3), "<b>": np.eye(2)}),
+        partial(drawn_weights.activations_by_layer, layers(), ["relu", "<b>tanh</b>"]),
         partial(drawn.pareto, results, ["val_auc", "val_loss"]),
     ):
         figure = draw()
@@ -82,6 +100,52 @@ def test_a_heat_map_has_the_cells_of_the_figure_on_paper(compared: ComparedRuns)
     texts = [text.get_text() for text in paper.axes[0].texts]
     assert [text for row in trace["text"] for text in row if text] == texts
     assert any(text.startswith("(") for text in texts)
+
+
+def test_the_best_cell_has_the_frame_of_the_figure_on_paper(compared: ComparedRuns) -> None:
+    paper = hyperparameters.heat_map(compared.everything, "lr").axes[0].patches[0]
+    (frame,) = drawn.heat_map(compared.everything, "lr")["layout"]["shapes"]
+    for which, begin, length in (("x", paper.get_x(), paper.get_width()), ("y", paper.get_y(), paper.get_height())):
+        assert (frame[f"{which}0"] + frame[f"{which}1"]) / 2 == pytest.approx(begin + length / 2)
+
+
+def test_curves_of_a_report_are_the_means_and_the_best_has_its_range(compared: ComparedRuns) -> None:
+    results = compared.everything
+    epochs = results.frame("epochs", ["epoch", "val_auc"])
+    means = epochs.groupby(["trial", "epoch"])["val_auc"].mean()
+    figure = drawn.learning_curves(results)
+    thick = [trace for trace in figure["data"] if trace.get("line", {}).get("width") == 3]
+    best = {standing.trial for standing in compared.comparison.standings}
+    assert {trace["text"][0].partition(":")[0] for trace in thick} == best
+    for trace in thick:
+        assert trace["y"][:-1] == pytest.approx(means[trace["text"][0].partition(":")[0]].to_list())
+    spreads = [trace for trace in figure["data"] if trace.get("fill") == "toself"]
+    assert len(spreads) == len(thick)
+    assert {trace["legendgroup"] for trace in spreads} == {trace["legendgroup"] for trace in thick}
+    faded = [trace for trace in figure["data"] if trace["mode"] == "lines+markers"]
+    assert [name for trace in faded for name in trace["text"]] != []
+    stopped = set(results.trials.loc[~results.trials["finished"], "trial"])
+    assert {name.partition(":")[0] for trace in faded for name in trace["text"]} == stopped
+
+
+def test_weights_by_layer_along_training_and_correlations_are_those_on_paper(compared: ComparedRuns) -> None:
+    results = compared.everything
+    rows = results.frame("weights")
+    paper = complexity.complexity_by_layer(rows, ["lmc"]).axes[0]
+    figure = drawn_weights.complexity_by_layer(rows, ["lmc"])
+    bars = [height for trace in figure["data"] if trace["type"] == "bar" for height in trace["y"]]
+    assert sorted(bars) == pytest.approx(sorted(patch.get_height() for patch in paper.patches))
+    paper = complexity.complexity_along_training(results, ["lmc"]).axes[0]
+    figure = drawn_weights.complexity_along_training(results, ["lmc"])
+    assert [trace["y"] for trace in figure["data"]] == [line.get_ydata().tolist() for line in paper.lines]
+    figure = drawn_weights.correlation_forest(compared.models, ["val_auc"])
+    shown = {name: rho for trace in figure["data"] for name, rho in zip(trace["y"], trace["x"], strict=True)}
+    known = {
+        one.measure.replace("_", " "): one.partial.rho
+        for one in compared.models
+        if one.outcome == "val_auc" and not math.isnan(one.plain.rho + one.partial.rho)
+    }
+    assert shown == known
 
 
 def test_stopped_curves_are_faded_and_end_in_a_cross() -> None:

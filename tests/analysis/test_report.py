@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from html import unescape
 from html.parser import HTMLParser
@@ -28,11 +32,13 @@ from analysis.figures.hyperparameters import heat_map, importance, parallel_coor
 from analysis.figures.style import for_page, new_figure, svg
 from analysis.grids import Cell, Grid, columns_of, number_cell
 from analysis.page.parts import Command, Definitions, Drawing, Heading, LongColumn, LongTable, Paragraph
+from analysis.page.plotly_script import plotly_script
 from analysis.page.render import as_json, part_html
 from analysis.page.write import write_report
 from analysis.report import app
 from analysis.runs.run_folder import RunFolder
 from tests.analysis.test_compare import LEVELS, RATES, score, status
+from tests.conftest import ROOT
 from tests.support.made_results import make_run
 
 NASTY = "<script>alert('&')</script> </script> & \"quoted\""
@@ -129,7 +135,9 @@ def test_text_of_the_results_is_escaped(run: RunFolder, page: Page) -> None:
     assert unescape(re.findall("<h1>(.*?)</h1>", html)[0]) == NASTY
     assert "<b>no memory</b>" not in html  # the failure's cause
     assert "&lt;b&gt;no memory&lt;/b&gt;" in html
-    assert html.count("<script") == html.count("</script>") == 2
+    plots = html.count('class="plot"')
+    # the rows, Plotly's script, ours, and each figure's data
+    assert html.count("<script") == html.count("</script>") == 3 + plots
 
 
 def test_every_text_of_a_part_is_escaped() -> None:
@@ -287,41 +295,64 @@ def test_cells_sort_by_number_and_are_escaped() -> None:
 
 
 @pytest.mark.slow
-def test_a_browser_draws_sorts_and_filters(run: RunFolder, page: Page, tmp_path: Path) -> None:
+def test_a_browser_draws_sorts_and_filters(run: RunFolder, page: Page) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium here to draw the page")
-    play = """<script>
-      const problems = []; addEventListener("error", (event) => problems.push(event.message));
-      addEventListener("load", () => {
-        const long = document.querySelector("table.long"), field = document.querySelector("input");
-        const heads = [...long.querySelectorAll("th")], at = heads.findIndex((h) => h.textContent === "test acc");
-        heads[at].querySelector("button").click();
-        const best = long.tBodies[0].rows[0].cells[at].textContent;
-        heads[at].querySelector("button").click();
-        field.value = "GELU completed"; field.dispatchEvent(new Event("input"));
-        const values = document.querySelector("table.sortable");
-        values.querySelectorAll("th button")[3].click(); values.querySelectorAll("th button")[3].click();
-        document.body.dataset.seen = JSON.stringify({
-          best, problems, count: document.querySelector(".count").textContent,
-          low: long.tBodies[0].rows[0].cells[at].textContent, first: values.tBodies[0].rows[0].cells[1].textContent,
-        });
-      });
-    </script></body>"""
-    (tmp_path / "page.html").write_text((run.path / "report.html").read_text().replace("</body>", play))
-    flags = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-    ]  # fmt: skip
-    done = subprocess.run(
-        [browser, *flags, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=300
-    )
-    (seen,) = re.findall(r'data-seen="([^"]*)"', done.stdout)
-    found = json.loads(seen.replace("&quot;", '"'))
     frame = pd.read_parquet(run.trials_table)
     gelu = frame.query("activation == 'gelu' and status == 'completed'")
-    assert found["problems"] == []
-    assert found["best"] == f"{frame['test_acc'].max():.4f}"
-    assert found["count"] == f"rows 1 to {len(gelu)} of {len(gelu)}"
-    assert found["low"] == f"{gelu['test_acc'].min():.4f}"
-    assert found["first"] == "tanh"
+    address, problems = (run.path / "report.html").as_uri(), []
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        shown = opened.new_page()
+        shown.set_default_timeout(60_000)
+        shown.on("pageerror", lambda error: problems.append(str(error)))
+        shown.on("request", lambda request: problems.append(request.url) if request.url != address else None)
+        shown.goto(address)
+        at = [text.strip() for text in shown.locator("table.long th").all_inner_texts()].index("test acc") + 1
+        button, first = shown.locator(f"table.long th:nth-child({at}) button"), "table.long tbody tr:first-child"
+        button.click()
+        assert shown.inner_text(f"{first} td:nth-child({at})") == f"{frame['test_acc'].max():.4f}"
+        button.click()
+        shown.fill("input[type=search]", "GELU completed")
+        assert shown.inner_text(".count") == f"rows 1 to {len(gelu)} of {len(gelu)}"
+        assert shown.inner_text(f"{first} td:nth-child({at})") == f"{gelu['test_acc'].min():.4f}"
+        values = shown.locator("table.sortable").first
+        for _ in range(2):
+            values.locator("th:nth-child(4) button").click()
+        assert values.locator("tbody tr:first-child td:nth-child(2)").inner_text() == "tanh"
+        plots = shown.locator(".plot")
+        for number in range(plots.count()):
+            plots.nth(number).scroll_into_view_if_needed()
+            plots.nth(number).locator(".main-svg").first.wait_for()
+        assert plots.count() == len(list((run.path / "figures").glob("*.svg")))
+        assert shown.locator(".axis-brush").count() > 3
+        assert len(shown.pdf()) > 10_000
+        silent = opened.new_context(java_script_enabled=False).new_page()
+        silent.goto(address)
+        assert silent.locator("figure svg").first.is_visible()
+        opened.close()
+    assert problems == []
+
+
+def test_a_page_without_files_draws_nothing_by_matplotlib(run: RunFolder, page: Page, tmp_path: Path) -> None:
+    """A run's end writes such a page: drawing takes longer than all else of it."""
+    code = """
+import sys
+from pathlib import Path
+from analysis.page.write import write_report
+from analysis.runs.run_folder import RunFolder
+write_report([RunFolder(Path(sys.argv[1]))], Path(sys.argv[2]), None)
+print({"matplotlib", "plotly"} & set(sys.modules))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    where = [str(run.path), str(tmp_path / "page.html")]
+    command = [sys.executable, "-c", code, *where]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
+    assert done.stdout == "set()\n"
+    html = (tmp_path / "page.html").read_text()
+    assert "<svg" not in re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    assert html.count('class="plot"') == len(list((run.path / "figures").glob("*.svg")))
+    packed = re.findall('id="plotly-packed">(.*?)<', html)
+    assert [gzip.decompress(base64.b64decode(text)) for text in packed] == [plotly_script().read_bytes()]

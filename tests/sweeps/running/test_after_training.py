@@ -37,12 +37,11 @@ def told(outcome: Outcome) -> tuple[int, str]:
     return code, text.getvalue()
 
 
-def test_the_page_and_figures_stand_in_the_run(outcome: Outcome) -> None:
+def test_the_page_stands_in_the_run_with_its_figures_inside(outcome: Outcome) -> None:
     found = with_report(outcome)
     assert found.report == str(outcome.run.path / "report.html")
-    assert "<svg" in (outcome.run.path / "report.html").read_text()
-    suffixes = {path.suffix for path in (outcome.run.path / "figures").iterdir()}
-    assert suffixes == {".svg"}
+    assert 'class="plot"' in (outcome.run.path / "report.html").read_text()
+    assert not (outcome.run.path / "figures").exists()
 
 
 def test_a_report_that_fails_is_told_and_costs_nothing(outcome: Outcome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,20 +1,35 @@
 "use strict";
-// Draws figures of Plotly's in the colours of the page's scheme, when they come into view. Plotly's script is fetched then.
+// Draws figures of Plotly's in the colours of the page's scheme, when they come into view. The live page fetches Plotly's
+// script then; the report has it inside, packed.
 
 const PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#882255", "#7a7a7a"];
+const PRINTED = { map: {}, ink: "#1a1b1c", faint: "#8a8b8c", line: "#d8d9da", paper: "#ffffff", width: 700 };
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map(); // element: the figure as it came
 let plotly = null;
 
 function loadPlotly() {
-  plotly ??= new Promise((done, failed) => {
+  plotly ??= document.getElementById("plotly-packed") ? unpackPlotly() : fetchPlotly();
+  return plotly;
+}
+
+function fetchPlotly() {
+  return new Promise((done, failed) => {
     const script = document.createElement("script");
     script.src = "/static/plotly.js";
     script.addEventListener("load", () => done(window.Plotly));
     script.addEventListener("error", () => failed(new Error("Plotly's script cannot be loaded")));
     document.head.append(script);
   });
-  return plotly;
+}
+
+async function unpackPlotly() {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly-packed").textContent), (letter) => letter.charCodeAt(0));
+  const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  const script = document.createElement("script");
+  script.textContent = text;
+  document.head.append(script);
+  return window.Plotly;
 }
 
 function colours() {
@@ -32,10 +47,11 @@ function themed(value, map) {
   return value;
 }
 
-function prepared(figure, width) {
-  const { map, ink, faint, line, paper } = colours();
+// print: as it came, in the colours of paper.
+function prepared(figure, width, print = false) {
+  const { map, ink, faint, line, paper } = print ? PRINTED : colours();
   const { data, layout } = themed(figure, map);
-  const narrow = width < 600;
+  const narrow = width < 600 && !print;
   const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
   for (const name of new Set(["xaxis", "yaxis", ...axes])) {
     layout[name] = { gridcolor: line, zerolinecolor: line, linecolor: faint, exponentformat: "power", ...layout[name] };
@@ -56,6 +72,8 @@ function prepared(figure, width) {
   return { data, layout };
 }
 
+const OPTIONS = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
 async function redraw(element) {
   const figure = drawn.get(element);
   const Plotly = await loadPlotly();
@@ -64,7 +82,7 @@ async function redraw(element) {
   if (brushes && data[0]?.type === "parcoords") {
     for (const axis of data[0].dimensions) if (brushes[axis.label]) axis.constraintrange = brushes[axis.label];
   }
-  await Plotly.react(element, data, layout, { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+  await Plotly.react(element, data, layout, OPTIONS);
   element.dispatchEvent(new CustomEvent("drawn"));
 }
 
@@ -99,4 +117,22 @@ function whenSeen(element, action) {
 }
 
 dark.addEventListener("change", () => drawn.forEach((_, element) => { if (element.isConnected) whenSeen(element, () => redraw(element)); }));
-window.figures = { show, whenSeen, isSeen: (element) => seen.has(element) };
+// Paper is white, and narrower than a screen.
+window.addEventListener("beforeprint", () => drawn.forEach((figure, element) => {
+  if (!window.Plotly || !element.isConnected) return;
+  const { data, layout } = prepared(figure, PRINTED.width, true);
+  window.Plotly.react(element, data, { ...layout, autosize: false, width: PRINTED.width }, { ...OPTIONS, responsive: false });
+}));
+window.addEventListener("afterprint", () => drawn.forEach((_, element) => { if (element.isConnected) redraw(element); }));
+
+// Draws the figures that stand as JSON in a part of a page.
+function showWithin(place) {
+  place.querySelectorAll(".plot > script[type='application/json']").forEach((source) => {
+    const plot = source.parentElement, figure = JSON.parse(source.textContent);
+    plot.replaceChildren();
+    show(plot, figure);
+  });
+}
+
+window.figures = { show, showWithin, whenSeen, isSeen: (element) => seen.has(element) };
+showWithin(document);
