@@ -38,6 +38,9 @@ def compare(
     hold: Annotated[
         list[str] | None, typer.Option(metavar="FIELD", help="Field that correlations hold (default: nuisance).")
     ] = None,
+    epoch: Annotated[
+        str, typer.Option(help="The epoch that trials are judged at, with its weights: their best, or their last.")
+    ] = "best",
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
     json_: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:  # fmt: skip
@@ -46,7 +49,7 @@ def compare(
     from analysis.comparison.terminal import print_comparison
 
     refuse_unused_storage(context, runs)
-    compared = compare_runs(find_runs(runs, storage), metric, against, stopped, hold)
+    compared = compare_runs(find_runs(runs, storage), metric, against, stopped, hold, epoch)
     if json_:
         print(json.dumps(as_json_value(compared.document(stopped))))
     else:

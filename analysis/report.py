@@ -43,6 +43,9 @@ def report(
         list[str] | None,
         typer.Option(metavar="FIELD", help="Field that correlations hold (default: nuisance)."),
     ] = None,
+    epoch: Annotated[
+        str, typer.Option(help="The epoch that trials are judged at, with its weights: their best, or their last.")
+    ] = "best",
     storage: Annotated[str, typer.Option(help="Folder or URI of the results.")] = "results",
 ) -> None:
     """Write report.html, which needs no network and no other file, and its figures beside it as PNG and SVG."""
@@ -57,7 +60,7 @@ def report(
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
     inside = output is None and home == selected[0].path
     with lease(selected[0], instead="write elsewhere with --output FILE") if inside else nullcontext():
-        write_report(selected, page, page.parent / "figures", metric, against, stopped, hold, command)
+        write_report(selected, page, page.parent / "figures", metric, against, stopped, hold, command, epoch=epoch)
         if inside:
             push_back(selected[0])
     count = len(list((page.parent / "figures").glob("*.svg")))

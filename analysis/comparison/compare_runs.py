@@ -8,10 +8,11 @@ from typing import Any
 
 from analysis.comparison.correlations import Association, associate_models, associate_parts, headline_outcomes
 from analysis.comparison.importance import Importance, importances
-from analysis.comparison.results import Results, load, with_stopped
+from analysis.comparison.results import Results, at_last_epoch, load, with_stopped
 from analysis.comparison.sentences import answers
 from analysis.comparison.standings import Comparison, compare
 from analysis.runs.run_folder import RunFolder
+from trainables.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ComparedRuns:
             "nuisance": self.results.nuisance,
             "metric": self.results.metric,
             "stopped": stopped,
+            "epoch": self.results.epoch,
             "equal_epochs": self.results.equal_epochs,
             "answers": answers(self.results, self.comparison),
             **vars(self.comparison),
@@ -48,13 +50,23 @@ def compare_runs(
     against: str | None = None,
     stopped: str = "left-out",
     hold: Sequence[str] | None = None,
+    epoch: str = "best",
 ) -> ComparedRuns:
     """Read runs and compare their values. Raises `InputError`.
 
     metric: what selects (None: the run's). against: the value others are compared with (None: the best). stopped:
     `left-out` or `equal-epochs`. hold: fields that correlations hold (None: nuisance; `["none"]`: none).
+    epoch: `best` or `last`: the epoch of each trial that its metrics and its weights' complexity are of.
     """
+    if epoch not in ("best", "last"):
+        raise InputError(unknown_name("epoch", epoch, ("best", "last")))
+    if epoch == "last" and stopped != "left-out":
+        raise InputError(
+            "--epoch last judges trials at their own last epoch, and --stopped equal-epochs does not: "
+            "leave one of them out"
+        )
     everything = load(runs, metric)
+    everything = at_last_epoch(everything) if epoch == "last" else everything
     results = with_stopped(everything, stopped)  # type: ignore[arg-type]
     held = [] if hold == ["none"] else hold
     # a measure belongs to the best weights, so that it goes with the scores of those and not with equal epochs

@@ -21,6 +21,8 @@ OUTCOMES = ("val_auc", "val_acc", "test_auc", "test_acc", *GAPS)
 CONTROLS = ("parameters", "epochs_trained")
 # columns of a tensor that say where it stands
 PLACE = ("stage", "tensor", "position", "module_type", "shape")
+# The stage of the weights that go with a trial's metrics.
+STAGES = {"best": "best", "last": "final"}
 DEPTHS = ("first third", "middle third", "last third")
 # Trials that a block of equal settings should have on average.
 BLOCK_SIZE = 3
@@ -114,9 +116,9 @@ def _settings(results: Results, hold: Sequence[str] | None) -> pd.DataFrame:
 
 
 def associate_parts(results: Results, outcomes: Sequence[str], hold: Sequence[str] | None = None) -> list[Association]:
-    """Associate each module type and each third of the depth, from the best weights of each tensor."""
+    """Associate each module type and each third of the depth, from the weights of each tensor at the judged epoch."""
     trials = results.trials[results.trials["finished"]]
-    weights = results.frame("weights", [*PLACE, *model_measures()], ["best"])
+    weights = results.frame("weights", [*PLACE, *model_measures()], [STAGES[results.epoch]])
     weights = weights[weights["trial"].isin(trials["trial"])]
     measures = [name for name in model_measures() if weights[name].notna().any()]
     settings = _settings(results, hold)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,12 +17,14 @@ from analysis.arrays import flag_array, text_array
 from analysis.comparison.labels import Column, find_roles, hashable, join_texts, telling_fields
 from analysis.runs.run_folder import RunFolder
 from analysis.trial_status import BY_REQUEST, trained_to_its_end
+from analysis.weights.model_columns import last_means
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Stopped = Literal["left-out", "equal-epochs"]
+Judged = Literal["best", "last"]
 GAPS = {"gap_acc": ("train_acc", "test_acc"), "gap_auc": ("train_auc", "test_auc")}
 # A trial whose replicates ended differently has ended as the first of these that one of them has.
 WORST_FIRST = ("failed", "diverged", "interrupted", "stopped", "completed")
@@ -35,7 +38,8 @@ class Results:
     `value` and `block` (texts: the scientific value, and the context within which values are compared), `ended` (how
     the trial ended as a whole), `finished` (every replicate was trained as long as it was to be), `gap_acc` and
     `gap_auc` (train less test). fields: the columns that hold the trials' configs.
-    equal_epochs: epochs of each block, where trials are compared at equal epochs.
+    equal_epochs: epochs of each block, where trials are compared at equal epochs. epoch: the epoch of each trial that
+    metrics and measures are of.
     """
 
     runs: tuple[RunFolder, ...]
@@ -48,6 +52,7 @@ class Results:
     mode: str
     fields: tuple[str, ...]
     equal_epochs: Mapping[str, int] | None = None
+    epoch: Judged = "best"
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -206,6 +211,48 @@ def _with_gaps(trials: pa.Table) -> pa.Table:
     for name, (train, test) in GAPS.items():
         trials = trials.append_column(name, pc.subtract(trials[train], trials[test]))
     return trials
+
+
+def at_last_epoch(results: Results) -> Results:
+    """Replace metrics, gaps and the complexity of the model by those after the last epoch.
+
+    So trials of equal length are compared after equally many epochs, and no gap is narrowed by the choice of an epoch.
+    A measure is NaN where the final weights were not measured. Activations and sharpness are NaN, too: they are
+    measured on the best weights alone.
+    """
+    content = results.table
+    for name in results.metrics:
+        content = _set(content, name, content[f"final_{name}"])
+    for name, (train, test) in GAPS.items():
+        content = _set(content, name, pc.subtract(content[train], content[test]))
+    content = _set(content, "best_epoch", content["epochs_trained"])
+    taken = {*results.metrics, *results.fields}
+    measures = [name for name in (*table.model_measures(), *table.OF_MODELS) if name in content.column_names]
+    for name, values in _measured(results, [name for name in measures if name not in taken]).items():
+        content = _set(content, name, pa.array(values))
+    return replace(results, table=content, epoch="last")
+
+
+def _measured(results: Results, measures: list[str]) -> dict[str, np.ndarray]:
+    names = [results.table[name].to_pylist() for name in ("sweep", "run_id", "trial_id", "seed")]
+    keys = list(zip(*names, strict=True))
+    found = {name: np.full(len(keys), np.nan) for name in measures}
+    for run in results.runs:
+        means = last_means(run)
+        if not means.rows:
+            continue
+        # a run that was copied keeps the names that its tables have
+        identity = table.read_arrow(run.weights_table, "weights", ("sweep", "run_id")).slice(0, 1).to_pylist()[0]
+        for row, key in enumerate(keys):
+            model = means.rows.get(key[2:]) if key[:2] == (identity["sweep"], identity["run_id"]) else None
+            for name in measures if model is not None else ():
+                value = means.columns[name][model].as_py() if name in means.columns else None
+                found[name][row] = np.nan if value is None else value
+    return found
+
+
+def _set(content: pa.Table, name: str, values: pa.ChunkedArray | pa.Array) -> pa.Table:
+    return content.set_column(content.schema.get_field_index(name), name, values)
 
 
 def config_columns(results: Results) -> dict[str, Column]:

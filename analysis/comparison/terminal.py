@@ -82,8 +82,10 @@ def explanation(results: Results) -> str:
         if results.equal_epochs is not None
         else "trials that were stopped, failed or diverged are left out (--stopped equal-epochs takes them in)"
     )
+    judged = "at the last epoch of each trial; " if results.epoch == "last" else ""
     return (
-        f"selected by {results.metric}, test only reported; {stopped}; mean ±95 % interval over seeds (Student's t, "
-        "from 3 seeds on), which says nothing of what other test images would do; p of paired t tests, Holm-corrected; "
+        f"selected by {results.metric}, test only reported; {judged}{stopped}; mean ±95 % interval over seeds "
+        "(Student's t, from 3 seeds on), which says nothing of what other test images would do; "
+        "p of paired t tests, Holm-corrected; "
         "correlations over finished trials, p Benjamini-Hochberg-corrected, by permutation where trials are few"
     )

@@ -29,13 +29,14 @@ def write_report(
     hold: Sequence[str] | None = None,
     command: Sequence[str] = (),
     png: bool = True,
+    epoch: str = "best",
 ) -> Path:
     """Write the page, and each figure as SVG and (png) PNG into a folder (None: no files). Raises `InputError`.
 
     >>> from analysis.runs.find import find_runs                                          # doctest: +SKIP
     >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
     """
-    compared = compare_runs(runs, metric, against, stopped, hold)
+    compared = compare_runs(runs, metric, against, stopped, hold, epoch)
     report = build_report(compared, command or ["python", "-m", "analysis.report", run_names(runs)])
     try:
         write_atomically(page, render(report, figures, png=png).encode(), durable=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from analysis.weights.own_measures import unknown_measures
 
 # Stages that a model's means are of: the final weights where none were best.
 KEPT = ("best", "final")
+LAST = ("final",)
 # The column of a measure of a user's own, in a process that does not know it.
 OWN_MEASURE = pa.field("", pa.float64(), True, {"unit": "1", "direction": "", "meaning": "a measure of one's own"})
 Keys = list[tuple[str, int]]
@@ -63,6 +65,13 @@ def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
     return trials
 
 
+def last_means(run: RunFolder) -> ModelColumns:
+    """Return the means of each model's weights after its last epoch; nothing where they were not measured."""
+    if not run.weights_table.exists():
+        return ModelColumns({}, {})
+    return model_means_of(_weights(run.weights_table, LAST))
+
+
 def _at(column: pa.Array | None, indices: np.ndarray) -> pa.Array:
     if column is None:
         return pa.nulls(len(indices), pa.float64())
@@ -90,13 +99,13 @@ def _means(path: Path, stamp: tuple[int, int]) -> ModelColumns:
     return model_means_of(_weights(path))
 
 
-def _weights(path: Path) -> pa.Table:
-    """Read the columns of the means, one row group after another: a table of all tensors may not fit in memory."""
+def _weights(path: Path, stages: Sequence[str] = KEPT) -> pa.Table:
+    """Read what means are made of, one row group after another: a table of all tensors may not fit in memory."""
     file = pq.ParquetFile(path)
     measures = _measures_in(file.schema_arrow)
     names = ["trial_id", "seed", "stage", "tensor", "shape", "module_type", *measures]
     parts = (file.read_row_group(number, names) for number in range(file.num_row_groups))
-    kept = [part.filter(pc.is_in(part["stage"], pa.array(KEPT))) for part in parts]
+    kept = [part.filter(pc.is_in(part["stage"], pa.array(stages))) for part in parts]
     return pa.concat_tables(kept) if kept else file.schema_arrow.empty_table()
 
 
