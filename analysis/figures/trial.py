@@ -1,4 +1,4 @@
-"""Figures of a trial. Each function draws with matplotlib and returns the figure; nothing is shown on a screen."""
+"""Figures of a trial: those that every trial has, as small charts, and those of a page, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.figures.small_charts import Band, Bars, Chart, Line
 from analysis.figures.style import INK
 
 if TYPE_CHECKING:
@@ -18,56 +19,32 @@ COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73"}
 Row = Mapping[str, Any]
 
 
-def _figure(columns: int, title: str, *, whole: bool = False) -> tuple[Figure, Any]:
-    """Return a row of axes; whole: the x axis counts."""
-    from matplotlib.figure import Figure as NewFigure
-    from matplotlib.ticker import MaxNLocator
-
-    width = 4 * columns
-    # No pyplot: it has global state, which a worker must not share.
-    figure = NewFigure(figsize=(width, 3.2))
-    # Margins in inches: matplotlib's own layouts would draw the figure twice, and every trial has two.
-    figure.subplots_adjust(left=0.5 / width, right=1 - 0.15 / width, bottom=0.15, top=0.8, wspace=0.2)
-    figure.suptitle(title, fontsize=10)
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for axis in axes:
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=whole))
-        axis.yaxis.set_major_locator(MaxNLocator(4))
-    return figure, axes
-
-
 # Panels of a figure at most.
 PANELS = 6
 FIRST = ("loss", "auc", "acc")
 
 
-def training_curves(epochs: Sequence[Row], title: str, best_epochs: Sequence[int], metrics: Sequence[str]) -> Figure:
-    """Draw each metric of each split by epoch, and the learning rate: mean over replicates, range shaded.
+def training_curves(epochs: Sequence[Row], best_epochs: Sequence[int], metrics: Sequence[str]) -> list[Chart]:
+    """Chart each metric of each split by epoch, and the learning rate: mean over replicates, range shaded.
 
     epochs: rows of `epochs.parquet` of one trial; best_epochs: one for each replicate, marked by dotted lines. metrics:
-    `val_loss` and the like; those of one name share a panel.
+    `val_loss` and the like; those of one name share a chart.
     """
-    panels = panels_of(metrics)
-    rates = "lr_used" in epochs[0] if epochs else True
-    figure, axes = _figure(max(1, len(panels) + rates), title, whole=True)
-    steps = sorted({row["epoch"] for row in epochs})
-    for axis, (name, curves) in zip(axes, panels.items(), strict=False):
-        for split, metric in curves.items():
-            colour = COLOURS.get(split, INK)
-            values = _by_epoch(epochs, steps, metric)
-            axis.plot(steps, _mean(values), color=colour, label=split, marker="." if len(steps) < 3 else "")
-            axis.fill_between(steps, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
-        for number, epoch in enumerate(sorted(set(best_epochs))):
-            label = "" if number else "best epoch of a seed"
-            axis.axvline(epoch, color="0.6", linestyle=":", linewidth=1, label=label)
-        axis.set(xlabel="epoch", title=name)
-    seeds = len({row["seed"] for row in epochs})
-    shade = f"mean and range of {seeds} seeds" if seeds > 1 else None
-    axes[0].legend(frameon=False, fontsize=8, title=shade, title_fontsize=8)
-    if rates:
-        axes[-1].plot(steps, _mean(_by_epoch(epochs, steps, "lr_used")), color="0.3")
-        axes[-1].set(xlabel="epoch", title="learning rate")
-    return figure
+    steps, marks = sorted({row["epoch"] for row in epochs}), sorted(set(best_epochs))
+    charts = []
+    for name, curves in panels_of(metrics).items():
+        values = {split: _by_epoch(epochs, steps, metric) for split, metric in curves.items()}
+        bands = [Band(steps, v.min(axis=1), v.max(axis=1), _colour(split)) for split, v in values.items()]
+        lines = [Line(steps, _mean(v), _colour(split), split) for split, v in values.items()]
+        charts.append(Chart(name, "epoch", bands, lines=lines, marks=marks, whole=True))
+    if not epochs or "lr_used" in epochs[0]:
+        rate = Line(steps, _mean(_by_epoch(epochs, steps, "lr_used")), INK)
+        charts.append(Chart("learning rate", "epoch", lines=[rate], whole=True))
+    return charts
+
+
+def _colour(split: str) -> str:
+    return COLOURS.get(split, INK)
 
 
 def panels_of(metrics: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -93,18 +70,14 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return mean
 
 
-def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], title: str) -> Figure:
-    """Draw histograms of each weight matrix before (outline) and after training, at most the 8 largest."""
-    names = largest_matrices(after)
-    figure, axes = _figure(max(len(names), 1), title)
-    for axis, name in zip(axes, names, strict=False):
-        _histogram(axis, after[name], color=COLOURS["train"], alpha=0.6, fill=True, label="best")
-        if name in before:
-            _histogram(axis, before[name], color=INK, linewidth=0.8, label="initial")
-        axis.set_title(f"{name}\n{tuple(after[name].shape)}", fontsize=8)
-        axis.set_xlabel("weight")
-    axes[0].legend(frameon=False, fontsize=8)
-    return figure
+def weight_charts(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> list[Chart]:
+    """Chart histograms of each weight matrix before (outline) and after training, at most the 8 largest."""
+    charts = []
+    for name in largest_matrices(after):
+        bars = [_histogram(after[name], COLOURS["train"], "best", filled=True)]
+        bars += [_histogram(before[name], INK, "initial", filled=False)] if name in before else []
+        charts.append(Chart(f"{name}\n{tuple(after[name].shape)}", "weight", bars=[each for each in bars if each]))
+    return charts
 
 
 def largest_matrices(weights: Mapping[str, np.ndarray], most: int = 8) -> list[str]:
@@ -114,10 +87,36 @@ def largest_matrices(weights: Mapping[str, np.ndarray], most: int = 8) -> list[s
     return sorted(names, key=list(weights).index)
 
 
-def _histogram(axis: Any, weights: np.ndarray, **style: Any) -> None:
+def _histogram(weights: np.ndarray, colour: str, label: str, filled: bool) -> Bars | None:
     values = weights[np.isfinite(weights)]
-    if values.size:
-        axis.stairs(*np.histogram(values.astype(np.float64), bins=60, density=True), **style)
+    if not values.size:
+        return None
+    heights, edges = np.histogram(values.astype(np.float64), bins=60, density=True)
+    return Bars(edges, heights, colour, label, filled)
+
+
+def weight_distributions(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> Figure:
+    """Draw `weight_charts` with matplotlib, for a page."""
+    from matplotlib.figure import Figure as NewFigure
+    from matplotlib.ticker import MaxNLocator
+
+    charts = weight_charts(before, after)
+    width = 4 * max(len(charts), 1)
+    figure = NewFigure(figsize=(width, 3.2))
+    # Margins in inches: matplotlib's own layouts would draw the figure twice.
+    figure.subplots_adjust(left=0.5 / width, right=1 - 0.15 / width, bottom=0.15, top=0.8, wspace=0.2)
+    axes = figure.subplots(1, max(len(charts), 1), squeeze=False)[0]
+    for axis, chart in zip(axes, charts, strict=False):
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        for bars in chart.bars:
+            style: Any = {"alpha": 0.6, "fill": True} if bars.filled else {"linewidth": 0.8}
+            axis.stairs(bars.heights, bars.edges, color=bars.colour, label=bars.label, **style)
+        axis.set_title(chart.title, fontsize=8)
+        axis.set_xlabel(chart.x_label)
+    if charts:
+        axes[0].legend(frameon=False, fontsize=8)
+    return figure
 
 
 def schedules(curves: Mapping[str, Sequence[float]], steps_per_epoch: int) -> Figure:

@@ -127,7 +127,7 @@ def weights_before_and_after(name: str, folder: TrialFolder, seed: int, caption:
         return read_weights(before)[0] if before.is_file() else {}, read_weights(after)[0]
 
     def draw() -> Figure:
-        return figure_style.styled(plots.weight_distributions)(*weights(), "")
+        return figure_style.styled(plots.weight_distributions)(*weights())
 
     return Drawing(name, draw, caption, lambda: interactive_complexity.weight_distributions(*weights()))
 

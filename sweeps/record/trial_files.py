@@ -10,6 +10,7 @@ from typing import Any
 from analysis.comparison.labels import show_value
 from analysis.comparison.statistics import mean_interval
 from analysis.figures import trial as plots
+from analysis.figures.small_charts import draw_png
 from analysis.runs.run_folder import RunFolder, TrialFolder
 from analysis.weights.files import Reader, read_tensors
 from analysis.weights.rows import read_weights
@@ -86,13 +87,18 @@ def draw(
     title = ", ".join(_setting(name, trial.config[name]) for name in named_by if name in trial.config)
     bests = [row["best_epoch"] for row in results if row["best_epoch"]]
     epochs = epochs_table(run, [trial], metadata).to_pylist()
-    plots.save(plots.training_curves(epochs, title, bests, trial.history.metrics), folder.training_curves)
-    seed = trial.config["seeds"][0]
-    before, after = folder.initial_model(seed), kept_weights(folder, seed)
+    seeds = trial.config["seeds"]
+    shade = f"mean and range of {len(seeds)} seeds" if len(seeds) > 1 else ""
+    curves = plots.training_curves(epochs, bests, trial.history.metrics)
+    _write(folder.training_curves, draw_png(curves, title, shade, "best epoch of a seed"))
+    before, after = folder.initial_model(seeds[0]), kept_weights(folder, seeds[0])
     if after is not None:
         tensors = read_weights(before, read)[0] if before.exists() else {}
-        drawn = plots.weight_distributions(tensors, read_weights(after, read)[0], title)
-        plots.save(drawn, folder.weight_distributions)
+        _write(folder.weight_distributions, draw_png(plots.weight_charts(tensors, read_weights(after, read)[0]), title))
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, content, durable=False)
 
 
 def _setting(name: str, value: Any) -> str:
