@@ -109,7 +109,7 @@ def _plan_and_run(
 ) -> int:  # fmt: skip
     """Do what `_carry_out` does. leases: takes the one on the run, before the first file of it is written."""
     from sweeps import messages, summary
-    from sweeps.planning.begin import create_run, folder_of_new_run, resume_run
+    from sweeps.planning.begin import create_run, folder_of_new_run, resume_run, with_added
     from sweeps.planning.notes import check_recording
     from sweeps.planning.plan import decide_replicates
     from sweeps.planning.reuse import check_reuse, take_finished
@@ -132,7 +132,10 @@ def _plan_and_run(
             refuse_other_storage(old, command.storage)
     if old and not command.dry_run:
         leases.enter_context(hold(old))
-    sweep = decide_replicates(sweep, command.address, old.read_description() if old else {})
+    about = old.read_description() if old else {}
+    sweep, added = with_added(decide_replicates(sweep, command.address, about), about)
+    for text in added:
+        say(console, f"{text} was added while the run went on", "note:")
     try:
         plan = messages.plan_with_progress(console, sweep, command, now)
     except MissingCode as error:

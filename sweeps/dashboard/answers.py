@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,15 +12,19 @@ from typing import Any
 from analysis.figures.interactive import Figure
 from analysis.page.parts import LongColumn
 from analysis.page.render import part_html
+from analysis.runs.run_folder import RunFolder
+from analysis.runs.sync import where
 from analysis.terminal.plain_text import visible
 from sweeps.dashboard.files import end_of_log
 from sweeps.live_run.figures import coordinates, curves, timeline
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.live_run.tables import best_so_far, failures, stops, strata, summary, trial_columns
-from sweeps.live_run.trial import gradient_norms, trial_curves
+from sweeps.live_run.trial import gradient_norms, trial_curves, typed_value
 from trainables.errors import InputError, unknown_name
 from trainables.json_values import as_json_value
 
+# characters of what was asked for
+MOST_ASKED = 500
 # figures of many trials are drawn anew after so many seconds at most
 FIGURE_SECONDS = 4
 
@@ -54,7 +59,7 @@ def _head(followed: FollowedRun) -> bytes:
         "failures": part_html(failures(followed)) if followed.tally.failures() else "",
     }
     counts = {"stops": len(followed.log.stops), "spans": len(followed.log.spans), "trials": len(followed.state.trials)}
-    asked = [what for _, what in followed.log.asked[-5:]]
+    asked = [visible(what)[:MOST_ASKED] for _, what in followed.log.asked[-5:]]
     return as_text({**summary(followed), "html": shown, **counts, "metrics": followed.metrics, "asked": asked})
 
 
@@ -106,3 +111,18 @@ def log(followed: FollowedRun) -> bytes:
     """Return the end of the log, its controls written out."""
     lines = end_of_log(followed.run).splitlines()
     return as_text({"text": "\n".join(visible(line.replace("\t", "    ")) for line in lines)})
+
+
+def grids_of(about: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the fields of a run that list their values, with these. about: its description."""
+    roles = about.get("roles")
+    found = [roles.get(role) for role in ("scientific", "nuisance")] if isinstance(roles, dict) else []
+    pairs = [pair for domains in found if isinstance(domains, dict) for pair in domains.items()]
+    return {name: values for name, values in pairs if isinstance(values, list) and values}
+
+
+def extending_command(run: RunFolder) -> str:
+    """Return the command that adds values to a run, as one that no driver works on is extended."""
+    field, values = next(iter(grids_of(run.read_description()).items()), ("FIELD", []))
+    assigned = f"{field}={','.join([*map(typed_value, values), 'MORE'])}"
+    return shlex.join(["python", "-m", "sweeps.run", where(run), "--resume", where(run), "--set", assigned])

@@ -30,13 +30,14 @@ from sweeps.dashboard.results import Results
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.live_run.tables import differing
 from sweeps.live_run.trial import repeating_command
-from sweeps.steering.requests import EndRun, StopTrial, leave_request
+from sweeps.steering.requests import Request as Asked
+from sweeps.steering.requests import StopTrial, leave_request
 from trainables.errors import InputError
 
 MOST_COMPARED = 12
 MOST_BODY = 2000
 BLOCK = 2**18
-ASKED: TypeAdapter[StopTrial | EndRun] = TypeAdapter(StopTrial | EndRun)
+ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
 
 
 @dataclass
@@ -65,8 +66,10 @@ class Page:
         commands = {
             "watch": f"python -m sweeps.show {where(run)} --watch",
             "report": f"python -m analysis.report {where(run)}",
+            "extend": answers.extending_command(run),
         }
-        return self._html("run.html.j2", run=run, about=about, commands=commands, place=where(run))
+        grids = answers.grids_of(about)
+        return self._html("run.html.j2", run=run, about=about, commands=commands, place=where(run), grids=grids)
 
     def trial(self, request: Request) -> Response:
         """Answer with the page of a trial."""
@@ -165,7 +168,9 @@ class Page:
         with followed.lock:
             followed.look()
             if followed.status() != "running":
-                raise HTTPException(409, "no driver works on this run")
+                raise HTTPException(
+                    409, f"no driver works on this run. To go on with it: {answers.extending_command(followed.run)}"
+                )
             if isinstance(asked, StopTrial) and asked.trial_id not in followed.state.trials:
                 raise HTTPException(404, "there is no such trial")
         leave_request(followed.run, asked)

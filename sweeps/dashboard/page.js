@@ -144,11 +144,9 @@ function runPage() {
       const chosen = metric.value || told.metrics[0];
       metric.replaceChildren(...told.metrics.map((name) => new Option(name.replaceAll("_", " "), name, false, name === chosen)));
     }
-    const asked = byId("asked");
-    asked.hidden = !told.asked.length;
-    asked.textContent = told.asked.length ? `requested: ${told.asked.join(", ")}` : "";
-    const end = byId("end");
-    if (end) end.hidden = told.state !== "running";
+    const asked = byId("asked"), text = told.asked.length ? `requested: ${told.asked.join("; ")}` : "";
+    if (asked.told !== text) { asked.told = text; asked.hidden = !text; asked.textContent = text; }
+    for (const name of ["end", "add"]) if (byId(name)) byId(name).hidden = told.state !== "running";
   }
 
   async function drawDue() {
@@ -178,6 +176,12 @@ function runPage() {
     if (below) log.scrollTop = log.scrollHeight;
   }, 5 * SECOND));
   steer(byId("end"), `${api}/ask`, () => ({ kind: "end_run" }), "End the run? Trials that train now are interrupted, and --resume goes on with them.");
+  byId("add")?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { field, values } = event.target.elements;
+    await ask(`${api}/ask`, { kind: "add_values", values: `${field.value}=${values.value}` });
+    values.value = "";
+  });
   repeat(look, SECOND);
 }
 
@@ -226,12 +230,16 @@ function steer(button, url, request, question) {
   button?.addEventListener("click", async () => {
     if (!window.confirm(question)) return;
     button.disabled = true;
-    const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request()) });
-    const note = byId("asked");
-    note.hidden = false;
-    note.textContent = answer.ok ? "requested: the driver takes it up at its next step" : await answer.text();
-    if (!answer.ok) button.disabled = false;
+    if (!await ask(url, request())) button.disabled = false;
   });
+}
+
+async function ask(url, request) {
+  const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) });
+  const note = byId("asked");
+  note.hidden = false;
+  note.textContent = answer.ok ? "requested: the driver takes it up at its next step" : await answer.text();
+  return answer.ok;
 }
 
 ({ runs: runsPage, run: runPage, trial: trialPage, compare: () => showSections(page.api, location.search) })[page.page]();

@@ -60,6 +60,10 @@ class EventLog:
             self._open.clear()
         elif kind == "end_requested":
             self.asked.append((now, "the end of the run"))
+        elif kind == "values_added":
+            self.asked.append((now, f"{event.get('values')}, {event.get('trials')} more trials"))
+        elif kind == "refused":
+            self.asked.append((now, f"refused: {event.get('reason')}"))
         if not isinstance(trial_id, str):
             return
         if kind == "started":

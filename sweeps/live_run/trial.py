@@ -101,11 +101,14 @@ def repeating_command(followed: FollowedRun, trial: TrialState, fields: Sequence
     words = ["python", "-m", "sweeps.run", str(followed.run.path)]
     for name in fields:
         if name in config and name != "seeds":
-            words += ["--fix" if name not in followed.scientific else "--set", f"{name}={_value(config[name])}"]
+            words += ["--fix" if name not in followed.scientific else "--set", f"{name}={typed_value(config[name])}"]
     words += ["--set", "seeds=" + ",".join(map(str, config["seeds"]))]
     return shlex.join(words)
 
 
-def _value(value: Any) -> str:
-    text = "null" if value is None else repr(value) if isinstance(value, float) else show_value(value)
-    return '"' + text.replace('"', '""') + '"' if "," in text else text
+def typed_value(value: Any) -> str:
+    """Return a value as `--set` reads it."""
+    if isinstance(value, list):
+        return "-".join(map(typed_value, value))
+    text = "none" if value is None else repr(value) if isinstance(value, float) else show_value(value)
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text or text != text.strip() else text

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from analysis.runs.sync import begun, where
 from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
 from sweeps.planning.match import match_trials
+from sweeps.planning.overrides import add_values
+from sweeps.planning.plan import by_seed
 from sweeps.planning.run_json import describe_run, extend_run_json, sources_of
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
@@ -22,10 +25,14 @@ from sweeps.record.attempts import reopen_attempts
 from sweeps.record.ledger import Ledger, cut_damaged_end
 from sweeps.record.names import new_run_id
 from sweeps.record.state import RunState, TrialState, read_state
+from sweeps.searchers.grid import expand
 from sweeps.searchers.optuna_space import was_proposed_by
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 from trainables.user_code.in_use import save_sources
+
+# of `run.json`: values that were added while the run went on, as `--set` has them
+ADDED = "added"
 
 
 def folder_of_new_run(name: str, settings: Settings, now: datetime) -> RunFolder:
@@ -125,6 +132,65 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
         replace(plan, trials=match.trials), finished, len(match.known) - finished, len(added), len(requeued),
         len(foreign), damaged, match.notes, news, state,
     )  # fmt: skip
+
+
+def with_added(sweep: Sweep, about: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
+    """Return a sweep with the values that were added to its run while it went on, and these as `FIELD=V[,V...]`.
+
+    about: the run's description. What no longer fits the sweep, whose field may be held still now, is left out.
+    """
+    found = []
+    for text in given if isinstance(given := about.get(ADDED), list) else []:
+        with suppress(InputError):
+            sweep = add_values(sweep, str(text))
+            found.append(str(text))
+    return sweep, found
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A run's sweep and plan with values added, and the trials that are new."""
+
+    sweep: Sweep
+    plan: Plan
+    added: tuple[PlannedTrial, ...]
+
+
+def extended(sweep: Sweep, plan: Plan, state: RunState, text: str) -> Extended:
+    """Add the values of `FIELD=V[,V...]` to a grid of a run that goes on; nothing is written. Raises `InputError`."""
+    sweep = add_values(sweep, text)
+    known = {trial.config for trial in plan.trials}
+    keys = {trial.key for trial in state.trials.values()}
+    last = max((int(trial_id.partition(".")[0]) for trial_id in state.trials), default=0)
+    added: list[PlannedTrial] = []
+    for config in expand(sweep):
+        apart = sweep.replicates == "apart"
+        parts = {f".{place}": part for place, part in enumerate(by_seed(config))} if apart else {"": config}
+        new = [plan.planner.trial(part, f"{last + 1:04d}{place}") for place, part in parts.items() if part not in known]
+        # a trial that an earlier command has planned is there already
+        new = [trial for trial in new if trial.key not in keys]
+        last += bool(new)
+        added += new
+    if not added:
+        raise InputError(f"{text}: the run has all trials of these values")
+    return Extended(sweep, replace(plan, trials=(*plan.trials, *added)), tuple(added))
+
+
+def record_extension(
+    run: RunFolder, state: RunState, extension: Extended, text: str, record: Callable[..., None]
+) -> None:
+    """Write the added values into `run.json`, then their trials into the ledger.
+
+    In this order: a driver that is killed in between has lost nothing, since a resume plans what `run.json` has.
+    """
+    about = run.read_description()
+    update = extend_run_json(about, extension.sweep, extension.plan, len(state.trials) + len(extension.added))
+    earlier = given if isinstance(given := about.get(ADDED), list) else []
+    update |= {"resumes": about.get("resumes", []), ADDED: [*earlier, text]}
+    write_atomically(run.description, json.dumps(update, indent=1).encode())
+    record("values_added", values=text, trials=len(extension.added))
+    for trial in extension.added:
+        record("planned", **planned_fields(trial))
 
 
 def new_values(added: Sequence[PlannedTrial], known: Sequence[TrialState]) -> list[str]:

@@ -11,15 +11,16 @@ from typing import Annotated, Any, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from search_spaces.definition import IMAGE_CLASSIFIER, Sweep
+from search_spaces.definition import IMAGE_CLASSIFIER, Pbt, Sweep
 from search_spaces.domains import is_grid, values_of
 from trainables.config_checks import MODEL_OPTIONS, options_of
 from trainables.errors import InputError, one_line, shorten, unknown_name
 from trainables.parts.arguments import signature_of
 from trainables.registries import registry
 from trainables.trainable import Trainable, trainable_of
-from trainables.user_code.part_names import is_argument, is_own
+from trainables.user_code.part_names import PARTS, is_argument, is_own
 from trainables.user_code.signature import members_of, parse_value
+from trainables.user_code.source import is_user_code
 
 # one value, in double quotes where it has a comma
 VALUE = re.compile(r'\s*+(?:"((?:[^"]|"")*)"\s*|([^",][^,]*|))(?:,|$)')
@@ -241,3 +242,29 @@ def _set(sweep: Sweep, name: str, values: list[Any]) -> Sweep:
     if len(values) > 1:
         return _in_role(sweep, "scientific", name, grid)
     return replace(sweep, fixed={**sweep.fixed, name: values[0]})
+
+
+def add_values(sweep: Sweep, text: str) -> Sweep:
+    """Return the sweep with the values of `FIELD=V[,V...]` added to that field's grid. Raises `InputError`.
+
+    For a run that goes on: what its data are, which trials compete, and which code it runs stay as they are.
+    """
+    trainable, name = trainable_of(sweep.trainable), text.partition("=")[0].strip()
+    role = next((role for role in ("scientific", "nuisance") if is_grid(getattr(sweep, role).get(name))), None)
+    if role is None or sweep.searcher != "grid" or isinstance(sweep.scheduler, Pbt):
+        grids = [name for domains in (sweep.scientific, sweep.nuisance) for name in domains if is_grid(domains[name])]
+        known = ", ".join(grids) if sweep.searcher == "grid" and not isinstance(sweep.scheduler, Pbt) else ""
+        raise InputError(f"{shorten(name)} is no grid of this run, whose grids are: {known or 'none'}")
+    if name in (*trainable.always_apart, *trainable.data_fields) or name in set(trainable.path_fields) - set(PARTS):
+        raise InputError(f"{name} decides which data a run has, or who competes: add its values by --resume and --set")
+    _, values = parse_assignment(text, "added", sweep.trainable)
+    if any(map(is_user_code, values)):
+        raise InputError(f"{name}: code of your own is named on the command line alone: --resume and --set")
+    domains = getattr(sweep, role)
+    known_values = values_of(domains[name]) or []
+    new = [_typed_domain(sweep, name, value) for value in values]
+    new = [value for number, value in enumerate(new) if value not in known_values and value not in new[:number]]
+    if not new:
+        raise InputError(f"{name} has these values already: {shorten(text)}")
+    changed: dict[str, Any] = {role: {**domains, name: {"grid_search": [*known_values, *new]}}}
+    return replace(sweep, **changed)

@@ -33,7 +33,7 @@ def make_plan(sweep: Sweep, data_root: Path | None, now: datetime) -> Plan:
         trials = [
             planner.trial(part, f"{number:04d}.{position}" if apart else f"{number:04d}")
             for number, config in enumerate(configs, start=1)
-            for position, part in enumerate(_by_seed(config) if apart else [config])
+            for position, part in enumerate(by_seed(config) if apart else [config])
         ]
         if isinstance(sweep.scheduler, Pbt):
             check_population(sweep, trials)
@@ -72,7 +72,8 @@ def make_planner(sweep: Sweep, configs: Sequence[Any], data_root: Path | None, n
     return planner
 
 
-def _by_seed(config: Any) -> list[Any]:
+def by_seed(config: Any) -> list[Any]:
+    """Return a config for each of its seeds, to be trained apart."""
     return [config.model_copy(update={"seeds": (seed,)}) for seed in config.seeds]
 
 

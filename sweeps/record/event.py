@@ -29,6 +29,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "stratum": {"trial_id": str, "stratum": str},
     "moved": {"trial_id": str, "config": dict},
     "stop_requested": ENDING,
+    "values_added": {"values": str, "trials": int},
+    "refused": {"reason": str},
     "recoded": {"trial_id": str, "code": str, "key": str},
     **dict.fromkeys(("completed", "stopped", "diverged", "failed", "interrupted"), ENDING),
 }
@@ -51,6 +53,8 @@ MEANINGS = {
     "resumed": "a new command goes on with the run; foreign: trials that it does not plan",
     "stop_requested": "the live page or another program has asked for the end of a trial",
     "end_requested": "the live page or another program has asked for the end of the run",
+    "values_added": "the live page or another program has added values to a grid; the trials that follow are theirs",
+    "refused": "the driver has refused what the live page or another program asked for, and why",
     "stratum": "a trial has another stratum since a resume",
     "moved": "a trial's data, weights or code lie in another place since a resume",
     "recoded": "a trial goes on with other code than it began with",

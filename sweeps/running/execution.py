@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from analysis.terminal.plain_text import say
 from search_spaces.definition import Optuna, Pbt, Resources, Sweep
 from sweeps.dashboard.beside_run import dashboard_beside
 from sweeps.hardware.sampler import Sampler
-from sweeps.planning.begin import planned_fields
+from sweeps.planning.begin import extended, planned_fields, record_extension
 from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.outcome import Halt, Outcome
@@ -152,10 +153,10 @@ class _Execution:
         from sweeps.running.file_server import served
         from sweeps.running.ray_session import RayWatch, losses_raised, ray_session
 
-        address, quiet = self.settings.address, self.settings.quiet
+        address = self.settings.address
         with ray_session(address, self.folder.log, start) as cluster, served(self.folder, address) as client:
             self.interrupt.take_again()
-            if client and not quiet:
+            if client and not self.settings.quiet:
                 text = f"nodes that do not see {self.folder.path.absolute()} send their files to the driver"
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
             metadata = self.folder.metadata()
@@ -163,7 +164,8 @@ class _Execution:
             with RayWatch(self.interrupt.go_on) as watch, losses_raised():
                 self._train(state, metadata, resources, brake, client, watch)
                 if self.interrupt.signal is None and self.settings.measure:
-                    return self._measure(state, metadata, client, watch)
+                    # values may have been added meanwhile
+                    return self._measure(state, self.folder.metadata(), client, watch)
         return []
 
     def _resources(self, state: RunState, cluster: Cluster, brake: Brake) -> Resources:
@@ -175,10 +177,9 @@ class _Execution:
         if self.settings.address is None:
             check_bundle(resources, cluster)
         elif not state.ended:
-            tell = partial(self.console.print, soft_wrap=True)
-            cluster = wait_for_nodes(resources, cluster, brake, tell)
+            cluster = wait_for_nodes(resources, cluster, brake, partial(self.console.print, soft_wrap=True))
         if fits(resources, cluster) and not state.ended:
-            return gpu_share(resources, self.plan, cluster.gpus)
+            resources = gpu_share(resources, self.plan, cluster.gpus)
         return resources
 
     def _train(
@@ -194,28 +195,32 @@ class _Execution:
         # a population's trials are proposed, part by part
         todo = [] if isinstance(sweep.scheduler, Pbt) else self.plan.trials
         jobs = [_job(sweep, folder, state, trial) for trial in todo if not state.trials[trial.trial_id].ended]
-        tuned = tuple(sweep.nuisance)
         view = make_view(
-            state,
-            sweep.metric,
-            sweep.mode,
-            sweep.compared,
-            self.console,
-            settings.quiet,
-            tuned,
+            state, sweep.metric, sweep.mode, sweep.compared, self.console, settings.quiet, tuple(sweep.nuisance),
             verbose=settings.verbose,
-        )
+        )  # fmt: skip
         notices = None if settings.quiet else self.console
         with recorder, published(view.update, folder, sweep, state, settings.address, notices) as on_step, view:
             if jobs or not state.ended:
-                propose = _proposer(sweep, self.plan, folder, recorder)
+                added: deque[Job] = deque()
+                propose = _proposer(sweep, self.plan, folder, recorder) or (lambda: added.popleft() if added else None)
                 idle = IdleNote(state, settings.address, partial(say, self.console, label="note:"))
-                steering = Steering(recorder, brake, partial(say, self.console, label="note:"))
-                told = partial(self.notifier.check, state)
-                on_steps: list[Callable[[], None]] = [watch.check, on_step, idle.check, steering.check, told]
+                add = partial(self._add_values, recorder, added)
+                steering = Steering(recorder, brake, partial(say, self.console, label="note:"), add)
+                tell = partial(self.notifier.check, state)
+                on_steps: list[Callable[[], None]] = [watch.check, on_step, idle.check, steering.check, tell]
                 run_trials(
                     recorder, jobs, propose, self.plan.prepared.shared, resources, settings, brake, on_steps, client
                 )
+
+    def _add_values(self, recorder: Recorder, jobs: deque[Job], text: str) -> str:
+        """Plan the trials of values that are added to a grid, and hand them out. Raises `InputError`."""
+        extension = extended(self.sweep, self.plan, recorder.state, text)
+        record_extension(self.folder, recorder.state, extension, text, recorder.record)
+        self.sweep, self.plan = extension.sweep, extension.plan
+        recorder.sweep, recorder.metadata = extension.sweep, self.folder.metadata()
+        jobs.extend(_job(self.sweep, self.folder, recorder.state, trial) for trial in extension.added)
+        return f"{text} is added by request: {len(extension.added)} more trials"
 
     def _measure(
         self, state: RunState, metadata: Mapping[str, Any], client: ServedFolder | None, watch: RayWatch

@@ -9,13 +9,17 @@ from typing import Any, Protocol
 
 from analysis.runs.run_folder import RunFolder
 from analysis.terminal.exit_codes import ExitCode
+from analysis.terminal.plain_text import visible
 from analysis.trial_status import BY_REQUEST
 from sweeps.record.outcome import Halt
 from sweeps.record.state import RunState
-from sweeps.steering.requests import EndRun, Request, take_requests
+from sweeps.steering.requests import AddValues, EndRun, Request, take_requests
+from trainables.errors import InputError
 
 # between two looks
 SECONDS = 0.5
+# characters of a reason for a refusal
+MOST_REASON = 400
 
 
 class Recorder(Protocol):
@@ -41,12 +45,14 @@ class Brake(Protocol):
 class Steering:
     """Looks for requests in the run's folder, twice a second at most. say: prints a note.
 
-    began: seconds since 1970; older requests meant an earlier driver.
+    add: adds values to a grid, and returns what it did; raises `InputError`. began: seconds since 1970; older requests
+    meant an earlier driver.
     """
 
     recorder: Recorder
     brake: Brake
     say: Callable[[str], None]
+    add: Callable[[str], str]
     began: float = field(default_factory=time.time)
     due: float = 0.0
 
@@ -64,6 +70,15 @@ class Steering:
                 self.recorder.record("end_requested")
                 self.brake.halt = Halt("its end was requested", ExitCode.UNFINISHED)
                 self.say("the end of the run was requested: it ends once its workers have reported")
+            return
+        if isinstance(request, AddValues):
+            try:
+                self.say(self.add(request.values))
+            except InputError as error:
+                # on one line, whatever was asked for
+                reason = " ".join(visible(error).split())[:MOST_REASON]
+                self.recorder.record("refused", reason=reason)
+                self.say(f"values that were asked for are not added: {reason}")
             return
         trial = self.recorder.state.trials.get(request.trial_id)
         if trial and self.recorder.ask_to_stop(trial.trial_id, BY_REQUEST):

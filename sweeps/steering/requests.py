@@ -19,8 +19,8 @@ from analysis.runs.run_folder import RunFolder
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
 
-# a request has some 60 bytes
-MOST_BYTES = 4096
+# the longest has 1000 characters, and JSON takes up to 12 bytes for one
+MOST_BYTES = 16_384
 
 
 class StopTrial(BaseModel):
@@ -38,7 +38,15 @@ class EndRun(BaseModel):
     kind: Literal["end_run"] = "end_run"
 
 
-Request = StopTrial | EndRun
+class AddValues(BaseModel):
+    """Add values to a grid of the run, as `--set` has them: `lr=0.1,0.3`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["add_values"] = "add_values"
+    values: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+Request = StopTrial | EndRun | AddValues
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 

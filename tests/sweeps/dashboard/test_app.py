@@ -215,13 +215,17 @@ def test_without_control_nothing_can_be_asked(browser: TestClient, run: RunFolde
     [
         ('{"kind": "end_run"}', 200), ('{"kind": "stop_trial", "trial_id": "0020"}', 200), ("", 400), ("[]", 400),
         ('{"kind": "stop_trial", "trial_id": "../../x"}', 404), ('{"kind": "delete"}', 400), ("{" + " " * 5000, 413),
+        ('{"kind": "add_values", "values": "lr=0.1,<b>"}', 200), ('{"kind": "add_values", "values": ""}', 400),
+        ('{"kind": "add_values", "values": "' + "x" * 1001 + '"}', 400),
     ],
 )  # fmt: skip
 def test_a_request_is_left_for_the_driver(content: str, code: int, tmp_path: Path) -> None:
     run = played(tmp_path, 20, open_trials=2)
     with client(tmp_path, control=True) as browser:
-        # nobody works on it
-        assert browser.post(f"{api(run)}/ask", content='{"kind": "end_run"}').status_code == 409
+        # nobody works on it: the answer names the command that extends it
+        answer = browser.post(f"{api(run)}/ask", content='{"kind": "add_values", "values": "lr=0.1"}')
+        assert answer.status_code == 409
+        assert f"python -m sweeps.run {run.path} --resume {run.path} --set activation=relu," in answer.text
         with hold(run):
             before = run.ledger.read_bytes()
             answer = browser.post(f"{api(run)}/ask", content=content)

@@ -37,13 +37,17 @@ SWEEP = Sweep(
 )
 
 
+def refused(text: str) -> str:
+    raise InputError(f"{text}: no")
+
+
 @pytest.fixture
 def steered(tmp_path: Path) -> Iterator[tuple[Recorder, Steering, list[str]]]:
     run, plan = begin(tmp_path, SWEEP)
     state, said = read_state(run.ledger), list[str]()
     recorder = Recorder(run, SWEEP, state, {}, plan.epochs)
     brake = Brake(Interrupt(), Settings(), state, time.monotonic())
-    yield recorder, Steering(recorder, brake, said.append, began=time.time() - 60), said
+    yield recorder, Steering(recorder, brake, said.append, refused, began=time.time() - 60), said
     recorder.close()
 
 
