@@ -23,6 +23,7 @@ from deployment.registration.registry_store import (
     promote,
 )
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 if TYPE_CHECKING:
     from analysis.trial_evaluation.select_trials import ChosenTrial
@@ -86,7 +87,7 @@ def read_evaluation(chosen: ChosenTrial) -> tuple[dict[str, Any], str]:
     folder = chosen.run.evaluation_of(chosen.trial_id)
     again = f"python -m analysis.evaluate {chosen.run.path} --trial {chosen.trial_id} --gate clinical"
     try:
-        metrics = json.loads(folder.metrics.read_bytes())
+        metrics = json.loads(read_regular(folder.metrics))
         gate = json.loads(folder.gate.read_bytes()) if folder.gate.is_file() else {}
         verdict = str(gate.get("verdict", ""))
         assert isinstance(metrics["figures"], dict)

@@ -22,6 +22,7 @@ from deployment.registration.registry_store import (
 from deployment.registration.registry_store import promote as give
 from deployment.registration.registry_store import rollback as back
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 app = new_app()
 RegistryUri = Annotated[
@@ -53,7 +54,7 @@ def show(name: Name, version: Version = "", registry: RegistryUri = None, storag
     opened = open_registry(registry, storage)
     chosen = find_version(opened, name, version) if version else versions_of(opened, name)[-1]
     try:
-        card = (files_of(opened, chosen) / EXTRA_FILES / CARD_FILE).read_text()
+        card = read_regular(files_of(opened, chosen) / EXTRA_FILES / CARD_FILE).decode()
     except (OSError, ValueError) as error:
         raise InputError(f"{name} {chosen.version} has no card that can be read ({error})") from None
     print("\n".join(visible(line) for line in card.splitlines()))

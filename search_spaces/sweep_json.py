@@ -11,6 +11,7 @@ from typing import Any, cast
 from search_spaces.definition import IMAGE_CLASSIFIER, Mode, Optuna, Resources, Rule, Sweep
 from search_spaces.domains import domain_data, plain
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 DOMAINS = (
     "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn", "quniform",
@@ -42,7 +43,7 @@ def read_sweep(path: Path) -> tuple[str, Sweep]:
     """Return (name, sweep) that a run's folder, or its `run.json`, was made from. Raises `InputError`."""
     file = path / "run.json" if path.is_dir() else path
     try:
-        about = json.loads(file.read_text())
+        about = json.loads(read_regular(file))
         return str(about["sweep"]), from_data(about["definition"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} holds no sweep that can be run again ({type(error).__name__}: {error})") from None

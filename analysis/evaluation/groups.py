@@ -15,6 +15,7 @@ from analysis.evaluation.bootstrap import Interval, headline, proportion_interva
 from analysis.evaluation.paired import independent_proportions
 from analysis.evaluation.predictions import Predictions
 from trainables.errors import InputError
+from trainables.regular_files import check_regular
 
 # The width of an interval from which on a group is called too small.
 WIDE = 0.2
@@ -135,8 +136,7 @@ def _columns(path: Path, rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
-        if path.is_fifo():
-            raise InputError(f"--groups {path} is a pipe and no file: name a CSV file with a row an image")
+        check_regular(path)
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST // 2**20} MiB: give one row an image")
         with path.open(encoding="utf-8-sig", newline="") as file:

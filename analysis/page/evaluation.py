@@ -19,6 +19,7 @@ from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
 from analysis.runs.run_folder import EvaluationFolder, RunFolder
 from analysis.trial_evaluation.tables import classes_grid
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 Document = Mapping[str, Any]
 HEADLINE = ("acc", "auc", "f1_macro", "ece")
@@ -42,7 +43,7 @@ def _documents(run: RunFolder) -> Iterator[tuple[EvaluationFolder, Document]]:
     """Yield every `metrics.json` of a run that can be read; one that cannot is left out."""
     for path in sorted(run.evaluation.glob("*/metrics.json")):
         try:
-            document = json.loads(path.read_bytes())
+            document = json.loads(read_regular(path))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(document, dict) and isinstance(document.get("figures"), dict):

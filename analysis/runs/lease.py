@@ -26,6 +26,7 @@ from analysis.runs.remote import Remote, storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from trainables.errors import InputError
+from trainables.regular_files import check_regular
 
 BEAT_SECONDS = 5.0
 # longer than here, since an object is written anew each time
@@ -141,7 +142,7 @@ def _locked(lease: Lease, say: Say) -> Iterator[None]:
         run.path.mkdir(parents=True, exist_ok=True)
         descriptor = _open(path)
     except OSError as error:
-        raise InputError(f"{run.path} cannot be written ({error.strerror}): choose another --storage") from None
+        raise InputError(f"{error.filename} cannot be written ({error.strerror}): choose another --storage") from None
     try:
         locks = _lock(descriptor, lease)
         before = read_holder(os.pread(descriptor, 4096, 0))
@@ -175,6 +176,8 @@ def _release(descriptor: int, lease: Lease) -> bool:
 
 
 def _open(path: Path) -> int:
+    if path.exists():
+        check_regular(path)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
 
 

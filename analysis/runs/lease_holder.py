@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.runs.remote import storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of
+from trainables.regular_files import read_regular
 
 LEASE = ".lease"
 # a holder on another machine that has been silent for longer is taken to be dead
@@ -103,7 +104,7 @@ def seen_lease(run: RunFolder) -> Seen | None:
     """Return the lease in a run's folder on this machine, None where there is none. Writes nothing."""
     path = run.path / LEASE
     try:
-        holder, age = read_holder(path.read_bytes()), time.time() - path.stat().st_mtime
+        holder, age = read_holder(read_regular(path)), time.time() - path.stat().st_mtime
     except OSError:
         return None
     return Seen(holder, max(0.0, age)) if holder else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 from trainables.worker.attempt_folder import replicate_folder
 
 DEFAULT_STORAGE = Path("results")
@@ -161,11 +162,8 @@ class RunFolder:
 
     def read_description(self) -> dict[str, Any]:
         """Return the content of `run.json`. Raises `InputError` where it is missing, damaged or incomplete."""
-        if self.description.exists() and not self.description.is_file():
-            # a pipe would be waited for
-            raise InputError(f"{self.path} is not a run: run.json is no regular file")
         try:
-            content = json.loads(self.description.read_bytes())
+            content = json.loads(read_regular(self.description))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.path} is not a run: run.json cannot be read ({error})") from None
         wrong = _why_not_a_description(content)

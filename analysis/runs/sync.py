@@ -31,6 +31,7 @@ from analysis.runs.run_folder import RunFolder, plain_name
 from trainables.atomic_files import end_of_last_line, write_atomically
 from trainables.data.downloads import cache_root
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 LEDGER = "ledger.jsonl"
 # beside the ledger, all that is needed to show a run
@@ -68,7 +69,7 @@ def _uri_of(run: RunFolder) -> str | None:
     """
     folder = run.path.absolute().parent.parent
     try:
-        uri = (folder / HOME).read_text()
+        uri = read_regular(folder / HOME).decode()
     except (OSError, ValueError):
         return None
     return uri if folder.resolve() == _copies_of(uri).resolve() else None
@@ -210,7 +211,7 @@ def stamp_of(path: Path) -> Stamp:
 def read_known(run: RunFolder) -> Known:
     """Return the stamps of a run's files when both sides were last the same."""
     try:
-        content = json.loads((run.path / SYNCED).read_text())
+        content = json.loads(read_regular(run.path / SYNCED))
         return {name: (Stamp(*here), Stamp(*there)) for name, (here, there) in content.items()}
     except (OSError, ValueError, TypeError):
         return {}

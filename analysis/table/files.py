@@ -16,6 +16,7 @@ from analysis.table.definitions import IDENTITY, TENSOR, TEXT, Kind, columns
 from analysis.table.run_columns import columns_of, schema
 from trainables.atomic_files import remove_leftovers, replaced
 from trainables.errors import InputError
+from trainables.regular_files import check_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,7 @@ def read_arrow(
 
 def _read_file(file: Path, kind: Kind, names: Sequence[str] | None, stages: Sequence[str] | None) -> pa.Table:
     try:
+        check_regular(file)
         # `read_table` would import pandas and datasets.
         source = pq.ParquetFile(file)
         there = source.schema_arrow.names

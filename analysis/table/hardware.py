@@ -17,6 +17,7 @@ from analysis.table.definitions import columns
 from analysis.table.files import read_arrow, write_arrow
 from analysis.table.run_columns import schema
 from trainables.atomic_files import write_atomically
+from trainables.regular_files import read_regular
 
 # Grams of CO2e for a kilowatt-hour: the world's mean of 2023 (Ember, Global Electricity Review 2024).
 GRAMS_PER_KWH = 480.0
@@ -36,7 +37,7 @@ def read_samples(run: RunFolder) -> list[Row]:
 def read_journal(path: Path) -> list[Row]:
     """Return the whole lines of a journal that hold a sample."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular(path).splitlines()
     except OSError:
         return []
     found = []
@@ -142,5 +143,5 @@ def read_usage(run: RunFolder) -> Usage | None:
     grams = GRAMS_PER_KWH
     # a run that goes on, or was killed, has none
     with suppress(OSError, ValueError, TypeError, KeyError):
-        grams = float(json.loads(run.hardware_summary.read_bytes())["grams_per_kwh"])
+        grams = float(json.loads(read_regular(run.hardware_summary))["grams_per_kwh"])
     return summarise(read_samples(run), grams)

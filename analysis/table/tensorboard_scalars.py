@@ -16,6 +16,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from analysis.table.files import write_arrow
 from trainables.atomic_files import replaced
 from trainables.errors import InputError
+from trainables.regular_files import open_regular
 
 NAME = "tensorboard_scalars"
 COLUMNS = {
@@ -86,7 +87,7 @@ def count_records(path: Path) -> tuple[int, bool]:
     A record is a length of 8 bytes, its checksum, the data and theirs, of 4 bytes each (TFRecord).
     """
     size, at, count = path.stat().st_size, 0, 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while at + 12 <= size:
             file.seek(at)
             at += 16 + int.from_bytes(file.read(8), "little")

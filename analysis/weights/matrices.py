@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.errors import InputError
+from trainables.regular_files import check_regular
 
 # Parameters with two axes or more that multiply nothing: logarithms of deviations and rates, tables and tokens that are
 # added, gains of a channel.
@@ -54,6 +55,7 @@ def _columns_of(path: Path) -> tuple[str, float]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, framework="numpy") as file:
             config = json.loads((file.metadata() or {})["config"])
         return str(config["stochastic"]).removesuffix("_matrix"), float(config["stochastic_temperature"])

@@ -11,6 +11,7 @@ import numpy as np
 from deployment.formats.artefact import Artefact
 from deployment.model.metadata import KEY, read_metadata
 from trainables.errors import InputError, pip_install
+from trainables.regular_files import read_regular
 
 
 def open_file(path: Path, threads: int = 0) -> Artefact:
@@ -24,7 +25,7 @@ def open_file(path: Path, threads: int = 0) -> Artefact:
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None

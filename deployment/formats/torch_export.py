@@ -25,6 +25,7 @@ from deployment.formats.onnx_file import first_line
 from deployment.model.metadata import KEY, ModelMetadata, read_metadata
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 Records = dict[str, bytes]
 # What of an archive is read, below its first folder.
@@ -91,7 +92,7 @@ def write(program: ExportedProgram, module: nn.Module, metadata: ModelMetadata, 
 def open_file(path: Path, threads: int = 0) -> Artefact:
     """Open a `.pt2` of ours, once its content was checked. Raises `InputError`. threads: torch's own are used."""
     try:
-        records = _records(path.read_bytes(), path)
+        records = _records(read_regular(path), path)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
     metadata = read_metadata(records.get(f"extra/{KEY}"), path)

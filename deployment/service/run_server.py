@@ -33,6 +33,7 @@ from deployment.service.metrics import Metrics
 from deployment.service.service import Scorer, Service
 from deployment.service.settings import Settings
 from trainables.errors import InputError
+from trainables.regular_files import open_regular
 
 # Of a card that is shown.
 LARGEST_CARD = 2**20
@@ -53,7 +54,7 @@ def make_service(artefact: Artefact, card: str | None, settings: Settings, score
 
 def read_card(model: Path) -> str | None:
     """Return the card beside a registered model's file; None where there is none."""
-    with suppress(OSError, UnicodeDecodeError), (model.parent / EXTRA_FILES / CARD_FILE).open("rb") as file:
+    with suppress(OSError, UnicodeDecodeError), open_regular(model.parent / EXTRA_FILES / CARD_FILE) as file:
         return file.read(LARGEST_CARD).decode()
     return None
 

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from trainables.errors import InputError
+from trainables.regular_files import open_regular
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 TOKEN_VARIABLE = "SWEEPS_SERVE_TOKEN"
@@ -74,7 +75,7 @@ def read_token(file: Path | None) -> str | None:
 
 def _of_file(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             mode = os.fstat(opened.fileno()).st_mode
             if not stat.S_ISREG(mode) or stat.S_IMODE(mode) & 0o077:
                 raise InputError(f"{file} can be read by others, or is no plain file: chmod 600 {file}")

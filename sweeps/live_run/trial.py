@@ -17,6 +17,7 @@ from analysis.figures.trial import COLOURS, panels_of
 from analysis.runs.run_folder import RunFolder
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.record.state import TrialState
+from trainables.regular_files import open_regular
 
 # layers with a line of their own
 MOST_LAYERS = 24
@@ -60,7 +61,7 @@ def gradient_norms(run: RunFolder, trial: TrialState) -> Figure | None:
     """Draw the norm of each layer's gradient by epoch, means over replicates; None where none is kept."""
     layers: dict[str, list[tuple[int, float]]] = {}
     mark = b'"trial_id":' + json.dumps(trial.trial_id).encode()
-    with run.ledger.open("rb") as lines:
+    with open_regular(run.ledger) as lines:
         for line in lines:
             # most lines are of other trials, and are not read
             if mark in line and b'"gradient_norms"' in line:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic_core import from_json
 
 from trainables.atomic_files import end_of_last_line
 from trainables.errors import InputError
 from trainables.json_values import as_json_value
+from trainables.regular_files import open_regular
 
 Event = dict[str, Any]
 # bytes; an epoch of 100 replicates with the gradients of 1,000 layers has a third of that
@@ -141,7 +140,7 @@ def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[Event | None, int]
 
 def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
     """Yield the lines that have an end, an empty one in place of each that is too long, and where each ends."""
-    with open_file(path) as file:
+    with open_regular(path) as file:
         file.seek(offset)
         whole = True
         while line := file.readline(MAX_LINE):
@@ -150,15 +149,6 @@ def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
             if ends:
                 yield line if whole else b"", offset
             whole = ends
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Open a ledger for reading. Raises `OSError`, also for a pipe, which would be waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def event_in(line: bytes) -> Event | None:

@@ -6,6 +6,8 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,16 +30,39 @@ PACKAGES = (
 )
 
 
-def provenance(command: list[str]) -> dict[str, Any]:
+# a command of the user's may hold a password, and so may the address of a tracker
+NOTIFY, TRACK = "--notify", "--track"
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
     """Command line, git commit and dirty flag, digests of the code, versions and hardware, as JSON holds them."""
     return {
-        "command": command,
+        "command": without_secrets(command),
         "git": git_state(),
         "code_digest": code_digest(),
         "code_files": file_digests(),
         "versions": _versions(),
         "hardware": _hardware(),
     }
+
+
+def without_secrets(command: Sequence[str]) -> list[str]:
+    """Return the words of a command; `...` stands for a command of the user's and for the address of a tracker."""
+    kept = []
+    for before, word in zip(["", *command], command, strict=False):
+        option, equals, value = word.partition("=")
+        if before in (NOTIFY, TRACK):
+            kept.append(_hidden(before, word))
+        elif equals and option in (NOTIFY, TRACK):
+            kept.append(f"{option}={_hidden(option, value)}")
+        else:
+            kept.append(word)
+    return kept
+
+
+def _hidden(option: str, value: str) -> str:
+    name, equals, _ = value.partition("=")
+    return "..." if option == NOTIFY else f"{name}=..." if equals else value
 
 
 def _versions() -> dict[str, str]:
@@ -52,8 +77,10 @@ def _versions() -> dict[str, str]:
 
 def git_state() -> dict[str, Any]:
     """Return the commit of our own source tree, or that which a submitted job was sent from; empty without one."""
-    if sent := os.environ.get("SWEEPS_GIT"):
-        return dict(json.loads(sent))
+    with suppress(ValueError, RecursionError):
+        sent = json.loads(os.environ.get("SWEEPS_GIT", ""))
+        if isinstance(sent, dict):
+            return sent
     root = Path(__file__).parents[2]
 
     def ask(*words: str) -> str:

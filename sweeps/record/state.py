@@ -15,8 +15,9 @@ from typing import Any
 from analysis.trial_status import ENDED, has_ended
 from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_plan, lost_epoch, replacements_in
 from sweeps.record.history import History
-from sweeps.record.ledger import Event, open_file, read_ledger, read_lines, say_once, time_of
+from sweeps.record.ledger import Event, read_ledger, read_lines, say_once, time_of
 from trainables.errors import InputError
+from trainables.regular_files import open_regular
 from trainables.user_code.part_names import PARTS
 
 PLANNED = (
@@ -285,7 +286,7 @@ class GrowingLedger:
 
     def _tail(self) -> bytes:
         try:
-            with open_file(self.path) as file:
+            with open_regular(self.path) as file:
                 file.seek(max(0, self._end - TAIL))
                 return file.read(min(TAIL, self._end))
         except OSError as error:

@@ -23,6 +23,7 @@ from sweeps.record.ledger import Event, read_lines, time_of
 from sweeps.record.state import RunState, TrialState, fold
 from sweeps.trackers.position import Position
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
+from trainables.regular_files import open_regular
 
 # Lines of the ledger that are read before they are sent.
 CHUNK = 500
@@ -251,7 +252,7 @@ class Feed:
 
 def tracked_run(run: RunFolder, state: RunState) -> TrackedRun:
     """Return a run as trackers know it. Its id is made of its names and of the first line of its ledger."""
-    with run.ledger.open("rb") as file:
+    with open_regular(run.ledger) as file:
         first = file.readline().decode(errors="replace")
     about = run.read_description()
     return TrackedRun(_digest(run.sweep, run.run_id, first), run, about, state.first or datetime.now(UTC))

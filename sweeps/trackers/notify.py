@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
 from typing import Any
 
 from analysis.runs.run_folder import RunFolder
@@ -21,23 +22,32 @@ from analysis.terminal.exit_codes import ExitCode
 from sweeps.record.outcome import Outcome
 from sweeps.record.progress import Tally
 from sweeps.record.state import RunState
-from trainables.errors import InputError
 from trainables.json_values import as_json_value
 
 # Seconds that the command may take.
 TIMEOUT = 30.0
+# Bytes of what it says that are read.
+LONGEST_LINE = 4096
 Say = Callable[[str], None]
 
 
 @dataclass
 class Notifier:
-    """Tells the user's command of one run. command: None for no command at all. say: prints what went wrong with it."""
+    """Tells the user's command of one run. command: None for no command at all. say: prints what went wrong with it.
+
+    Raises `InputError` where the run is none.
+    """
 
     command: str | None
     run: RunFolder
     say: Say
     timeout: float = TIMEOUT
+    _about: dict[str, Any] = field(default_factory=dict, init=False)
     _failed: threading.Thread | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        # the file may be gone when there is something to tell
+        self._about = self.run.read_description() if self.command is not None else {}
 
     def check(self, state: RunState) -> None:
         """Tell of the first trial that has failed, without waiting for the command. To be called often."""
@@ -51,7 +61,7 @@ class Notifier:
 
     def ended(self, outcome: Outcome) -> None:
         """Tell how the run has ended; one that goes on in a new process has not."""
-        if outcome.halt and outcome.halt.new_process:
+        if self.command is None or (outcome.halt and outcome.halt.new_process):
             return
         event = "interrupted" if outcome.signal is not None else "ended early" if outcome.halt else "ended"
         reason = outcome.halt.reason if outcome.halt else ""
@@ -65,8 +75,7 @@ class Notifier:
             yield
         except Exception as error:
             text = " ".join(str(error).split())
-            # a run whose folder is gone has nothing to tell of
-            with suppress(InputError):
+            if self.command is not None:
                 self.tell(self._message("error", None, text, exit_code=int(ExitCode.BAD_INPUT)))
             raise
 
@@ -80,7 +89,7 @@ class Notifier:
 
     def _message(self, event: str, state: RunState | None, reason: str, **more: Any) -> dict[str, Any]:
         """Return what the command gets."""
-        about = self.run.read_description()
+        about = self._about
         found = {
             "event": event, "sweep": self.run.sweep, "run": self.run.run_id, "question": about["question"],
             "reason": reason, "metric": about["metric"], "results": where(self.run), **more,
@@ -111,19 +120,26 @@ def _text(message: dict[str, Any]) -> str:
 
 def run_command(command: str, content: str, timeout: float) -> str:
     """Run a command of the user's in a shell with `content` at its stdin; return what went wrong, "" if nothing."""
-    # a group of its own: what the command has started ends with it
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
     try:
-        _, errors = process.communicate(content.encode(errors="replace"), timeout=timeout)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return f"the command took more than {timeout:g} s and was ended"
-    if process.returncode:
-        lines = errors.decode(errors="replace").split("\n")
-        return f"the command ended with {process.returncode} ({lines[0].strip()[:200] or 'it said nothing'})"
-    return ""
+        # files and no pipes: what the command has started may keep a pipe open for ever
+        with TemporaryFile() as given, TemporaryFile() as errors:
+            given.write(content.encode(errors="replace"))
+            given.seek(0)
+            # a group of its own: what the command has started ends with it
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command], stdin=given, stdout=subprocess.DEVNULL, stderr=errors,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return f"the command took more than {timeout:g} s and was ended"
+            errors.seek(0)
+            first = errors.readline(LONGEST_LINE).decode(errors="replace").strip()
+            return f"the command ended with {code} ({first[:200] or 'it said nothing'})" if code else ""
+    # a full disk, a command that is too long for the system
+    except (OSError, ValueError) as error:
+        return f"the command cannot be run ({error})"

@@ -16,6 +16,7 @@ from sweeps.record.state import TAIL
 from sweeps.trackers.table import Spec
 from trainables.atomic_files import write_atomically
 from trainables.errors import InputError
+from trainables.regular_files import open_regular, read_regular
 
 
 @dataclass
@@ -61,7 +62,7 @@ class PositionFile:
     def _read(self) -> Position:
         """Read the position; one of another ledger is none, and all is sent again."""
         with suppress(OSError, ValueError, TypeError):
-            found = Position(**json.loads(self.path.read_bytes()))
+            found = Position(**json.loads(read_regular(self.path)))
             if found.before == _tail(self.run.ledger, found.offset):
                 return found
         return Position()
@@ -74,6 +75,6 @@ class PositionFile:
 
 def _tail(ledger: Path, offset: int) -> str:
     """Return the digest of the bytes before an offset."""
-    with ledger.open("rb") as file:
+    with open_regular(ledger) as file:
         file.seek(max(0, offset - TAIL))
         return hashlib.sha256(file.read(min(TAIL, offset))).hexdigest()[:16]

@@ -21,6 +21,7 @@ from trainables.data.arrays import Data, Split, chunks
 from trainables.data.dataset_names import split_name
 from trainables.data.downloads import cache_root, cache_text, write_beside
 from trainables.errors import InputError
+from trainables.regular_files import read_regular
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COMMAND = "`python -m trainables.normalization save` and the same options"
@@ -171,7 +172,7 @@ def read_saved(path: Path, data: Data) -> Normalization:
     """Read saved statistics. Raises `InputError` where they were changed by hand, are damaged or of another dataset."""
     remedy = f"delete it, or save it again with {COMMAND}"
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_regular(path))
         normalization = Normalization(tuple(content["mean"]), tuple(content["std"]))
         checksum, digest = content["checksum"], content["dataset_digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -21,6 +21,7 @@ from trainables.models import _timm
 from trainables.models.efficientnet_lite0 import TIMM_NAME
 from trainables.network.state_dicts import read_state_dict
 from trainables.registries import entry
+from trainables.regular_files import open_regular
 
 BEST = "best_model.safetensors"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -52,7 +53,7 @@ def weights_digest(config: TrialConfig) -> str:
 
 @lru_cache(maxsize=16)
 def _sha256(path: Path, changed: int) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

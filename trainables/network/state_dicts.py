@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainables.errors import InputError
+from trainables.regular_files import check_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +76,7 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
 def _one_line(path: Path) -> Iterator[None]:
     """Turn whatever reading a file raises into an `InputError` of one line."""
     try:
+        check_regular(path)
         yield
     except InputError:
         raise

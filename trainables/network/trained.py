@@ -15,6 +15,7 @@ from trainables.data.datasets import load
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.network.build import build_model
+from trainables.regular_files import check_regular
 from trainables.user_code.part_names import specs_in
 from trainables.user_code.permission import permit
 from trainables.user_code.source import is_user_code
@@ -78,6 +79,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_regular(path)
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:

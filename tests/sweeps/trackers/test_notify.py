@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,35 @@ def test_a_command_that_fails_is_said(run: RunFolder, command: str, said: str) -
     Notifier(command, run, lines.append, timeout=0.2 if "60" in command else 30).tell({"text": "x"})
     (line,) = lines
     assert said in line
+
+
+def test_what_a_command_leaves_behind_does_not_hold_the_run(run: RunFolder, tmp_path: Path) -> None:
+    lines: list[str] = []
+    kept = tmp_path / "pid"
+    began = time.monotonic()
+    Notifier(f"setsid sleep 20 & echo $! > {kept}; sleep 20", run, lines.append, timeout=0.3).tell(
+        {"text": "x" * 10**6}
+    )
+    assert time.monotonic() - began < 15
+    assert "more than 0.3 s" in lines[0]
+    os.kill(int(kept.read_text()), signal.SIGKILL)
+
+
+def test_a_command_too_long_for_the_system_is_said(run: RunFolder) -> None:
+    lines: list[str] = []
+    Notifier("x" * 3_000_000, run, lines.append).tell({"text": "x"})
+    assert "cannot be run" in lines[0]
+
+
+def test_a_run_whose_description_is_gone_is_told_all_the_same(run: RunFolder, tmp_path: Path) -> None:
+    notifier = Notifier(keeping(tmp_path / "out"), run, print)
+    silent = Notifier(None, run, print)
+    run.description.unlink()
+    found = state("completed", "failed")
+    for one in (notifier, silent):
+        one.check(found)
+        one.ended(Outcome(run, found, None, 1.0))
+    assert [message["event"] for message in told(tmp_path / "out")] == ["trial failed", "ended"]
 
 
 def test_a_command_may_leave_its_input_unread(run: RunFolder) -> None:

@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 
 from trainables.data.downloads import check_room
 from trainables.errors import InputError
+from trainables.regular_files import check_regular
 
 READ_HEADER: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): npy.read_array_header_1_0,
@@ -53,6 +54,10 @@ def unpack_arrays(path: Path, folder: Path, names: Sequence[str], remedy: str, a
 
 @contextmanager
 def _opened(path: Path, remedy: str) -> Iterator[zipfile.ZipFile]:
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): {remedy}") from None
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
