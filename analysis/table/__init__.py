@@ -17,7 +17,17 @@ from analysis.table.definitions import (
     model_measures,
     tensor_measures,
 )
-from analysis.table.files import complete, metadata, read, read_arrow, read_metadata, texts, write, write_arrow
+from analysis.table.files import (
+    complete,
+    metadata,
+    read,
+    read_arrow,
+    read_metadata,
+    readable,
+    texts,
+    write,
+    write_arrow,
+)
 from analysis.table.run_columns import columns_of, config_fields, own_fields, schema
 
 __all__ = [
@@ -38,6 +48,7 @@ __all__ = [
     "read",
     "read_arrow",
     "read_metadata",
+    "readable",
     "schema",
     "tensor_measures",
     "texts",

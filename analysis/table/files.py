@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,16 +72,25 @@ def read_arrow(
     return tables[0] if len(tables) == 1 else joined(tables)
 
 
-def _read_file(file: Path, kind: Kind, names: Sequence[str] | None, stages: Sequence[str] | None) -> pa.Table:
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Make what a damaged table raises an `InputError`; a column that it lacks is damage, too."""
     try:
-        check_regular(file)
+        check_regular(path)
+        yield
+    except KeyError as error:
+        raise InputError(f"{path} lacks the column {error}: restore it, or move it away") from None
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({str(error).strip()}): restore it, or move it away") from None
+
+
+def _read_file(file: Path, kind: Kind, names: Sequence[str] | None, stages: Sequence[str] | None) -> pa.Table:
+    with readable(file):
         # `read_table` would import pandas and datasets.
         source = pq.ParquetFile(file)
         there = source.schema_arrow.names
         wanted = set(there if names is None else (*names, *(["stage"] if stages else [])))
         content = _content(source, [name for name in there if name in wanted], stages)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read ({str(error).strip()}): restore it, or move it away") from None
     if len(set(there)) < len(there):
         raise InputError(f"{file} is not a table of {kind} (two columns have one name): restore it, or move it away")
     read = set(content.column_names)

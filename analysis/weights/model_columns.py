@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from analysis import table
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.matrices import is_matrix
 from analysis.weights.own_measures import unknown_measures
+from trainables.errors import InputError
 
 # Stages that a model's means are of: the final weights where none were best.
 KEPT = ("best", "final")
@@ -41,7 +43,9 @@ def write_trials(run: RunFolder, trials: pa.Table) -> None:
 
 def refill_trials(run: RunFolder) -> None:
     """Write `trials.parquet` again, after more was measured."""
-    write_trials(run, pq.ParquetFile(run.trials_table).read())
+    with table.readable(run.trials_table):
+        trials = pq.ParquetFile(run.trials_table).read()
+    write_trials(run, trials)
 
 
 def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
@@ -51,10 +55,7 @@ def with_measured(run: RunFolder, trials: pa.Table) -> pa.Table:
     # a user's own field or metric may have the name of a measure
     there = set(trials.column_names)
     taken = {*table.own_fields(table.read_metadata(trials)), *(name for name in there if f"final_{name}" in there)}
-    for path, names, read in (
-        (run.weights_table, tuple(table.model_measures()), _means),
-        (run.activations_table, table.OF_MODELS, _behaviour),
-    ):
+    for path, names, read in _sources(run):
         measured = read(path, _stamp(path)) if path.exists() else ModelColumns({}, {})
         indices = np.array([measured.rows.get(key, -1) for key in keys], np.int64)
         for name in (name for name in names if name not in taken):
@@ -70,6 +71,30 @@ def last_means(run: RunFolder) -> ModelColumns:
     if not run.weights_table.exists():
         return ModelColumns({}, {})
     return model_means_of(_weights(run.weights_table, LAST))
+
+
+def _sources(run: RunFolder) -> list[tuple[Path, tuple[str, ...], Callable[[Path, tuple[int, int]], ModelColumns]]]:
+    """Return the tables of what was measured, the columns that models have of each, and what reads them."""
+    return [
+        (run.weights_table, tuple(table.model_measures()), _means),
+        (run.activations_table, table.OF_MODELS, _behaviour),
+    ]
+
+
+def put_aside_damaged(run: RunFolder) -> list[str]:
+    """Rename the tables of what was measured that cannot be read. Returns a note for each."""
+    notes = []
+    for path, _, read in _sources(run):
+        try:
+            if path.exists():
+                read(path, _stamp(path))
+        except InputError as error:
+            numbered = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
+            aside = next(name for name in numbered if not name.exists())
+            path.rename(aside)
+            why = str(error).rpartition(": ")[0]
+            notes.append(f"{why}: it is kept as {aside.name}, and what it held can be measured again")
+    return notes
 
 
 def _at(column: pa.Array | None, indices: np.ndarray) -> pa.Array:
@@ -101,12 +126,14 @@ def _means(path: Path, stamp: tuple[int, int]) -> ModelColumns:
 
 def _weights(path: Path, stages: Sequence[str] = KEPT) -> pa.Table:
     """Read what means are made of, one row group after another: a table of all tensors may not fit in memory."""
-    file = pq.ParquetFile(path)
-    measures = _measures_in(file.schema_arrow)
-    names = ["trial_id", "seed", "stage", "tensor", "shape", "module_type", *measures]
-    parts = (file.read_row_group(number, names) for number in range(file.num_row_groups))
-    kept = [part.filter(pc.is_in(part["stage"], pa.array(stages))) for part in parts]
-    return pa.concat_tables(kept) if kept else file.schema_arrow.empty_table()
+    with table.readable(path):
+        file = pq.ParquetFile(path)
+        measures = _measures_in(file.schema_arrow)
+        names = ["trial_id", "seed", "stage", "tensor", "shape", "module_type", *measures]
+        parts = (file.read_row_group(number, names) for number in range(file.num_row_groups))
+        kept = [part.filter(pc.is_in(part["stage"], pa.array(stages))) for part in parts]
+        # a column that is lacking raises here
+        return (pa.concat_tables(kept) if kept else file.schema_arrow.empty_table()).select(names)
 
 
 def _measures_in(schema: pa.Schema) -> list[str]:
@@ -154,7 +181,8 @@ def _mean(column: pa.ChunkedArray, model: np.ndarray, sizes: np.ndarray, chosen:
 def _behaviour(path: Path, stamp: tuple[int, int]) -> ModelColumns:
     """Read the columns of whole models from `activations.parquet`."""
     names = ["trial_id", "seed", "layer", *table.OF_MODELS]
-    models = pq.ParquetFile(path).read(names).filter(pc.field("layer") == "").combine_chunks()
+    with table.readable(path):
+        models = pq.ParquetFile(path).read(names).select(names).filter(pc.field("layer") == "").combine_chunks()
     keys: Keys = list(zip(models["trial_id"].to_pylist(), models["seed"].to_pylist(), strict=True))
     columns = {name: models[name].combine_chunks() for name in table.OF_MODELS}
     return ModelColumns({key: number for number, key in enumerate(keys)}, columns)

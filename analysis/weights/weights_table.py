@@ -44,8 +44,7 @@ def add_weights(run: RunFolder, rows: pa.Table) -> None:
 
 def _with_own_measures(run: RunFolder, rows: pa.Table) -> pa.Table:
     """Return the rows with a column for each measure of a user's own that the run has, and that they lack."""
-    there = pq.read_schema(run.weights_table) if run.weights_table.exists() else pa.schema([])
-    for field in unknown_measures(there):
+    for field in unknown_measures(_schema(run)):
         if field.name not in rows.column_names:
             rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     return rows
@@ -63,6 +62,13 @@ def _without_free_values(groups: Iterable[pa.Table], new: pa.Table) -> Iterator[
         yield group if all(kept) else group.filter(flag_array(kept))
 
 
+def _schema(run: RunFolder) -> pa.Schema:
+    if not run.weights_table.exists():
+        return pa.schema([])
+    with table.readable(run.weights_table):
+        return pq.read_schema(run.weights_table)
+
+
 def _tensors(rows: pa.Table) -> Iterator[Key]:
     """Yield trial, replicate, stage and tensor of each row."""
     return zip(*(rows[name].to_pylist() for name in ("trial_id", "replicate", "stage", "tensor")), strict=True)
@@ -72,7 +78,7 @@ def forget(run: RunFolder, keys: Collection[str]) -> None:
     """Remove the rows of trials that will be trained on from `weights.parquet`, so that they are measured again."""
     if not set(keys) & known_trials(run):
         return
-    schema = pq.read_schema(run.weights_table)
+    schema = _schema(run)
     wanted = pa.array(list(keys), pa.string())
     _rewrite(run, schema, (part.filter(~pc.field("trial_key").isin(wanted)) for part in _groups(run, schema)))
 
@@ -81,14 +87,15 @@ def known_trials(run: RunFolder) -> set[str]:
     """Return the keys of the trials that have rows in `weights.parquet`."""
     if not run.weights_table.exists():
         return set()
-    return set(pc.unique(pq.ParquetFile(run.weights_table).read(["trial_key"])["trial_key"]).to_pylist())
+    with table.readable(run.weights_table):
+        return set(pc.unique(pq.ParquetFile(run.weights_table).read(["trial_key"])["trial_key"]).to_pylist())
 
 
 def _groups(run: RunFolder, schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the row groups that are there, with all columns of the schema."""
     if not run.weights_table.exists():
         return
-    with pq.ParquetFile(run.weights_table) as file:
+    with table.readable(run.weights_table), pq.ParquetFile(run.weights_table) as file:
         for number in range(file.num_row_groups):
             part = file.read_row_group(number)
             columns = [

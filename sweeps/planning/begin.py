@@ -13,6 +13,7 @@ from analysis.comparison.labels import show_value
 from analysis.runs.find import new_run
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import begun, where
+from analysis.weights.model_columns import put_aside_damaged
 from analysis.weights.weights_table import forget
 from search_spaces.definition import Sweep
 from sweeps.planning.match import match_trials
@@ -96,6 +97,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     damaged = cut_damaged_end(folder.ledger)
     state = read_state(folder.ledger)
     plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
+    damaged_tables = put_aside_damaged(folder)
     match = match_trials(plan.trials, state.trials.values(), about, plan.planner.trainable, retry_failed)
     requeued = [trial for trial in match.known.values() if retry_failed and trial.status == "failed"]
     finished = sum(trial.ended for trial in match.known.values()) - len(requeued)
@@ -130,7 +132,7 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     ledger.close()
     return Resumed(
         replace(plan, trials=match.trials), finished, len(match.known) - finished, len(added), len(requeued),
-        len(foreign), damaged, match.notes, news, state,
+        len(foreign), damaged, (*match.notes, *damaged_tables), news, state,
     )  # fmt: skip
 
 

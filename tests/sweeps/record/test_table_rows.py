@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis import table
 from analysis.runs.run_folder import RunFolder
-from analysis.weights.model_columns import model_means_of, write_trials
+from analysis.weights.model_columns import model_means_of, put_aside_damaged, write_trials
 from analysis.weights.rows import model_means
 from analysis.weights.weights_table import add_weights, forget, known_trials, write_complexity
 from benchmarks.played_runs import play_run
@@ -20,6 +22,7 @@ from sweeps.record.history import QUALITIES
 from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.record.state import RunState, TrialState, fold
 from sweeps.record.table_rows import epochs_table, trials_table
+from trainables.errors import InputError
 
 ABOUT = {"metric": "val_auc"}
 
@@ -208,3 +211,29 @@ def test_a_field_of_a_users_own_that_a_trial_lacks_is_null_and_not_a_default_of_
     configs: list[dict[str, Any]] = [{"epochs": 1, "seeds": [0]}, {"epochs": 1, "seeds": [0], "batch_size": 32}]
     trials = [TrialState(f"000{n}", f"k{n}", "", config, 0, 0, status="failed") for n, config in enumerate(configs)]
     assert trials_table(RunFolder(tmp_path), trials, about)["batch_size"].to_pylist() == [None, 32]
+
+
+DAMAGES = {"no table": b"junk" * 100, "empty": b"", "another table": None}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["weights.parquet", "activations.parquet"])
+def test_a_damaged_table_of_measures_is_one_line_and_a_resume_goes_on_without_it(
+    name: str, damage: str, tmp_path: Path
+) -> None:
+    run = play_run(tmp_path, 2, epochs=1, seeds=1)
+    state = fold(read_ledger(run.ledger))
+    content = DAMAGES[damage]
+    if content is None:
+        pq.write_table(pa.table({"other": [1]}), run.path / name)
+        content = (run.path / name).read_bytes()
+    (run.path / name).write_bytes(content)
+    trials = trials_table(run, state.trials.values(), ABOUT)
+    with pytest.raises(InputError, match=f"{name} .*restore it, or move it away"):
+        write_trials(run, trials)
+    (note,) = put_aside_damaged(run)
+    assert f"it is kept as {name}.damaged-1" in note
+    assert (run.path / f"{name}.damaged-1").read_bytes() == content
+    write_trials(run, trials)
+    assert known_trials(run) == set()
+    assert put_aside_damaged(run) == []
