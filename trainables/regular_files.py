@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
 def check_regular(path: Path | str) -> None:
@@ -14,7 +14,7 @@ def check_regular(path: Path | str) -> None:
     _refuse_endless(os.stat(path).st_mode, path)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading. Raises `OSError`, also for a pipe, a device or a socket."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
