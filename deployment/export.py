@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,11 @@ from analysis.grids import Cell, Grid, columns_of, print_grid
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import DeploymentFolder
 from analysis.runs.sync import push_back
+from analysis.terminal import plain_text
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deployment.trial_network.network import DeployedNetwork
     from deployment.trial_network.parity import Parity
@@ -64,42 +66,54 @@ def export(
     console = Console()
     with hold(chosen.run, instead="try again then"):
         folder = chosen.run.deployment_of(chosen.trial_id)
-        found = write_exports(network, folder.path, [*FORMATS] if format_ == ALL else [format_])
+        note = partial(plain_text.say, console, label="note:")
+        found = write_exports(network, folder.path, [*FORMATS] if format_ == ALL else [format_], note)
         push_back(chosen.run)
     _print(console, chosen.label, network, found, folder.path)
     if not all(one.holds for one in found.values()):
         sys.exit(1)
 
 
-def write_exports(network: DeployedNetwork, folder: Path, formats: Sequence[str]) -> dict[str, Parity]:
-    """Write files in these formats and `export.json`; a file that differs from the network is removed.
+def write_exports(
+    network: DeployedNetwork, folder: Path, formats: Sequence[str], note: Callable[[str], None] = lambda text: None
+) -> dict[str, Parity]:
+    """Write files in these formats and `export.json`; a file that differs from the network is not kept.
 
-    Raises `InputError` for a format that cannot hold the network, once the others are written.
+    What `export.json` says of other formats stays while their files are there. note: called with a line where a file of
+    another seed or input is replaced. Raises `InputError` for a format that cannot hold the network, once the others
+    are written.
     """
     from analysis.trial_evaluation.files import write_json
     from deployment.formats import torchscript
     from deployment.formats.table import FORMATS
     from deployment.formats.torch_export import trace
     from deployment.model.inference import Classifier, example_input
+    from deployment.trial_network.earlier_files import earlier_files, identity_of, made_beside, replacing
     from deployment.trial_network.parity import check_parity
+    from trainables.json_values import as_json_value
 
     module = Classifier(network.trained.model, network.metadata).eval()
     program = trace(module, example_input(network.metadata))
     place, found, failed = DeploymentFolder(folder), {}, []
+    places = {name: place.model(one.suffix) for name, one in FORMATS.items()}
+    files = earlier_files(place.export_report, places)
     try:
         for name in formats:
-            path = place.model(FORMATS[name].suffix)
             try:
-                FORMATS[name].write(program, module, network.metadata, path)
-                opener = FORMATS[name].open_file
-                artefact = opener(path, 0) if opener else torchscript.open_own(path, network.metadata)
-                found[name] = check_parity(artefact, network.data.splits["test"], network.test, path)
+                with made_beside(places[name]) as path:
+                    FORMATS[name].write(program, module, network.metadata, path)
+                    opener = FORMATS[name].open_file
+                    artefact = opener(path, 0) if opener else torchscript.open_own(path, network.metadata)
+                    found[name] = check_parity(artefact, network.data.splits["test"], network.test, places[name].name)
+                    if found[name].holds:
+                        if said := replacing(files.get(name), network.metadata, places[name]):
+                            note(said)
+                        path.replace(places[name])
             except InputError as error:
                 failed.append(str(error))
-            if name not in found or not found[name].holds:
-                path.unlink(missing_ok=True)
-        document = {"metadata": network.metadata.model_dump(), "files": found}
-        write_json(place.export_report, document)
+            if name in found and (found[name].holds or name not in files):
+                files[name] = {**as_json_value(found[name]), **identity_of(network.metadata)}
+        write_json(place.export_report, {"metadata": network.metadata.model_dump(), "files": files})
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): free space, or mend its rights") from None
     if failed:
@@ -130,7 +144,7 @@ def _print(console: Console, label: str, network: DeployedNetwork, found: dict[s
     print_grid(console, Grid(title, columns_of(heads, ("file", "verdict")), rows))
     for one in found.values():
         if not one.holds:
-            say(console, f"{one.file} is not the same model, and was removed", "bold red")
+            say(console, f"{one.file} is not the same model, and was not kept", "bold red")
     say(console, f"files in {folder}; for research use only")
 
 

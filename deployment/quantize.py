@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -16,10 +17,11 @@ from analysis.runs.lease import hold
 from analysis.runs.run_code import trust_code_of
 from analysis.runs.run_folder import DeploymentFolder
 from analysis.runs.sync import push_back
+from analysis.terminal import plain_text
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -74,46 +76,59 @@ def quantize(
     if trust_code:
         trust_code_of(runs[0])
     console, modes = Console(), MODES if mode == ALL else (mode,)
+    note = partial(plain_text.say, console, label="note:")
     with hold(runs[0], instead="try again then"):
         for chosen in choose_trials(runs[0], trial):
             network = deployed_network(chosen, seed, data_root, "normalized")
             folder = runs[0].deployment_of(chosen.trial_id)
-            found = write_quantized(network, folder.path, modes, epochs)
+            found = write_quantized(network, folder.path, modes, epochs, note)
             add_rows(runs[0], list(rows_of(runs[0], chosen.trial_id, network.metadata.seed, found)))
             _print(console, chosen.label, found, folder.path)
         push_back(runs[0])
 
 
-def write_quantized(network: DeployedNetwork, folder: Path, modes: Sequence[str], epochs: int = 1) -> list[FileFigures]:
+def write_quantized(
+    network: DeployedNetwork, folder: Path, modes: Sequence[str], epochs: int = 1,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[FileFigures]:  # fmt: skip
     """Write `model_<mode>.onnx` for each mode and `quantization.json`; the float network's figures come first.
 
-    Raises `InputError`.
+    What `quantization.json` says of other modes stays while their files are there. note: called with a line where a
+    file of another seed is replaced. Raises `InputError`.
     """
     from analysis.trial_evaluation.files import write_json
     from deployment.formats.onnx_file import open_file
     from deployment.quantization.aware_training import train_aware
     from deployment.quantization.figures import file_figures
     from deployment.quantization.onnx_runtime import quantize_dynamic, quantize_static
+    from deployment.trial_network.earlier_files import earlier_files, identity_of, made_beside, replacing
+    from trainables.json_values import as_json_value
 
     place, split, metadata = DeploymentFolder(folder), network.data.splits["test"], network.metadata
+    places = {mode: place.model(".onnx", f"model_{mode}") for mode in MODES}
+    files = earlier_files(place.quantization_report, places)
     try:
         with TemporaryDirectory() as made:
             plain = Path(made) / "plain.onnx"
             _write_onnx(network, network.trained.model, plain)
             found = [file_figures(FLOAT, open_file(plain, threads=1), split, network.test)]
             for mode in modes:
-                path = place.model(".onnx", f"model_{mode}")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if mode == "dynamic":
-                    quantize_dynamic(plain, metadata, path)
-                elif mode == "static":
-                    quantize_static(plain, metadata, path, calibration_images(network))
-                else:
-                    learned = Path(made) / "learned.onnx"
-                    _write_onnx(network, train_aware(network.trained, network.data, epochs), learned)
-                    quantize_static(learned, metadata, path, calibration_images(network), QAT)
-                found.append(file_figures(mode, open_file(path, threads=1), split, network.test))
-        write_json(place.quantization_report, {"metadata": metadata.model_dump(), "files": found})
+                with made_beside(places[mode]) as path:
+                    if mode == "dynamic":
+                        quantize_dynamic(plain, metadata, path)
+                    elif mode == "static":
+                        quantize_static(plain, metadata, path, calibration_images(network))
+                    else:
+                        learned = Path(made) / "learned.onnx"
+                        _write_onnx(network, train_aware(network.trained, network.data, epochs), learned)
+                        quantize_static(learned, metadata, path, calibration_images(network), QAT)
+                    found.append(file_figures(mode, open_file(path, threads=1), split, network.test))
+                    if said := replacing(files.get(mode), metadata, places[mode]):
+                        note(said)
+                    path.replace(places[mode])
+        files |= {one.name: {**as_json_value(one), **identity_of(metadata)} for one in found}
+        ordered = [files[name] for name in (FLOAT, *MODES) if name in files]
+        write_json(place.quantization_report, {"metadata": metadata.model_dump(), "files": ordered})
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}): free space, or mend its rights") from None
     return found

@@ -22,8 +22,8 @@ from deployment.registration.registry_store import (
     open_registry,
     promote,
 )
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 if TYPE_CHECKING:
     from analysis.trial_evaluation.select_trials import ChosenTrial

@@ -21,8 +21,8 @@ from deployment.registration.registry_store import (
 )
 from deployment.registration.registry_store import promote as give
 from deployment.registration.registry_store import rollback as back
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 app = new_app()
 RegistryUri = Annotated[

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from search_spaces.definition import IMAGE_CLASSIFIER, Mode, Optuna, Resources, Rule, Sweep
 from search_spaces.domains import domain_data, plain
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 DOMAINS = (
     "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn", "quniform",

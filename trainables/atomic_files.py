@@ -1,12 +1,18 @@
-"""Atomic and durable writing of files: a reader sees a whole file or none. Loads without torch."""
+"""Atomic and durable writing of files: a reader sees a whole file or none; reading of files that have an end.
+
+Loads without torch.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 # Files that are synced at a time.
@@ -87,3 +93,33 @@ def end_of_last_line(path: Path) -> int:
                 return start + index + 1
             end = start
     return 0
+
+
+def check_regular(path: Path | str) -> None:
+    """Raise `OSError` for a pipe, which would be waited for, a device, which may have no end, or a socket.
+
+    A folder is refused by whoever opens it.
+    """
+    _refuse_endless(os.stat(path).st_mode, path)
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading. Raises `OSError`, also for a pipe, a device or a socket."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse_endless(os.fstat(descriptor).st_mode, path)
+        return os.fdopen(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file. Raises `OSError`, also for a pipe, a device or a socket."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def _refuse_endless(mode: int, path: Path | str) -> None:
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))

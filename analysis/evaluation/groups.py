@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from analysis.evaluation.bootstrap import Interval, headline, proportion_interval
 from analysis.evaluation.paired import independent_proportions
 from analysis.evaluation.predictions import Predictions
+from trainables.atomic_files import check_regular
 from trainables.errors import InputError
-from trainables.regular_files import check_regular
 
 # The width of an interval from which on a group is called too small.
 WIDE = 0.2

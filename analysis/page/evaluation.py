@@ -18,8 +18,8 @@ from analysis.grids import Cell, Column, Grid, number_cell
 from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
 from analysis.runs.run_folder import EvaluationFolder, RunFolder
 from analysis.trial_evaluation.tables import classes_grid
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 Document = Mapping[str, Any]
 HEADLINE = ("acc", "auc", "f1_macro", "ece")

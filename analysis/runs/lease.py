@@ -25,8 +25,8 @@ from analysis.runs.lease_holder import LEASE, Holder, Seen, myself, read_holder,
 from analysis.runs.remote import Remote, storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
+from trainables.atomic_files import check_regular
 from trainables.errors import InputError
-from trainables.regular_files import check_regular
 
 BEAT_SECONDS = 5.0
 # longer than here, since an object is written anew each time

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.runs.remote import storage_errors
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of
-from trainables.regular_files import read_regular
+from trainables.atomic_files import read_regular
 
 LEASE = ".lease"
 # a holder on another machine that has been silent for longer is taken to be dead

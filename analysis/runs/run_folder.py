@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 from trainables.worker.attempt_folder import replicate_folder
 
 DEFAULT_STORAGE = Path("results")

@@ -28,10 +28,9 @@ from analysis.runs.remote import (
     storage_errors,
 )
 from analysis.runs.run_folder import RunFolder, plain_name
-from trainables.atomic_files import end_of_last_line, write_atomically
+from trainables.atomic_files import end_of_last_line, read_regular, write_atomically
 from trainables.data.downloads import cache_root
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 LEDGER = "ledger.jsonl"
 # beside the ledger, all that is needed to show a run

@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 from analysis.arrays import text_array
 from analysis.table.definitions import IDENTITY, TENSOR, TEXT, Kind, columns
 from analysis.table.run_columns import columns_of, schema
-from trainables.atomic_files import remove_leftovers, replaced
+from trainables.atomic_files import check_regular, remove_leftovers, replaced
 from trainables.errors import InputError
-from trainables.regular_files import check_regular
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.table.definitions import columns
 from analysis.table.files import read_arrow, write_arrow
 from analysis.table.run_columns import schema
-from trainables.atomic_files import write_atomically
-from trainables.regular_files import read_regular
+from trainables.atomic_files import read_regular, write_atomically
 
 # Grams of CO2e for a kilowatt-hour: the world's mean of 2023 (Ember, Global Electricity Review 2024).
 GRAMS_PER_KWH = 480.0

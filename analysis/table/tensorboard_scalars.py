@@ -14,9 +14,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 
 from analysis.table.files import write_arrow
-from trainables.atomic_files import replaced
+from trainables.atomic_files import open_regular, replaced
 from trainables.errors import InputError
-from trainables.regular_files import open_regular
 
 NAME = "tensorboard_scalars"
 COLUMNS = {

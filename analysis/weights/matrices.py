@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.atomic_files import check_regular
 from trainables.errors import InputError
-from trainables.regular_files import check_regular
 
 # Parameters with two axes or more that multiply nothing: logarithms of deviations and rates, tables and tokens that are
 # added, gains of a channel.

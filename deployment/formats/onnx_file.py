@@ -10,8 +10,8 @@ import numpy as np
 
 from deployment.formats.artefact import Artefact
 from deployment.model.metadata import KEY, read_metadata
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError, pip_install
-from trainables.regular_files import read_regular
 
 
 def open_file(path: Path, threads: int = 0) -> Artefact:

@@ -23,9 +23,8 @@ from torch.export import Dim, ExportedProgram
 from deployment.formats.artefact import Artefact
 from deployment.formats.onnx_file import first_line
 from deployment.model.metadata import KEY, ModelMetadata, read_metadata
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import read_regular, write_atomically
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 Records = dict[str, bytes]
 # What of an archive is read, below its first folder.

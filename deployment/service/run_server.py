@@ -32,8 +32,8 @@ from deployment.service.guard import LOG, Guard
 from deployment.service.metrics import Metrics
 from deployment.service.service import Scorer, Service
 from deployment.service.settings import Settings
+from trainables.atomic_files import open_regular
 from trainables.errors import InputError
-from trainables.regular_files import open_regular
 
 # Of a card that is shown.
 LARGEST_CARD = 2**20

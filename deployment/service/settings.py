@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from trainables.atomic_files import open_regular
 from trainables.errors import InputError
-from trainables.regular_files import open_regular
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 TOKEN_VARIABLE = "SWEEPS_SERVE_TOKEN"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -37,8 +36,8 @@ class Parity:
         return self.answers == self.images and all(value <= TOLERANCE for value in self.differences.values())
 
 
-def check_parity(artefact: Artefact, split: Split, own: Predictions, path: Path) -> Parity:
-    """Run a file over a split at several batch sizes, beside the network's own predictions of it."""
+def check_parity(artefact: Artefact, split: Split, own: Predictions, file: str) -> Parity:
+    """Run a file over a split at several batch sizes, beside the network's own predictions of it. file: its name."""
     differences = {
         str(batch): _largest(artefact.predict(split.images[:batch], batch), own.scores[:batch]) for batch in BATCHES
     }
@@ -46,7 +45,7 @@ def check_parity(artefact: Artefact, split: Split, own: Predictions, path: Path)
     differences["all"] = _largest(whole, own.scores)
     same = predicted_labels(whole, own.task) == own.predicted
     answers = int((same.all(axis=1) if same.ndim == 2 else same).sum())
-    return Parity(path.name, path.stat().st_size, len(own), answers, differences)
+    return Parity(file, artefact.path.stat().st_size, len(own), answers, differences)
 
 
 def _largest(first: np.ndarray, second: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from analysis.figures.trial import COLOURS, panels_of
 from analysis.runs.run_folder import RunFolder
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.record.state import TrialState
-from trainables.regular_files import open_regular
+from trainables.atomic_files import open_regular
 
 # layers with a line of their own
 MOST_LAYERS = 24

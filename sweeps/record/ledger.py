@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from trainables.atomic_files import end_of_last_line
+from trainables.atomic_files import end_of_last_line, open_regular
 from trainables.errors import InputError
 from trainables.json_values import as_json_value
-from trainables.regular_files import open_regular
 
 Event = dict[str, Any]
 # bytes; an epoch of 100 replicates with the gradients of 1,000 layers has a third of that

@@ -16,8 +16,8 @@ from analysis.trial_status import ENDED, has_ended
 from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_plan, lost_epoch, replacements_in
 from sweeps.record.history import History
 from sweeps.record.ledger import Event, read_ledger, read_lines, say_once, time_of
+from trainables.atomic_files import open_regular
 from trainables.errors import InputError
-from trainables.regular_files import open_regular
 from trainables.user_code.part_names import PARTS
 
 PLANNED = (

@@ -23,7 +23,7 @@ from sweeps.record.ledger import Event, read_lines, time_of
 from sweeps.record.state import RunState, TrialState, fold
 from sweeps.trackers.position import Position
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
-from trainables.regular_files import open_regular
+from trainables.atomic_files import open_regular
 
 # Lines of the ledger that are read before they are sent.
 CHUNK = 500

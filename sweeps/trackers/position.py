@@ -14,9 +14,8 @@ from filelock import FileLock, Timeout
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TAIL
 from sweeps.trackers.table import Spec
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import open_regular, read_regular, write_atomically
 from trainables.errors import InputError
-from trainables.regular_files import open_regular, read_regular
 
 
 @dataclass

@@ -21,10 +21,10 @@ from deployment.formats.opening import open_artefact
 from deployment.service.settings import read_token
 from search_spaces.sweep_json import read_sweep
 from sweeps.record.ledger import read_ledger
+from trainables.atomic_files import check_regular, open_regular, read_regular
 from trainables.data.reading.npz_files import array_names
 from trainables.errors import InputError
 from trainables.network.trained import load_trained
-from trainables.regular_files import check_regular, open_regular, read_regular
 from trainables.user_code.source import read_source
 
 # seconds after which a pipe that is waited for is opened at its other end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -107,6 +108,28 @@ def test_a_format_that_cannot_hold_it_is_said_and_the_others_are_written(tmp_pat
         write_exports(network, tmp_path, ["torchexport", "torchscript"])
     assert "\n" not in str(found.value)
     assert {path.name for path in tmp_path.iterdir()} == {"model.pt2", "export.json"}
+
+
+def test_a_second_export_keeps_what_the_first_has_made(tmp_path: Path) -> None:
+    data = made_data((12, 12, 1), "multi-class", 3)
+    first = drawn_network(data, {"model": "mlp", "hidden_dims": (4,)})
+    write_exports(first, tmp_path, ["onnx", "torchexport"])
+    before = (tmp_path / "model.onnx").read_bytes()
+    notes: list[str] = []
+    other = replace(first, metadata=first.metadata.model_copy(update={"seed": 7}))
+    write_exports(other, tmp_path, ["torchexport"], notes.append)
+    files = json.loads((tmp_path / "export.json").read_text())["files"]
+    assert {name: one["seed"] for name, one in files.items()} == {"onnx": 0, "torchexport": 7}
+    assert notes == ["model.pt2 of seed 0, epoch 1, input normalized is replaced"]
+    # its own predictions are of other weights, so that the file does not hold
+    wrong = replace(first, test=replace(first.test, scores=first.test.scores[:, ::-1].copy()))
+    assert not write_exports(wrong, tmp_path, ["onnx"])["onnx"].holds
+    assert (tmp_path / "model.onnx").read_bytes() == before
+    assert json.loads((tmp_path / "export.json").read_text())["files"] == files
+    (tmp_path / "export.json").write_text("[damaged")
+    write_exports(first, tmp_path, ["torchexport"], notes.append)
+    assert list(json.loads((tmp_path / "export.json").read_text())["files"]) == ["torchexport"]
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "model.pt2", "export.json"}
 
 
 class Branching(nn.Module):

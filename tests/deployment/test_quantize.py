@@ -61,6 +61,25 @@ def test_the_report_has_each_file_beside_the_float_one(made: Path) -> None:
         assert one["bytes"] == (made / f"model_{one['name']}.onnx").stat().st_size if one["name"] != "float32" else True
 
 
+def test_a_second_command_keeps_what_the_first_has_made_and_says_what_it_replaces(
+    network: DeployedNetwork, tmp_path: Path
+) -> None:
+    write_quantized(network, tmp_path, ["static"])
+    first = json.loads((tmp_path / "quantization.json").read_text())["files"][1]
+    other = replace(network, metadata=network.metadata.model_copy(update={"seed": 5}))
+    notes: list[str] = []
+    write_quantized(other, tmp_path, ["dynamic"], note=notes.append)
+    files = json.loads((tmp_path / "quantization.json").read_text())["files"]
+    assert [(one["name"], one["seed"]) for one in files] == [("float32", 5), ("dynamic", 5), ("static", 0)]
+    assert files[2] == first
+    assert not notes
+    write_quantized(other, tmp_path, ["static"], note=notes.append)
+    assert notes == ["model_static.onnx of seed 0, epoch 1, input normalized is replaced"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model_dynamic.onnx", "model_static.onnx", "quantization.json"
+    }  # fmt: skip
+
+
 def test_volumes_are_quantised(tmp_path: Path) -> None:
     volumes = drawn_network(made_data((8, 8, 8, 1)), {"model": "cnn3d", "width": 2, "depth": 2})
     found = write_quantized(volumes, tmp_path, ["static"])

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.atomic_files import read_regular
 from trainables.data.arrays import Data, Split, chunks
 from trainables.data.dataset_names import split_name
 from trainables.data.downloads import cache_root, cache_text, write_beside
 from trainables.errors import InputError
-from trainables.regular_files import read_regular
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 COMMAND = "`python -m trainables.normalization save` and the same options"

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trainables.atomic_files import open_regular
 from trainables.config import TrialConfig
 from trainables.errors import InputError, pip_install
 from trainables.models import _timm
 from trainables.models.efficientnet_lite0 import TIMM_NAME
 from trainables.network.state_dicts import read_state_dict
 from trainables.registries import entry
-from trainables.regular_files import open_regular
 
 BEST = "best_model.safetensors"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainables.atomic_files import check_regular
 from trainables.errors import InputError
-from trainables.regular_files import check_regular
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from trainables.atomic_files import check_regular
 from trainables.config import TrialConfig, make_config
 from trainables.data.arrays import SPLITS, Data, DataInfo
 from trainables.data.datasets import load
 from trainables.data.normalization import Normalization
 from trainables.errors import InputError
 from trainables.network.build import build_model
-from trainables.regular_files import check_regular
 from trainables.user_code.part_names import specs_in
 from trainables.user_code.permission import permit
 from trainables.user_code.source import is_user_code

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 from numpy.lib import format as npy
 
+from trainables.atomic_files import check_regular
 from trainables.data.downloads import check_room
 from trainables.errors import InputError
-from trainables.regular_files import check_regular
 
 READ_HEADER: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): npy.read_array_header_1_0,
