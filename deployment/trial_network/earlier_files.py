@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deployment.model.metadata import ModelMetadata
-from trainables.regular_files import read_regular
+from trainables.atomic_files import read_regular
 
 Entry = dict[str, Any]
 # what tells two networks of a trial apart
