@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -33,6 +33,8 @@ HIGHER = {"acc": True, "auc": True, "balanced_acc": True, "f1_macro": True, "mcc
 LIMITS = {"mcc": (-1.0, 1.0), "kappa": (-1.0, 1.0), "kappa_quadratic": (-1.0, 1.0), "brier": (0.0, 2.0)}
 # Figures whose resampled values lie too high.
 BIASED = ("ece",)
+# Draws that differ by no more than this are alike.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,12 @@ def draws_of(labels: Labels, scores: Sequence[Real], task: Task, draws: int = DR
 
 
 def percentile_interval(values: Real, confidence: float = 0.95) -> Interval:
-    """Return the percentile bootstrap interval of a figure's draws; draws in which it is undefined are left out."""
+    """Return the percentile bootstrap interval of a figure's draws; draws in which it is undefined are left out.
+
+    None where draws are all alike, as the AUC of perfect separation: they say nothing of chance.
+    """
     known = values[np.isfinite(values)]
-    if len(known) < len(values) / 2 or not len(known):
+    if len(known) < len(values) / 2 or not len(known) or np.ptp(known) <= ROUNDING:
         return Interval()
     return Interval(*(float(v) for v in np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])))
 
@@ -177,7 +182,8 @@ def seed_interval(values: Sequence[float], least: float = -math.inf, most: float
 def estimate_figures(labels: Labels, scores: Sequence[Real], task: Task, draws: int = DRAWS) -> dict[str, Figure]:
     """Estimate every headline figure with its two intervals. scores: the probabilities of each seed's network.
 
-    Intervals over images are percentiles of the draws; for the calibration error, which is too large in a small sample
+    Intervals over images are percentiles of the draws; for accuracy they are Wilson's (of multi-label data only where
+    the draws are all alike), which hold where every answer is right, too; for the calibration error, which is too large in a small sample
     and still larger in a resampled one, they are mirrored at the value (the basic bootstrap, Davison & Hinkley 1997)
     and hold it.
 
@@ -189,7 +195,10 @@ def estimate_figures(labels: Labels, scores: Sequence[Real], task: Task, draws: 
     """
     single = [{name: float(value[0]) for name, value in headline(labels, one, task).items()} for one in scores]
     drawn = draws_of(labels, scores, task, draws) if draws else {}
-    return {name: _figure(name, [figures[name] for figures in single], drawn.get(name)) for name in single[0]}
+    found = {name: _figure(name, [figures[name] for figures in single], drawn.get(name)) for name in single[0]}
+    if draws and not (task == MULTI_LABEL and math.isfinite(found["acc"].images.low)):
+        found["acc"] = replace(found["acc"], images=proportion_interval(found["acc"].value, len(labels)))
+    return found
 
 
 def _figure(name: str, by_seed: list[float], drawn: Real | None) -> Figure:
@@ -197,7 +206,7 @@ def _figure(name: str, by_seed: list[float], drawn: Real | None) -> Figure:
     if drawn is None:
         return Figure(value, Interval(), seeds, tuple(by_seed))
     images = percentile_interval(drawn)
-    if name in BIASED:
+    if name in BIASED and math.isfinite(images.low):
         images = Interval(max(0.0, 2 * value - images.high), max(value, 2 * value - images.low))
     return Figure(value, images, seeds, tuple(by_seed), int((~np.isfinite(drawn)).sum()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -22,10 +23,12 @@ from trainables.network.model_size import model_size
 from trainables.network.trained import TrainedModel
 from trainables.training.precision import numerics_of
 
-# Single images: before the clock, at most and at least.
+# Single images: before the clock, at most, and at least.
 WARM_UP, REPEATS, LEAST = 10, 100, 20
-# Seconds after which no more than `LEAST` are timed.
-SECONDS = 2.0
+# Images from which on the interval of p95 has an upper end: 0.95^72 is below 2.5 %.
+ENOUGH = 72
+# Seconds after which no more than `ENOUGH` are timed, and no more than `LEAST`.
+SECONDS, MOST_SECONDS = 2.0, 30.0
 BATCHES = (32, 128)
 Images = TypeVar("Images")
 # Seconds for one batch size, with 3 passes at least.
@@ -118,11 +121,16 @@ def time_single(run: Callable[[Images], object], image: Images) -> np.ndarray:
         run(image)
     seconds: list[float] = []
     began = time.perf_counter()
-    while len(seconds) < LEAST or (len(seconds) < REPEATS and time.perf_counter() - began < SECONDS):
+    while len(seconds) < _repeats(time.perf_counter() - began):
         start = time.perf_counter()
         run(image)
         seconds.append(time.perf_counter() - start)
     return np.array(seconds)
+
+
+def _repeats(gone: float) -> int:
+    """Return the passes of one image that are timed once so many seconds are gone."""
+    return REPEATS if gone < SECONDS else ENOUGH if gone < MOST_SECONDS else LEAST
 
 
 def _throughput(run: Callable[[Images], object], batch: Images, n: int) -> float:
@@ -139,13 +147,16 @@ def _throughput(run: Callable[[Images], object], batch: Images, n: int) -> float
 
 
 def quantile_interval(values: np.ndarray, quantile: float, confidence: float = 0.95) -> Interval:
-    """Return the interval of a quantile by order statistics, without a distribution (Conover 1999, section 3.2)."""
+    """Return the interval of a quantile by order statistics, without a distribution (Conover 1999, section 3.2).
+
+    An end is infinite where the values are too few to have one.
+    """
     from scipy.stats import binom
 
     n, ranked = len(values), np.sort(values)
     low = int(binom.ppf((1 - confidence) / 2, n, quantile)) - 1
     high = int(binom.ppf((1 + confidence) / 2, n, quantile))
-    return Interval(float(ranked[max(low, 0)]), float(ranked[min(high, n - 1)]))
+    return Interval(float(ranked[low]) if low >= 0 else -math.inf, float(ranked[high]) if high < n else math.inf)
 
 
 def _peak_bytes(model: nn.Module, run: Callable[[Tensor], None], image: Tensor, device: torch.device) -> int:

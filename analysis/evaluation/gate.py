@@ -124,21 +124,24 @@ def check_gate(
 ) -> Gate:
     """Judge a trial's figures, mean over seeds. n: images of the split; train_counts: images of each class.
 
-    Accuracy and recalls have Wilson's interval over n images, the calibration error its bootstrap interval, latency
-    that of order statistics; the imbalance is counted. Raises `InputError` for a positive class that is not there.
+    Accuracy has the interval that its figure has, else Wilson's over n images, recalls Wilson's, the calibration error
+    its bootstrap interval, latency that of order statistics; what is estimated without an interval is not decided. The
+    imbalance is counted. Raises `InputError` for a positive class that is not there.
     """
     names = [row.name for row in rows]
     if unknown := [name for name in thresholds.positive if name not in names]:
         raise InputError(f"--gate: positive names {unknown[0]!r}, the classes are {', '.join(names)}")
     criteria: list[Criterion] = []
 
-    def add(name: str, value: float, interval: Interval, relation: Any, threshold: float | None) -> None:
+    def add(name: str, value: float, interval: Interval | None, relation: Any, threshold: float | None) -> None:
         if threshold is not None:
-            verdict = judge(value, interval, relation, threshold)
+            known, interval = interval is None or math.isfinite(interval.low), interval or Interval()
+            verdict = judge(value if known else math.nan, interval, relation, threshold)
             criteria.append(Criterion(name, value, interval, relation, threshold, verdict))
 
-    accuracy = figures["acc"].value
-    add("accuracy", accuracy, proportion_interval(accuracy, n), ">=", thresholds.accuracy)
+    accuracy, images = figures["acc"].value, figures["acc"].images
+    interval = images if math.isfinite(images.low) else proportion_interval(accuracy, n)
+    add("accuracy", accuracy, interval, ">=", thresholds.accuracy)
     for row in rows:
         if not thresholds.positive or row.name in thresholds.positive:
             add(f"recall of {row.name}", row.figures["recall"], row.recall_95, ">=", thresholds.recall)
@@ -146,7 +149,7 @@ def check_gate(
         add("latency p95 (s)", cost.latency_p95, cost.p95_interval, "<", thresholds.latency_p95)
     elif thresholds.latency_p95 is not None:
         add("latency p95 (s)", math.nan, Interval(), "<", thresholds.latency_p95)
-    add("class imbalance in train", imbalance(train_counts), Interval(), "<", thresholds.imbalance)
+    add("class imbalance in train", imbalance(train_counts), None, "<", thresholds.imbalance)
     add("calibration error", figures["ece"].value, figures["ece"].images, "<=", thresholds.calibration_error)
     warnings = _warnings(thresholds.warn, rows, confusion, train_accuracy - accuracy)
     return Gate(tuple(criteria), tuple(warnings))

@@ -45,7 +45,10 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class Gap:
-    """The largest difference of accuracy between two groups of a column, with its 95 % interval (Newcombe)."""
+    """The largest difference of accuracy between two groups of a column.
+
+    interval: Newcombe's, wide enough for the largest of all pairs of groups (95 %, Bonferroni).
+    """
 
     column: str
     best: str
@@ -62,6 +65,8 @@ def image_groups(predictions: Predictions, images: NDArray[np.uint8]) -> dict[st
     flat = images.reshape(len(images), -1)
     means, deviations = (np.array([f(row, dtype=np.float32) for row in flat]) for f in (np.mean, np.std))
     groups = {"brightness": _thirds(means), "contrast": _thirds(deviations)}
+    # Where all images are alike there are no thirds.
+    groups = {name: parts for name, parts in groups.items() if len(set(parts.tolist())) > 1}
     if predictions.labels.ndim == 1:
         groups = {CLASS: np.array(predictions.class_names)[predictions.labels], **groups}
     return groups
@@ -104,7 +109,8 @@ def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
             best = max(inside, key=lambda row: row.figures["acc"])
             worst = min(inside, key=lambda row: row.figures["acc"])
             high, low = best.figures["acc"], worst.figures["acc"]
-            interval = independent_proportions(high, best.n, low, worst.n)
+            pairs = len(inside) * (len(inside) - 1) / 2
+            interval = independent_proportions(high, best.n, low, worst.n, 1 - 0.05 / pairs)
             result.append(Gap(column, best.group, worst.group, high - low, interval))
     return result
 

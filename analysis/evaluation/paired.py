@@ -44,7 +44,7 @@ def delong(present: NDArray[np.bool_], first: Real, second: Real) -> PairedTest:
     """Compare two correlated areas under the ROC curve (DeLong et al. 1988, by mid-ranks as Sun & Xu 2014).
 
     present: whether an image belongs to the class; first, second: the two networks' scores, (N,) each. p is 1 where the
-    two rank alike, NaN for fewer than 2 images of either kind.
+    two rank alike, NaN for fewer than 2 images of either kind; no interval where neither area has a deviation.
     """
     from scipy.stats import norm
 
@@ -57,7 +57,7 @@ def delong(present: NDArray[np.bool_], first: Real, second: Real) -> PairedTest:
     difference, deviation = float(areas[0] - areas[1]), math.sqrt(max(variance, 0.0))
     if deviation < ROUNDING:
         p = 1.0 if abs(difference) < ROUNDING else math.nan
-        return PairedTest("DeLong", float(areas[0]), float(areas[1]), Interval(difference, difference), p)
+        return PairedTest("DeLong", float(areas[0]), float(areas[1]), Interval(), p)
     reach = float(norm.ppf(0.975)) * deviation
     p = float(2 * norm.sf(abs(difference) / deviation))
     return PairedTest("DeLong", float(areas[0]), float(areas[1]), Interval(difference - reach, difference + reach), p)
@@ -110,12 +110,14 @@ def paired_proportions(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> I
     return Interval(one - two - down, one - two + up)
 
 
-def independent_proportions(first: float, n_first: float, second: float, n_second: float) -> Interval:
-    """Return the 95 % interval of the difference of two shares of different images.
+def independent_proportions(
+    first: float, n_first: float, second: float, n_second: float, confidence: float = 0.95
+) -> Interval:
+    """Return the interval of the difference of two shares of different images.
 
     Source: Newcombe (1998), method 10 for two groups.
     """
-    one, two = proportion_interval(first, n_first), proportion_interval(second, n_second)
+    one, two = proportion_interval(first, n_first, confidence), proportion_interval(second, n_second, confidence)
     difference = first - second
     return Interval(
         difference - math.hypot(first - one.low, two.high - second),

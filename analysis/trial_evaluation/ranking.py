@@ -62,13 +62,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Published:
-    """A published figure beside the best trial's: whether it lies in that trial's interval over images."""
+    """A published figure beside the best trial's: whether it lies in that trial's interval over images, if any."""
 
     method: str
     auc: float
     acc: float
-    auc_inside: bool
-    acc_inside: bool
+    auc_inside: bool | None
+    acc_inside: bool | None
 
 
 @dataclass(frozen=True)
@@ -222,11 +222,16 @@ def published_figures() -> tuple[dict[str, str], ...]:
 def _published(best: TrialEvaluation) -> list[Published]:
     if best.split != "test":
         return []
-    auc, acc = best.figures["auc"].images, best.figures["acc"].images
+
+    def inside(name: str, figure: float) -> bool | None:
+        interval = best.figures[name].images
+        return figure in interval if math.isfinite(interval.low) else None
+
     rows = [row for row in published_figures() if row["dataset"] == best.dataset]
     return [
         Published(
-            row["method"], float(row["auc"]), float(row["acc"]), float(row["auc"]) in auc, float(row["acc"]) in acc
+            row["method"], float(row["auc"]), float(row["acc"]),
+            inside("auc", float(row["auc"])), inside("acc", float(row["acc"])),
         )
         for row in rows
     ]

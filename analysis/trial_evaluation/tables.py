@@ -32,7 +32,9 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def span(interval: Interval, digits: int = 3) -> str:
-    """Write an interval as `0.812 to 0.903`, or `-`."""
+    """Write an interval as `0.812 to 0.903`, `0.812 or more` without an upper end, or `-`."""
+    if interval.high == math.inf:
+        return f"{number(interval.low, digits)} or more"
     return f"{number(interval.low, digits)} to {number(interval.high, digits)}" if math.isfinite(interval.low) else "-"
 
 
@@ -218,6 +220,10 @@ def pairs_grid(pairs: Sequence[Pair]) -> Grid:
     return Grid(f"{first.first} less each other: {methods}", heads, tuple(rows))
 
 
+def _inside(known: bool | None) -> str:
+    return "-" if known is None else "yes" if known else "no"
+
+
 def published_grid(rows: Sequence[Published], best: str) -> Grid:
     """Tabulate published figures, and whether they lie in the interval of our best trial."""
     heads = (
@@ -228,8 +234,8 @@ def published_grid(rows: Sequence[Published], best: str) -> Grid:
         Column("in ours", True),
     )
     lines = [
-        (Cell(row.method), real(row.auc), Cell("yes" if row.auc_inside else "no"), real(row.acc),
-         Cell("yes" if row.acc_inside else "no"))
+        (Cell(row.method), real(row.auc), Cell(_inside(row.auc_inside)), real(row.acc),
+         Cell(_inside(row.acc_inside)))
         for row in rows
     ]  # fmt: skip
     return Grid(f"published figures, and whether the 95 % intervals of {best} hold them", heads, tuple(lines))

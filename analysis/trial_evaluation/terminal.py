@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from analysis.evaluation.bootstrap import Figure
+from analysis.evaluation.bootstrap import Figure, Interval
 from analysis.evaluation.calibration import COVERAGE, Calibration
 from analysis.evaluation.cost import Cost
 from analysis.evaluation.gate import NOTICE, Gate
@@ -104,13 +104,11 @@ def gap_line(gap: Gap) -> str:
 def cost_line(cost: Cost) -> str:
     """Write the cost of a prediction in a line."""
     batches = ", ".join(f"{rate:.0f} images/s in batches of {n}" for n, rate in cost.throughput.items())
-    p50, p95, low, high = (
-        f"{1e3 * seconds:.1f}"
-        for seconds in (cost.latency_p50, cost.latency_p95, cost.p95_interval.low, cost.p95_interval.high)
-    )
+    p50, p95 = (f"{1e3 * seconds:.1f}" for seconds in (cost.latency_p50, cost.latency_p95))
+    around = span(Interval(1e3 * cost.p95_interval.low, 1e3 * cost.p95_interval.high), 1)
     return (
         f"cost on {cost.device}{' (one thread)' * (cost.device == 'cpu')}: one image {p50} ms (p50), {p95} ms (p95, "
-        f"95 % {low} to {high}); {batches}; {cost.memory_mb:.1f} MiB of tensors, {cost.macs / 1e6:.1f} million "
+        f"95 % {around}); {batches}; {cost.memory_mb:.1f} MiB of tensors, {cost.macs / 1e6:.1f} million "
         f"multiply-adds, {cost.parameters:,} parameters, {cost.disk_mb:.2f} MiB on disk"
     )
 

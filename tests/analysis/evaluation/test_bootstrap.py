@@ -81,7 +81,18 @@ def test_a_draw_without_a_class_has_no_auc_and_is_counted() -> None:
     figure = estimate_figures(labels, [scores], "binary-class")["auc"]
     assert figure.value == 1.0
     assert figure.undefined == pytest.approx(1000 * 0.9**10, abs=60)
-    assert figure.images.low == figure.images.high == 1.0
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_perfect_separation_has_no_interval_of_width_zero(task: Task) -> None:
+    labels, _ = made(task, 27, 3)
+    whole = np.asarray(labels[:, None] == np.arange(labels.max() + 1) if labels.ndim == 1 else labels, float)
+    found = estimate_figures(labels, [whole, whole, whole], task)
+    theirs = proportion_confint(27, 27, method="wilson")
+    assert (found["acc"].images.low, found["acc"].images.high) == pytest.approx(theirs, abs=1e-12)
+    assert found["auc"].value == 1.0
+    rest = [figure.images for name, figure in found.items() if name != "acc"]
+    assert all(math.isnan(interval.low) and math.isnan(interval.high) for interval in rest)
 
 
 def test_the_image_interval_is_scipys_bootstrap() -> None:

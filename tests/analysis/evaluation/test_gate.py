@@ -64,6 +64,14 @@ def test_a_figure_without_an_interval_is_judged_by_itself_and_an_undefined_one_n
     assert judge(math.nan, NOWHERE, "<", 5.0) == "not decided"
 
 
+def test_an_estimate_without_an_interval_is_not_decided_and_accuracy_has_that_of_its_figure() -> None:
+    figures = {"acc": figure(0.95, 0.84, 0.99), "ece": figure(0.05)}
+    wanted = Thresholds(accuracy=0.85, calibration_error=0.1, imbalance=5.0)
+    found = check_gate(wanted, figures, [], 1000, None, [60, 40])
+    assert [one.verdict for one in found.criteria] == ["not decided", "pass", "not decided"]
+    assert found.criteria[0].interval == figures["acc"].images
+
+
 def test_one_weak_class_fails_the_gate_and_one_doubt_leaves_it_open() -> None:
     good, weak, doubtful = row("a", 0.9, 0.85, 0.95), row("b", 0.6, 0.5, 0.7), row("c", 0.82, 0.7, 0.9)
     assert gate(0.95, [good, good]).verdict == "pass"

@@ -62,6 +62,11 @@ def test_delong_is_the_papers_formula() -> None:
 
 def test_delong_of_equal_networks_and_of_too_few_images() -> None:
     assert delong(PRESENT, FIRST, FIRST).p == 1.0
+    apart = PRESENT.astype(float)
+    for second in (2 * apart, -apart):
+        # Perfect separation by both, or the wrong way round: no deviation, and nothing known of chance.
+        assert math.isnan(delong(PRESENT, apart, second).interval.low)
+    assert math.isnan(delong(PRESENT, apart, -apart).p)
     one = np.arange(90) == 4
     assert math.isnan(delong(one, FIRST, SECOND).p)
 
