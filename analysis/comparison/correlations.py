@@ -63,11 +63,12 @@ class Held:
 def trial_means(trials: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Return one row per trial: means over its replicates, which are no independent observations.
 
-    inf counts as undefined.
+    inf counts as undefined, and a mean is undefined where one of its values is: others are of other seeds.
     """
     numbers = trials[list(columns)].astype(float).replace([math.inf, -math.inf], math.nan)
-    keys = [trials["trial"], trials["block"]]
-    return numbers.groupby(keys, sort=False).mean().reset_index()
+    groups = numbers.groupby([trials["trial"], trials["block"]], sort=False)
+    means = groups.mean()
+    return means.where(groups.count().eq(groups.size(), axis=0)).reset_index()
 
 
 def associate_models(results: Results, hold: Sequence[str] | None = None) -> list[Association]:

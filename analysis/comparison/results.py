@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,9 +35,10 @@ WORST_FIRST = ("failed", "diverged", "interrupted", "stopped", "completed")
 class Results:
     """Several runs as one.
 
-    table: one row per trial and replicate, and besides the columns of `trials.parquet`: `trial` (unique over runs),
-    `value` and `block` (texts: the scientific value, and the context within which values are compared), `ended` (how
-    the trial ended as a whole), `finished` (every replicate was trained as long as it was to be), `gap_acc` and
+    table: one row per trial and replicate, and besides the columns of `trials.parquet`: `trial` (unique over runs; one
+    for all replicates of a setting), `source` (the trial that trained the replicate, where `trial` is another), `value`
+    and `block` (texts: the scientific value, and the context within which values are compared), `ended` (how the trial
+    ended as a whole), `finished` (every replicate was trained as long as it was to be), `gap_acc` and
     `gap_auc` (train less test). fields: the columns that hold the trials' configs.
     equal_epochs: epochs of each block, where trials are compared at equal epochs. epoch: the epoch of each trial that
     metrics and measures are of.
@@ -87,19 +89,22 @@ class Results:
 
         wanted = None if names is None else list(dict.fromkeys((*table.IDENTITY, *names)))
         frames = [table.read(file, kind, wanted, stages) for file in self._files(kind)]
-        settings = self.trials[["trial", "value", "block"]].drop_duplicates("trial")
+        settings = self.trials[["source", "seed", "trial", "value", "block"]]
         if not frames:
-            return pd.DataFrame(columns=[*table.columns(kind), *settings])
+            return pd.DataFrame(columns=[*table.columns(kind), "trial", "value", "block"])
         joined = pd.concat(frames, ignore_index=True)
-        joined["trial"] = joined["sweep"] + "/" + joined["run_id"] + "/" + joined["trial_id"]
-        return joined.merge(settings, on="trial")
+        joined["source"] = joined["sweep"] + "/" + joined["run_id"] + "/" + joined["trial_id"]
+        return joined.merge(settings, on=["source", "seed"]).drop(columns="source")
 
     def _files(self, kind: table.Kind) -> list[Path]:
         return [file for run in self.runs if (file := getattr(run, f"{kind}_table")).exists()]
 
 
-def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
-    """Read the trials of all runs; of a trial that stands in several runs one is kept. Raises `InputError`."""
+def load(runs: Sequence[RunFolder], metric: str | None = None, *, pool: bool = True) -> Results:
+    """Read the trials of all runs; of a trial that stands in several runs one is kept. Raises `InputError`.
+
+    pool: make one trial of those that differ by their seeds alone; else each is as its run trained it.
+    """
     there = [run for run in runs if run.trials_table.exists()]
     there.sort(key=lambda run: run.trials_table.stat().st_mtime_ns)
     # A run that was copied stands twice: the newest copy is read.
@@ -114,7 +119,10 @@ def load(runs: Sequence[RunFolder], metric: str | None = None) -> Results:
     content = table.complete([content for _, content in contents.values()], "trials")
     trials = _keep_one_of_each(_with_endings(content, planned))
     fields = tuple(dict.fromkeys(name for each in metadata for name in table.config_fields(each)))
-    columns = {name: list(map(hashable, trials[name].to_pylist())) for name in fields}
+    columns = _columns(trials, fields)
+    trials = trials.append_column("source", trials["trial"])
+    if pool and (pooled := _pool_replicates(trials, columns, planned)) is not trials:
+        trials, columns = pooled, _columns(pooled, fields)
     roles = find_roles(columns, trials["run_id"].to_pylist(), metadata)
     context = telling_fields(columns, roles.context)
     if "dataset" in columns and "dataset" not in (*context, *roles.scientific):
@@ -205,6 +213,53 @@ def _keep_one_of_each(trials: pa.Table) -> pa.Table:
         kept.update(row for row, key in groups[name] if key not in taken)
         taken |= {key for _, key in groups[name]}
     return trials.filter(flag_array([row in kept for row in range(len(trials))]))
+
+
+def _columns(trials: pa.Table, fields: Sequence[str]) -> dict[str, Column]:
+    return {name: list(map(hashable, trials[name].to_pylist())) for name in fields}
+
+
+def _pool_replicates(
+    trials: pa.Table, columns: Mapping[str, Column], planned: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> pa.Table:
+    """Make one trial of finished ones that differ by their seeds alone, as where a run was extended by seeds.
+
+    Else a setting would stand twice, and the luckier one would be chosen. A seed that several have is taken from the
+    one with most replicates, the newest of equals. Only trials of equal data and code are made one.
+    """
+    vary = [values for name, values in columns.items() if name != "seeds" and len(set(values)) > 1]
+    rows = trials.select(["trial", "seed", "sweep", "run_id", "ended", "finished", "changes"]).to_pylist()
+    datasets = columns.get("dataset", [None] * len(rows))
+    origins = {name: _origin(metadata) for name, metadata in planned.items()}
+    groups: dict[Any, dict[str, list[int]]] = {}
+    for number, (row, dataset, *setting) in enumerate(zip(rows, datasets, *vary, strict=True)):
+        digests, code = origins[row["sweep"], row["run_id"]]
+        key = (*setting, digests.get(dataset), code, row["trial"] if row["changes"] else None)
+        groups.setdefault(key, {}).setdefault(row["trial"], []).append(number)
+    kept, into = set(range(len(rows))), list(range(len(rows)))
+    for parts in groups.values():
+        whole = sorted(
+            (n for n in parts.values() if rows[n[0]]["finished"]), key=lambda n: (len(n), n[0]), reverse=True
+        )
+        if len(parts) > 1 and whole:
+            kept.difference_update(*parts.values())
+            newest = {rows[number]["seed"]: number for numbers in reversed(whole) for number in numbers}
+            kept.update(newest.values())
+            for number in newest.values():
+                into[number] = whole[0][0]
+    if len(kept) == len(rows) and into == list(range(len(rows))):
+        return trials
+    for name in ("trial", "ended"):
+        texts = text_array([rows[number][name] for number in into])
+        trials = trials.set_column(trials.schema.get_field_index(name), name, texts)
+    return trials.filter(flag_array([number in kept for number in range(len(rows))]))
+
+
+def _origin(metadata: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return the digests of a run's datasets, and one text for those of its code."""
+    digests, provenance = metadata.get("datasets"), metadata.get("provenance")
+    code = provenance.get("code_digest") if isinstance(provenance, dict) else None
+    return digests if isinstance(digests, dict) else {}, json.dumps([code, metadata.get("code")], sort_keys=True)
 
 
 def _with_gaps(trials: pa.Table) -> pa.Table:

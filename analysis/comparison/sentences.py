@@ -96,7 +96,8 @@ def _block(results: Results, comparison: Comparison, block: str) -> Iterator[str
     judged = [standing for standing in standings if standing.trial]
     where = f"On {block}: " if block else ""
     if not judged:
-        yield f"{where}no trial was trained to its end, so that nothing can be compared."
+        known = f" with a defined {name_of(results.metric)}" if any(s.undefined for s in standings) else ""
+        yield f"{where}no trial was trained to its end{known}, so that nothing can be compared."
         yield from _left_out(results, block, standings)
         return
     best = judged[0]
@@ -193,6 +194,7 @@ def _left_out(results: Results, block: str, standings: Sequence[Standing]) -> It
         yield f"All trials are judged after {results.equal_epochs[block]} epochs, those stopped early included."
         return
     count = sum(standing.left_out for standing in standings)
+    judged = any(standing.trial for standing in standings)
     statuses: Counter[str] = Counter()
     for standing in standings:
         statuses.update({status: n for status, n in standing.statuses.items() if status != "completed"})
@@ -202,6 +204,10 @@ def _left_out(results: Results, block: str, standings: Sequence[Standing]) -> It
         )
         total = sum(standing.trials for standing in standings)
         yield f"Left out: {count} of {total} trials, in which a replicate was not trained to its end ({kinds})."
+    if undefined := sum(standing.undefined for standing in standings):
+        values = [standing.value for standing in standings if standing.undefined and not standing.trial and judged]
+        names = f", all of {join_words(values)} among them" if values else ""
+        yield f"The {name_of(results.metric)} of {undefined} trials is undefined with some seed: left out{names}."
 
 
 def _ranks(results: Results, comparison: Comparison) -> Iterator[str]:
@@ -226,7 +232,7 @@ def importance_words(importance: Importance) -> str:
     """Name the field that matters most in a block, and the trials that say so."""
     where = f"On {importance.block}, " if importance.block else ""
     when = f"each judged after {importance.epochs} epochs" if importance.epochs is not None else ""
-    rest = f"{importance.left_out} more were not trained so far" if importance.left_out else ""
+    rest = f"{importance.left_out} more have no value to judge" if importance.left_out else ""
     over = f"{importance.n} trials" + f" ({'; '.join(filter(None, (when, rest)))})" * bool(when or rest)
     if not importance.shares:
         return f"{where}{over} are too few or too alike to say which hyperparameter matters."

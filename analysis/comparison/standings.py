@@ -14,6 +14,7 @@ from statistics import fmean, variance
 from analysis.comparison.labels import distinct_texts, hashable
 from analysis.comparison.results import Results
 from analysis.comparison.statistics import (
+    ROUNDING,
     Estimate,
     friedman,
     holm,
@@ -47,8 +48,9 @@ class Trial:
 class Standing:
     """A scientific value in a block: its best trial by the validation metric, and how all its trials ended.
 
-    trial is None and n 0 where no trial of the value can be judged. seeds: each metric by seed. rank: of the mean
-    validation metric within the block, 1 is best.
+    trial is None and n 0 where no trial of the value can be judged. seeds: each metric by seed. left_out: trials that
+    were not trained to their end; undefined: those that were, and whose validation metric is undefined. rank: of the
+    mean validation metric within the block, 1 is best.
     """
 
     block: str
@@ -62,6 +64,7 @@ class Standing:
     trials: int
     statuses: Mapping[str, int]
     left_out: int
+    undefined: int = 0
     rank: float = math.nan
 
     @property
@@ -171,8 +174,8 @@ def _number(value: float | None) -> float:
 
 
 def best_of(trials: Iterable[Trial], metric: str, mode: str) -> Trial | None:
-    """Return the finished trial with the best mean over its replicates, none of which may be undefined."""
-    known = [trial for trial in trials if trial.finished and not math.isnan(trial.mean(metric))]
+    """Return the finished trial with the best mean over its replicates, none of which may be undefined or infinite."""
+    known = [trial for trial in trials if trial.finished and math.isfinite(trial.mean(metric))]
     sign = 1.0 if mode == "max" else -1.0
     return max(known, key=lambda trial: sign * trial.mean(metric), default=None)
 
@@ -201,6 +204,7 @@ def _standing(results: Results, trials: Sequence[Trial]) -> Standing:
         len(trials),
         dict(Counter(trial.ended for trial in trials)),
         sum(not trial.finished for trial in trials),
+        sum(trial.finished and not math.isfinite(trial.mean(results.metric)) for trial in trials),
     )
 
 
@@ -284,10 +288,11 @@ def _noise(trials: Sequence[Trial], block: str, metric: str) -> Noise:
     groups = [[value for value in trial.metrics[metric].values() if math.isfinite(value)] for trial in chosen]
     n = max(map(len, groups), default=0)
     freedom = sum(max(len(group) - 1, 0) for group in groups)
-    if freedom == 0:
-        return Noise(block, metric, math.nan, math.nan, n, len(groups))
     squares = sum(variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
-    deviation = math.sqrt(squares / freedom)
+    deviation = math.sqrt(squares / freedom) if freedom else 0.0
+    if deviation <= ROUNDING:
+        # Seeds that do not differ say nothing of chance.
+        return Noise(block, metric, math.nan, math.nan, n, len(groups))
     return Noise(
         block, metric, deviation, float(stdtrit(freedom, 0.975)) * deviation * math.sqrt(2.0 / n), n, len(groups)
     )

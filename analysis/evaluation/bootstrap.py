@@ -183,9 +183,9 @@ def estimate_figures(labels: Labels, scores: Sequence[Real], task: Task, draws: 
     """Estimate every headline figure with its two intervals. scores: the probabilities of each seed's network.
 
     Intervals over images are percentiles of the draws; for accuracy they are Wilson's (of multi-label data only where
-    the draws are all alike), which hold where every answer is right, too; for the calibration error, which is too large in a small sample
-    and still larger in a resampled one, they are mirrored at the value (the basic bootstrap, Davison & Hinkley 1997)
-    and hold it.
+    the draws are all alike), which hold where every answer is right, too; for the calibration error, which is too large
+    in a small sample and still larger in a resampled one, they are mirrored at the value (the basic bootstrap, Davison
+    & Hinkley 1997) and hold it.
 
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(0, 2, 200)

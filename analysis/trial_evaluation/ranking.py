@@ -230,8 +230,11 @@ def _published(best: TrialEvaluation) -> list[Published]:
     rows = [row for row in published_figures() if row["dataset"] == best.dataset]
     return [
         Published(
-            row["method"], float(row["auc"]), float(row["acc"]),
-            inside("auc", float(row["auc"])), inside("acc", float(row["acc"])),
+            row["method"],
+            float(row["auc"]),
+            float(row["acc"]),
+            inside("auc", float(row["auc"])),
+            inside("acc", float(row["acc"])),
         )
         for row in rows
     ]

@@ -62,15 +62,16 @@ def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:
 
     A trial that kept no weights is an error if it was asked for by its id, and is left out of `all`.
     """
-    results = load([run])
-    trials = {trial.trial_id: trial for trial in _all_trials(results)}
+    trials = {trial.trial_id: trial for trial in _all_trials(load([run], pool=False))}
     if not any(trial.weights for trial in trials.values()):
         raise InputError(f"{run.path} keeps no trained weights under trials/, so that nothing can be evaluated: fetch "
                          "the whole run, or use a run of the image classifier")  # fmt: skip
     if which == ALL:
         return [trial for trial in trials.values() if trial.weights]
     trial_id = (
-        _best(results) if which == BEST else next((name for name in trials if name in (which, which.zfill(4))), which)
+        _best(load([run]))
+        if which == BEST
+        else next((name for name in trials if name in (which, which.zfill(4))), which)
     )
     if trial_id not in trials:
         raise InputError(unknown_name("trial", which, [BEST, ALL, *trials]))

@@ -479,6 +479,75 @@ def test_a_trial_that_a_population_changed_never_stands_for_a_plain_one(tmp_path
     assert set(results.table["run_id"].to_pylist()) == {"a"}
 
 
+def seeded(path: Path, seeds: list[int], activations: list[str], **more: Any) -> RunFolder:
+    """A run of the rates 0.01 and 0.1 whose replicates have these seeds; a higher seed scores lower."""
+    run = make_run(path, {"activation": activations}, {"lr": [0.01, 0.1]}, lambda *_: 0.0, seeds=len(seeds), **more)
+    level = {"relu": 0.9, "tanh": 0.8}
+    rewrite(
+        run, seed=lambda row: seeds[row["replicate"]], seeds=lambda row: seeds,
+        val_auc=lambda row: level[row["activation"]] - 0.01 * seeds[row["replicate"]] - row["lr"],
+    )  # fmt: skip
+    return run
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_replicates_of_a_setting_are_one_trial_whatever_run_trained_them(tmp_path: Path, order: int) -> None:
+    """Two runs of the seeds 0 to 2 and 2 to 4, as where a run was extended by seeds: a setting stands once."""
+    runs = [
+        seeded(tmp_path / "s" / name, seeds, ["relu", "tanh"]) for name, seeds in (("a", [0, 1, 2]), ("b", [2, 3, 4]))
+    ]
+    results = load(runs[::order])
+    found = compare(results)
+    for one in found.standings:
+        assert (one.n, one.trials, list(one.seeds["val_auc"])) == (5, 2, [0, 1, 2, 3, 4])
+    assert standing(found, "relu").metrics["val_auc"].mean == pytest.approx(0.87)
+    (difference,) = [d for d in found.differences if d.metric == "val_auc"]
+    assert difference.estimate.n == 5
+    epochs = results.frame("epochs")
+    assert set(epochs["trial"]) == set(results.trials["trial"])
+    assert len(load(runs, pool=False).trials) == 12
+
+
+@pytest.mark.parametrize("other", [{"datasets": {"digits": "11bb"}}, {"provenance": {"code_digest": "1"}}])
+def test_trials_of_other_data_or_code_are_no_replicates(tmp_path: Path, other: dict[str, Any]) -> None:
+    runs = [seeded(tmp_path / "s" / "a", [0, 1, 2], ["relu"]), seeded(tmp_path / "s" / "b", [3, 4], ["relu"], **other)]
+    assert load(runs).trials["trial"].nunique() == 4
+
+
+def test_more_seeds_that_were_stopped_do_not_take_the_place_of_those_that_finished(tmp_path: Path) -> None:
+    runs = [
+        seeded(tmp_path / "s" / "a", [0, 1, 2], ["relu"]),
+        seeded(tmp_path / "s" / "b", [0, 1, 2, 3, 4], ["relu"], status=lambda config: "stopped"),
+    ]
+    (one,) = compare(load(runs)).standings
+    assert (one.n, one.trials, one.statuses) == (3, 2, {"completed": 2})
+
+
+def test_what_is_undefined_is_said_and_never_averaged_in_part(tmp_path: Path) -> None:
+    def undefined(config: Mapping[str, Any], seed: int, epoch: int) -> float:
+        return math.nan if config["activation"] == "tanh" and seed == 1 else score(config, seed, epoch)
+
+    results = load([make_run(tmp_path / "s" / "a", {"activation": list(LEVELS)}, {"lr": list(RATES)}, undefined)])
+    (text,) = answers(results, compare(results))
+    assert "The validation AUC of 4 trials is undefined with some seed: left out, all of tanh among them." in text
+    assert {one.plain.n for one in associate_models(results)} == {8}
+    nothing = load([make_run(tmp_path / "s" / "b", {"activation": ["relu"]}, {}, lambda *_: math.nan)])
+    assert "was trained to its end with a defined validation AUC" in answers(nothing, compare(nothing))[0]
+
+
+def test_seeds_that_do_not_differ_say_nothing_of_noise(tmp_path: Path) -> None:
+    results = load([make_run(tmp_path / "s" / "a", {"activation": ["relu", "tanh"]}, {"lr": [0.1]}, lambda *_: 0.8)])
+    found = compare(results)
+    assert all(math.isnan(noise.least) for noise in found.noise)
+    assert "closer than" not in answers(results, found)[0]
+
+
+def test_an_infinite_value_is_never_the_best(tmp_path: Path) -> None:
+    wild = lambda config, seed, epoch: math.inf if config["activation"] == "tanh" else 0.8  # noqa: E731
+    results = load([make_run(tmp_path / "s" / "a", {"activation": ["relu", "tanh"]}, {"lr": [0.1]}, wild)])
+    assert [one.value for one in compare(results).standings if one.trial] == ["relu"]
+
+
 def test_a_copied_run_counts_once(tmp_path: Path, run: RunFolder) -> None:
     copy = tmp_path / "copy" / "s" / "a"
     shutil.copytree(run.path, copy)
@@ -669,7 +738,7 @@ def test_importance_is_over_all_trials_and_not_over_the_survivors_of_rungs(tmp_p
     run.epochs_table.unlink()
     (found,) = importances(load([run]))
     assert found.shares == {}  # five survivors, and what is missing is said
-    assert "15 more were not trained so far" in importance_words(found)
+    assert "15 more have no value to judge" in importance_words(found)
 
 
 def test_a_trial_that_was_stopped_by_hand_does_not_shorten_the_others(
@@ -715,9 +784,12 @@ def test_measures_go_with_outcomes_over_means_of_trials(results: Results, run: R
 
 def test_parameters_and_epochs_are_held_where_they_vary(tmp_path: Path) -> None:
     runs = [
-        make_run(tmp_path / "s" / name, {"activation": list(LEVELS)}, {"lr": list(RATES)}, score, epochs=4)
+        make_run(
+            tmp_path / "s" / name, {"activation": list(LEVELS)}, {"lr": list(RATES)}, score, epochs=4,
+            datasets={"digits": name},
+        )
         for name in ("a", "b")
-    ]
+    ]  # fmt: skip
     frame = table.read_arrow(runs[1].trials_table)
     other = [112 + 7 * (i % 5) for i in range(len(frame))]
     index = frame.schema.get_field_index("parameters")
