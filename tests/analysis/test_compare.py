@@ -508,7 +508,7 @@ def test_replicates_of_a_setting_are_one_trial_whatever_run_trained_them(tmp_pat
     assert difference.estimate.n == 5
     epochs = results.frame("epochs")
     assert epochs.groupby(["trial", "seed"])["epoch"].count().tolist() == [4] * 20
-    assert len(load(runs, pool=False).trials) == 12
+    assert len(load(runs, pool=False).trials) == 24
 
 
 @pytest.mark.parametrize("other", [{"datasets": {"digits": "11bb"}}, {"provenance": {"code_digest": "1"}}])
