@@ -46,7 +46,7 @@ def track(
     again: its tags then say where.
     """
     refuse_unused_storage(context, [run])
-    from sweeps.trackers.send import follow_run, send_run
+    from sweeps.tracking.send import follow_run, send_run
 
     folder = find_run(run, storage)
     if follow:

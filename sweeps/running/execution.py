@@ -27,9 +27,9 @@ from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
 from sweeps.steering.driver import Steering
-from sweeps.trackers.companions import Companions
-from sweeps.trackers.notify import Notifier
 from sweeps.trackers.ray_metrics import published
+from sweeps.tracking.companions import Companions
+from sweeps.tracking.notify import Notifier
 from trainables.errors import InputError
 from trainables.worker.attempt_folder import last_attempt
 from trainables.worker.train_trial import Job

@@ -1,6 +1,6 @@
 """`Tracker`: what receives a run, a call at a time: one protocol for MLflow, Weights & Biases and a class of one's own.
 
-A feed (`sweeps/trackers/feed.py`) reads the ledger and makes the calls, in its order. After a failure the calls since
+A feed (`sweeps/tracking/feed.py`) reads the ledger and makes the calls, in its order. After a failure the calls since
 the last `flush` come again, to a tracker that is made anew: what a tracker writes is known by trial and epoch.
 """
 

@@ -29,7 +29,7 @@ from sweeps.running.interrupt import Brake, Interrupt
 from sweeps.running.recorder import Recorder
 from sweeps.steering.driver import Steering
 from sweeps.steering.requests import AddValues, leave_request
-from sweeps.trackers.notify import Notifier
+from sweeps.tracking.notify import Notifier
 from tests.support.played_runs import NOW, begin, resume
 from trainables.errors import InputError
 from trainables.worker.train_trial import Job

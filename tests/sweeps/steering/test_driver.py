@@ -22,7 +22,7 @@ from sweeps.running.recorder import Recorder
 from sweeps.running.tuner import _JobSearcher
 from sweeps.steering.driver import Steering
 from sweeps.steering.requests import EndRun, StopTrial, leave_request
-from sweeps.trackers.notify import Notifier
+from sweeps.tracking.notify import Notifier
 from tests.support.played_runs import begin, outcome, report
 from trainables.errors import InputError
 from trainables.worker.train_trial import Job

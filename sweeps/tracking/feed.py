@@ -21,8 +21,8 @@ from analysis.trial_status import ENDED
 from sweeps.record.epoch_events import EpochEvents
 from sweeps.record.ledger import Event, read_lines, time_of
 from sweeps.record.state import RunState, TrialState, fold
-from sweeps.trackers.position import Position
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
+from sweeps.tracking.position import Position
 from trainables.atomic_files import open_regular
 
 # Lines of the ledger that are read before they are sent.

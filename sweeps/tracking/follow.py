@@ -11,9 +11,9 @@ from pathlib import Path
 from analysis.runs.lease import refuse_links_out
 from analysis.runs.run_folder import RunFolder
 from analysis.table.hardware import read_samples
-from sweeps.trackers.feed import Feed
-from sweeps.trackers.position import PositionFile
 from sweeps.trackers.table import Spec, make_tracker
+from sweeps.tracking.feed import Feed
+from sweeps.tracking.position import PositionFile
 from trainables.errors import InputError, at_end
 
 # Seconds between two looks at a ledger that grows.

@@ -23,14 +23,14 @@ from search_spaces.definition import Asha, Sweep
 from sweeps.planning.command import Command
 from sweeps.planning.settings import Settings
 from sweeps.record.state import read_state
-from sweeps.trackers import follow
-from sweeps.trackers.companions import Companions
-from sweeps.trackers.feed import Feed
-from sweeps.trackers.follow import Files, Follower
-from sweeps.trackers.position import Position, PositionFile
 from sweeps.trackers.table import check_trackers, make_tracker, read_spec
 from sweeps.trackers.tensorboard_pages import complete
 from sweeps.trackers.tracker import RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
+from sweeps.tracking import follow
+from sweeps.tracking.companions import Companions
+from sweeps.tracking.feed import Feed
+from sweeps.tracking.follow import Files, Follower
+from sweeps.tracking.position import Position, PositionFile
 from tests.conftest import ROOT
 from tests.support.played_runs import Killed, begin, noisy, play, resume
 from trainables.errors import InputError
@@ -212,7 +212,7 @@ def test_a_failing_tracker_is_said_once_and_catches_up(
     played: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sweeps.trackers.companions.FIRST_WAIT", 0.05)
+    monkeypatch.setattr("sweeps.tracking.companions.FIRST_WAIT", 0.05)
     (tmp_path / "mine.py").write_text(OWN.replace("{failure}", failure))
     lines: list[str] = []
     out = tmp_path / "out.jsonl"
@@ -232,7 +232,7 @@ def test_a_tracker_that_hangs_is_ended_and_the_run_says_how_to_send_it(
     played: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sweeps.trackers.companions.SILENT_AT_END", 8.0)
+    monkeypatch.setattr("sweeps.tracking.companions.SILENT_AT_END", 8.0)
     (tmp_path / "mine.py").write_text(OWN.replace("{failure}", "time.sleep(600)"))
     lines: list[str] = []
     with Companions(played, [f"mine.py:Mine={tmp_path / 'out'}"], "none", lines.append):

@@ -17,7 +17,7 @@ from analysis.runs.run_folder import RunFolder
 from sweeps.planning.settings import Settings
 from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, TrialState
-from sweeps.trackers.notify import Notifier
+from sweeps.tracking.notify import Notifier
 from trainables.errors import InputError
 
 HOSTILE = "$(touch hacked); `touch hacked` \"'; touch hacked #\n<b>"

@@ -15,8 +15,8 @@ from rich.console import Console
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import where
 from analysis.terminal.plain_text import say
-from sweeps.trackers.follow import Files, Follower
 from sweeps.trackers.table import check_trackers, read_files, read_spec
+from sweeps.tracking.follow import Files, Follower
 from trainables.errors import InputError
 
 # Seconds between two signs of life.

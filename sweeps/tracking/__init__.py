@@ -1,0 +1,1 @@
+"""Feeds trackers from a run's ledger, in processes of their own, and sends messages about it."""
