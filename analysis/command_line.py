@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 import threading
@@ -21,6 +22,8 @@ from analysis.terminal.plain_text import visible
 from trainables.errors import DISTRIBUTION, InputError
 
 BAD_INPUT = int(ExitCode.BAD_INPUT)
+# errors of a disk, wherever they come from, are no faults of the program
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 
 
 def start(app: Callable[..., Any], arguments: Sequence[str] | None = None) -> NoReturn:
@@ -105,6 +108,12 @@ def guard(action: Callable[[], Any]) -> Any:
     except typer.Abort:
         print("not done: it was not confirmed", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        where = error.filename or "a file"
+        print_error(f"{where} cannot be read or written ({error.strerror}): free space, or mend its rights")
+        sys.exit(BAD_INPUT)
     except Exception as error:
         # Typer raises its own copy of click's exceptions, which has no public name.
         if not hasattr(error, "format_message"):

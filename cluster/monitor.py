@@ -21,7 +21,7 @@ from cluster.checks.ray_nodes import ask_all, living_nodes, start_probes
 from cluster.monitor_screen import screen
 from cluster.prometheus import exposition
 from cluster.sample import take_sample
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import append_whole, write_atomically
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def _keep(samples: list[Sample], path: Path) -> None:
         if path.suffix == ".prom":
             write_atomically(path, (as_text(samples, "prometheus") + "\n").encode())
         else:
-            with path.open("a") as file:
-                file.write(as_text(samples, "json") + "\n")
+            append_whole(path, (as_text(samples, "json") + "\n").encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): choose another --save") from None
 

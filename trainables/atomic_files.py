@@ -34,7 +34,10 @@ def replaced(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync_file(beside)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            # a full disk does not say of which file
+            error.filename = str(path)
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
@@ -47,6 +50,29 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path, durable=durable) as beside:
         beside.write_bytes(content)
+
+
+def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Append to a file; where not all fits on the disk, the file is cut back to what it was.
+
+    durable: it is on the disk when this returns.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    try:
+        _refuse_endless(os.fstat(file).st_mode, path)
+        length, left = os.fstat(file).st_size, memoryview(content)
+        try:
+            # write(2) may take a part and say nothing
+            while left:
+                left = left[os.write(file, left) :]
+            if durable:
+                os.fsync(file)
+        except OSError as error:
+            error.filename = str(path)
+            os.ftruncate(file, length)
+            raise
+    finally:
+        os.close(file)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -148,7 +148,7 @@ def _locked(lease: Lease, say: Say) -> Iterator[None]:
         before = read_holder(os.pread(descriptor, 4096, 0))
         if before is not None:
             _outlast(lease, Seen(before, _age(path)), locks, lambda: _beat_of(path), say)
-        _write(descriptor, lease.me)
+        _write(descriptor, lease, locks)
         if not locks:
             time.sleep(SETTLE_SECONDS)
             lease.read_back()
@@ -168,7 +168,8 @@ def _release(descriptor: int, lease: Lease) -> bool:
     ours = False
     with suppress(OSError):
         holder = read_holder(os.pread(descriptor, 4096, 0))
-        ours = holder is not None and holder.word == lease.me.word
+        # it is empty where the disk was full
+        ours = holder is None or holder.word == lease.me.word
         if ours:
             os.ftruncate(descriptor, 0)
     os.close(descriptor)
@@ -229,10 +230,14 @@ def _beat_of(path: Path) -> object:
     return None
 
 
-def _write(descriptor: int, holder: Holder) -> None:
-    content = json.dumps(asdict(holder)).encode()
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, content, 0)
+def _write(descriptor: int, lease: Lease, locks: bool) -> None:
+    """Write who holds the lease. A full disk is no reason to refuse where the lock says enough: `clean` makes room."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(asdict(lease.me)).encode(), 0)
+    except OSError as error:
+        if not locks:
+            raise InputError(f"{lease.path} cannot be written ({error.strerror}): free space") from None
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
+from trainables.atomic_files import append_whole, open_regular
 from trainables.errors import InputError
 
 START = "0" * 64
@@ -32,9 +34,7 @@ def append(path: Path, entries: Iterable[Mapping[str, Any]]) -> str:
                 line = {"previous": last, **entry}
                 last = digest_of(line)
                 lines.append(json.dumps({**line, "hash": last}))
-            with path.open("a", encoding="utf-8") as file:
-                file.writelines(f"{line}\n" for line in lines)
-                file.flush()
+            append_whole(path, "".join(f"{line}\n" for line in lines).encode())
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): free space, or mend its rights") from None
     return last
@@ -44,7 +44,7 @@ def check(path: Path) -> str:
     """Check a log's chain; return its last hash. Raises `InputError` that names the first line that was changed."""
     last = START
     try:
-        with path.open(encoding="utf-8") as file:
+        with TextIOWrapper(open_regular(path), encoding="utf-8") as file:
             for number, text in enumerate(file, 1):
                 line = json.loads(text)
                 said = line.pop("hash")

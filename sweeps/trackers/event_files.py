@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, SummaryMetadata
@@ -16,7 +16,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from analysis.comparison.labels import show_value
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import append_whole, write_atomically
 
 SESSION, SESSION_END, EXPERIMENT = (
     "_hparams_/session_start_info",
@@ -47,27 +47,27 @@ def append_epoch(
         for step, loss in (steps or {}).items()
     ]
     events.append(Event(wall_time=wall_time, step=epoch, summary=Summary(value=scalars)))
-    with path.open("ab") as file:
-        if file.tell() == 0:
-            first = Event(wall_time=wall_time, file_version="brain.Event:2")
-            plugin = Summary(value=[_experiment(settings, values), _session(group, settings, wall_time)])
-            events = [first, Event(wall_time=wall_time, summary=plugin), *events]
-        _write(file, events)
+    if not path.exists() or path.stat().st_size == 0:
+        first = Event(wall_time=wall_time, file_version="brain.Event:2")
+        plugin = Summary(value=[_experiment(settings, values), _session(group, settings, wall_time)])
+        events = [first, Event(wall_time=wall_time, summary=plugin), *events]
+    # a reader goes no further than a torn record
+    append_whole(path, _records(events), durable=False)
 
 
-def _write(file: BinaryIO, events: Iterable[Event]) -> None:
-    writer = RecordWriter(file)
+def _records(events: Iterable[Event]) -> bytes:
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
     for event in events:
         writer.write(event.SerializeToString())
+    return buffer.getvalue()
 
 
 def write_whole(path: Path, values: Iterable[tuple[int, Summary.Value]], wall_time: float) -> None:
     """Write an event file of (step, value) that replaces one of that name, whole or not at all."""
     first = Event(wall_time=wall_time, file_version="brain.Event:2")
-    buffer = io.BytesIO()
     events = (Event(wall_time=wall_time, step=step, summary=Summary(value=[value])) for step, value in values)
-    _write(buffer, [first, *events])
-    write_atomically(path, buffer.getvalue(), durable=False)
+    write_atomically(path, _records([first, *events]), durable=False)
 
 
 def ending_value(succeeded: bool, wall_time: float) -> Summary.Value:

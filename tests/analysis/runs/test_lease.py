@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -185,6 +186,27 @@ def test_within_a_lease_the_same_process_may_hold_it_again(tmp_path: Path) -> No
         assert write(run)
     assert not is_under_way(run)
     assert not run.path.exists(), "a start that wrote nothing leaves nothing"
+
+
+def test_a_full_disk_holds_up_nobody_who_has_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sweeps.clean`, which makes room, holds the lease, too."""
+
+    def refuse(*of: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = make_run(tmp_path, "run", ended=2)
+    monkeypatch.setattr(os, "pwrite", refuse)
+    with hold(run) as lease:
+        lease.read_back()
+        with pytest.raises(InputError, match="is under way"), leases._locked(leases.Lease(run, "wait"), print):
+            pass
+    fresh = RunFolder(tmp_path / "s" / "fresh")
+    with hold(fresh):
+        pass
+    assert not fresh.path.exists()
+    monkeypatch.setattr(leases, "_lock", lambda descriptor, lease: False)
+    with pytest.raises(InputError, match="No space left"), hold(run):
+        pass
 
 
 def test_a_folder_that_is_removed_is_no_error_at_the_end(tmp_path: Path) -> None:
