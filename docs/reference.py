@@ -6,7 +6,8 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -103,6 +104,31 @@ def _help(module: str) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
 
 
+def described(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function whose docstring says what a measure is: one with the formula, else the one of its name."""
+    if isinstance(function, partial):
+        return described(name, function.func)
+    waiting, seen = [function], []
+    while waiting:
+        seen.append(one := waiting.pop(0))
+        if "Formula: " in (inspect.getdoc(one) or ""):
+            return one
+        used = inspect.getclosurevars(inspect.unwrap(one))
+        named = [getattr(each, "func", each) for each in [*used.nonlocals.values(), *used.globals.values()]]
+        waiting += [each for each in named if _is_ours(each, seen)]
+    by_name = getattr(sys.modules[function.__module__], name, None)
+    # `number` wraps the function that gives the one value
+    return by_name or next(iter(inspect.getclosurevars(function).nonlocals.values()))
+
+
+def _is_ours(value: Any, seen: list[Any]) -> bool:
+    return inspect.isfunction(value) and value.__module__.startswith("analysis.measures") and value not in seen
+
+
+def _without_examples(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition(">>>")[0].strip()
+
+
 def _measures() -> str:
     parts = ["# Measures\n\nA measure is a function of an array of weights. The first column bears its name.\n"]
     for name, measure in MEASURES.items():
@@ -114,10 +140,11 @@ def _measures() -> str:
         }
         rows = [[f"`{column}`", about.meaning, about.unit] for column, about in measure.columns.items()]
         says = "; ".join(text for text, holds in flags.items() if holds)
-        formula = inspect.getdoc(measure.function) or ""
-        text = f"```text\n{formula}\n```\n\n" if formula and not formula.startswith("partial(") else ""
+        text = f"```text\n{_without_examples(described(name, measure.function))}\n```\n\n"
         source = f"Source: {measure.reference}.\n\n"
-        parts.append(f"## {name}\n\n{says}.\n\n{text}{source}{_table(('column', 'meaning', 'unit'), rows)}")
+        says = says or "does not depend on the order of the weights, nor on their number"
+        table = _table(("column", "meaning", "unit"), rows)
+        parts.append(f"## {name}\n\n{says}.\n\n{text}{source}{table}")
     return "\n".join(parts)
 
 

@@ -185,14 +185,14 @@ def plan_line(sweep: Sweep, plan: Plan) -> str:
     epochs += plan.proposed * plan.epochs * len(sweep.seeds)
     apart = sweep.replicates == "apart"
     what = f"{count // len(sweep.seeds)} settings × {len(sweep.seeds)} seeds apart, {count} trials" if apart else (
-        f"{count} trials × {len(sweep.seeds)} seeds"
+        f"{_count(count, 'trial')} × {_count(len(sweep.seeds), 'seed')}"
     )  # fmt: skip
     kind = "no early stopping" if sweep.scheduler == "fifo" else name_of(sweep.scheduler)
     brackets = len(plan.planner.brackets)
     kind += f" in {brackets} brackets" if brackets > 1 else ""
     if isinstance(sweep.scheduler, Pbt):
         kind, values = show_pbt(sweep.scheduler), {trial.stratum for trial in plan.trials}
-        return f"{what}, at most {epochs} epochs of training; {kind} in {len(values)} population(s)"
+        return f"{what}, at most {epochs} epochs of training; {kind} in {_count(len(values), 'population')}"
     strata = f" stratified by {', '.join(plan.stratify)}" if plan.stratify else ""
     search = "" if isinstance(sweep.searcher, str) else f"; searched by optuna ({sweep.searcher.sampler})"
     return f"{what}, at most {epochs} epochs of training; {kind}{strata}{search}"
@@ -201,14 +201,18 @@ def plan_line(sweep: Sweep, plan: Plan) -> str:
 def show_pbt(rule: Pbt) -> str:
     """Return `pb2 every 2 epochs`."""
     name = "pb2" if rule.explore == "bandit" else "population based training"
-    return f"{name} every {rule.interval} epoch(s)"
+    return f"{name} every {_count(rule.interval, 'epoch')}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def print_start(console: Console, sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings) -> None:
     """Print what is about to run, and what the user should know of the data."""
     say(console, plan_line(sweep, plan))
     if len(sweep.seeds) < 3:
-        say(console, f"{len(sweep.seeds)} replicate(s): intervals need 3 or more", "note:")
+        say(console, f"{_count(len(sweep.seeds), 'replicate')}: intervals need 3 or more", "note:")
     for note in plan.notes:
         say(console, note, "note:")
     print_data(console, sweep, plan, settings)

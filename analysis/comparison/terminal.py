@@ -48,7 +48,8 @@ def print_standings(console: Console, results: Results, *, test: bool = True) ->
         for sentence in (*filter(None, found), *edges(results, comparison, block)):
             console.print(sentence, markup=False, highlight=False)
     seeds = max((standing.n for standing in comparison.standings), default=0)
-    how = f"mean ±95 % interval over {seeds} replicates" if seeds >= FEWEST else f"{seeds} replicate(s): no interval"
+    replicates = f"{seeds} replicate{'s' * (seeds != 1)}"
+    how = f"mean ±95 % interval over {replicates}" if seeds >= FEWEST else f"{replicates}: no interval"
     how = how if seeds else f"no trial has a finite {results.metric}"
     tested = "test only reported" if test else "test is shown when all trials have ended"
     console.print(f"{how}; selected by {results.metric}, {tested}", style="dim", highlight=False)

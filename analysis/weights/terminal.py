@@ -169,7 +169,7 @@ def print_layers(console: Console, run: RunFolder, measures: Sequence[str], tria
         print_grid(
             console, layers_grid(part, measures, f"{title}: the best trial of each value ({count}), start → best")
         )
-    if rows["sample_entropy_shuffled"].notna().any():
+    if "sample_entropy" in measures and rows[BASELINE].notna().any():
         console.print(
             "shuffled: the same weights in random order, which is what counts for Sample Entropy", style="dim"
         )

@@ -81,7 +81,7 @@ def test_a_job_is_stopped_resumed_left_followed_to_its_end_and_listed(head: Head
     code, out, errors = head.run("cluster.submit", "--status", job, "--follow", "--address", head.dashboard)
     assert code == 0, out + errors
     assert "resuming: " in out
-    assert "4 trials × 1 seeds" in out
+    assert "4 trials × 1 seed," in out
     ends = [event["trial_id"] for event in read_ledger(ledger) if event["event"] == "completed"]
     assert sorted(ends) == ["0001", "0002", "0003", "0004"]
     epochs = pd.read_parquet(ledger.parent / "epochs.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +10,10 @@ from typing import Any, get_args
 import pytest
 
 from analysis import table
+from analysis.measures import MEASURES
+from analysis.measures.baselines import shuffled
+from analysis.measures.lmc import lmc_terms
+from analysis.measures.moments import l2_norm
 from tests.conftest import ROOT
 from tests.support.made_results import make_run
 
@@ -93,3 +98,18 @@ def test_two_versions_are_compared_trial_by_trial(results: Path, monkeypatch: py
 def test_every_table_has_its_sentence_in_the_reference() -> None:
     text = (ROOT / "docs" / "reference.py").read_text()
     assert set(re.findall(r'^    "(\w+)": "A row', text, re.M)) == set(get_args(table.Kind))
+
+
+def test_the_reference_says_how_each_measure_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mkdocs")
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    described = importlib.import_module("reference").described
+    assert described("lmc", MEASURES["lmc"].function) is lmc_terms
+    assert described("lmc_reference", MEASURES["lmc_reference"].function) is lmc_terms
+    assert described("sample_entropy_z", MEASURES["sample_entropy_z"].function) is shuffled
+    assert described("weight_norm", MEASURES["weight_norm"].function) is l2_norm
+    for name, measure in MEASURES.items():
+        function = described(name, measure.function)
+        # sums and shares need no formula of their own; that of the stable rank stands in the first line
+        plain = function.__module__ == "analysis.measures.moments" or name == "stable_rank"
+        assert plain or "Formula: " in (function.__doc__ or ""), name
