@@ -16,6 +16,9 @@ from analysis.terminal.plain_text import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+# numbers from here on are written by their power of ten; tables.js does the same
+LONG = 1e6
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -60,10 +63,10 @@ def number_cell(value: float, digits: int = 4, below: str = "") -> Cell:
 
 
 def format_number(value: float, digits: int = 4) -> str:
-    """Write so many decimals, a true minus sign, none before a zero; `-` for NaN."""
+    """Write so many decimals, a true minus sign, none before a zero; `-` for NaN. From a million on: `1.70e+28`."""
     if math.isnan(value):
         return "-"
-    text = f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}" if abs(value) < LONG or math.isinf(value) else f"{value:.2e}"
     if not float(text):
         text = text.lstrip("-")
     return text.replace("-", "−")

@@ -108,7 +108,7 @@ def per_class(rows: Sequence[ClassRow]) -> Figure:
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
     axis.grid(axis="x")
-    axis.set_xlabel("figure of the class against the rest; line: 95 % interval of recall over images")
+    axis.set_xlabel("a class against the rest; line: 95 % of recall")
     figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 

@@ -164,10 +164,15 @@ def learning_curves(
         data += [_rungs([rung for rung in rungs if rung.group == group], look["color"], number)] * any(
             rung.group == group for rung in rungs
         )
-    longest = _longest(curves)
+    return figure(
+        data, xaxis=epoch_axis(_longest(curves)), yaxis={"title": {"text": text_of(name_of(metric))}}, height=420
+    )
+
+
+def epoch_axis(longest: int) -> dict[str, Any]:
+    """Return an axis of epochs: each has a tick where they are few."""
     few = {"range": [0.5, longest + 0.5], "dtick": 1} if longest <= 12 else {"rangemode": "tozero"}
-    axis = {"title": {"text": "epoch"}, **few}
-    return figure(data, xaxis=axis, yaxis={"title": {"text": text_of(name_of(metric))}}, height=420)
+    return {"title": {"text": "epoch"}, **few}
 
 
 def _longest(curves: Sequence[Curve]) -> int:
@@ -248,7 +253,7 @@ def parallel_coordinates(axes: Sequence[Axis], scores: Sequence[float | None], *
 
 
 def _dimension(axis: Axis) -> dict[str, Any]:
-    label = {"label": visible(axis.name.replace("_", " "))}
+    label: dict[str, Any] = {"label": visible(axis.name.replace("_", " "))}
     numbers = [value for value in axis.values if isinstance(value, int | float) and not isinstance(value, bool)]
     known = [value for value in numbers if math.isfinite(value)]
     others = sum(value is not None for value in axis.values) - len(numbers)
@@ -266,6 +271,9 @@ def _dimension(axis: Axis) -> dict[str, Any]:
             **label, "values": values, "tickvals": [math.log10(tick) for tick in ticks],
             "ticktext": [f"{tick:.3g}" for tick in ticks],
         }  # fmt: skip
+    if low == high:
+        # one tick, in the middle
+        label |= {"range": [low - 1, low + 1], "tickvals": [low], "ticktext": [f"{low:.4g}"]}
     plain = [value if isinstance(value, int | float) else None for value in axis.values]
     return {**label, "values": plain, "tickformat": ".4~g"}
 

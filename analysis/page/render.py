@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from analysis.figures import style as figure_style
+from analysis.grids import LONG
 from analysis.page.parts import Drawing, LongColumn, LongTable, Part, Plotted, Report
 from analysis.page.plotly_script import packed_script
 from analysis.terminal.plain_text import visible
@@ -146,5 +147,7 @@ def _text(column: LongColumn, value: Any) -> str:
 
 
 def _fixed(value: float, digits: int) -> str:
-    """Format a number as the page's script does: very small ones by their power of ten."""
+    """Format a number as the page's script does: very small and very large ones by their power of ten."""
+    if abs(value) >= LONG:
+        return f"{value:.2e}"
     return f"{value:.{digits}f}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"

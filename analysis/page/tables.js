@@ -67,6 +67,7 @@ function longTable(table, tools, { href = null } = {}) {
   }
   function format(column, value) {
     if (!column.digits) return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
+    if (Math.abs(value) >= 1e6) return value.toExponential(2);
     return Math.abs(value) >= 1e-4 || value === 0 ? value.toFixed(column.digits) : value.toExponential(1);
   }
   function draw() {

@@ -25,7 +25,7 @@ from sweeps.dashboard import answers
 from sweeps.dashboard.access import Guard
 from sweeps.dashboard.assets import static, templates
 from sweeps.dashboard.computed_sections import ComputedSections
-from sweeps.dashboard.files import files_below, media_type, open_file
+from sweeps.dashboard.files import files_below, media_type, open_file, pictures_of
 from sweeps.dashboard.results import Results
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.live_run.tables import differing
@@ -86,7 +86,7 @@ class Page:
             best = followed.best_epoch(trial)
             return self._html(
                 "trial.html.j2", run=followed.run, trial=trial, first=first, rest=rest, files=files, command=command,
-                best=best, metric=followed.metric,
+                pictures=pictures_of(files), best=best, metric=followed.metric,
             )  # fmt: skip
 
     def compare(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from analysis.grids import format_number
 from analysis.page.plotly_script import plotly_script
 from analysis.page.render import PAGE, without_controls
 
@@ -25,10 +26,12 @@ TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf
 def templates() -> Environment:
     """Return the pages' templates: text is escaped, and what steers a terminal is written out."""
     loader = FileSystemLoader([HERE, PAGE])
-    return Environment(
+    environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=without_controls,
     )  # fmt: skip
+    environment.filters["number"] = format_number
+    return environment
 
 
 def static(request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from trainables.errors import InputError
 MOST_FILES = 300
 # bytes from the end of a log
 LOG_BYTES = 40_000
+# pictures of what the page of a trial draws itself
+DRAWN = {"training_curves.png", "weight_distributions.png"}
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 # HTML and SVG of a run could hold a script: they are only ever downloaded
 TEXTS = {".txt", ".json", ".jsonl", ".log", ".csv", ".yaml", ".md"}
@@ -31,6 +33,22 @@ class Found:
     def picture(self) -> bool:
         """Return whether a page can show it."""
         return Path(self.name).suffix in PICTURES
+
+    @property
+    def words(self) -> str:
+        """Return its name as words: `confusion matrix`."""
+        return Path(self.name).stem.replace("_", " ")
+
+
+def pictures_of(files: Sequence[Found]) -> dict[str, list[Found]]:
+    """Return the pictures by what they are of; those that the page draws itself are left out."""
+    kinds: dict[str, list[Found]] = {"Pictures": [], "Evaluation": [], "Explanation": []}
+    for file in files:
+        if file.picture and Path(file.name).name not in DRAWN:
+            folders = Path(file.name).parts[:-1]
+            kind = "Explanation" if "explain" in folders else "Evaluation" if "evaluation" in folders else "Pictures"
+            kinds[kind].append(file)
+    return {kind: found for kind, found in kinds.items() if found}
 
 
 def media_type(name: str) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 
 from analysis.comparison.labels import hashable, show_value
 from analysis.comparison.sentences import name_of
-from analysis.grids import Cell, Column, Grid, columns_of, number_cell
+from analysis.comparison.statistics import FEWEST, mean_interval
+from analysis.grids import Cell, Grid, columns_of, number_cell
 from analysis.page.parts import LongColumn
 from analysis.terminal.plain_text import visible
 from sweeps.live_run.event_log import Stop
 from sweeps.live_run.followed_run import FollowedRun
+from sweeps.record.progress import Best
 from sweeps.record.state import TrialState
 from sweeps.screen.live import clock, describe
 
@@ -82,13 +84,33 @@ def summary(followed: FollowedRun) -> dict[str, Any]:
 
 
 def best_so_far(followed: FollowedRun) -> Grid:
-    """Return the best mean that a trial of each compared value has reached so far, the best first."""
+    """Return the best mean that a trial of each compared value has reached so far, the best first.
+
+    Below it stands its 95 % interval over the trial's replicates, from three on.
+    """
     rows = [
-        (Cell(best.name), number_cell(best.value), Cell(str(best.epoch), sort=best.epoch), _of(best.ended, best.trials))
+        (
+            Cell(best.name),
+            number_cell(best.value, 4, _interval(followed, best)),
+            Cell(visible(best.trial_id)),
+            Cell(str(best.epoch), sort=best.epoch),
+            _of(best.ended, best.trials),
+        )
         for best in followed.tally.best()[:MOST_ROWS]
     ]
-    columns = (Column("best so far", words=True), Column(name_of(followed.metric)), Column("at epoch"), Column("ended"))
-    return Grid("", columns, tuple(rows))
+    heads = ["best so far", f"{name_of(followed.metric)}, 95 % over seeds", "of trial", "at epoch", "ended"]
+    return Grid("", columns_of(heads, words=heads[:1]), tuple(rows))
+
+
+def _interval(followed: FollowedRun, best: Best) -> str:
+    """Return `0.93 to 0.95`, "" where too few replicates say nothing of chance."""
+    history = followed.state.trials[best.trial_id].history
+    if history.replicates < FEWEST or followed.metric not in history.names:
+        return ""
+    width, place = len(history.names), history.names.index(followed.metric)
+    first = (best.epoch - 1) * history.replicates * width + place
+    found = mean_interval(history.values[first : first + history.replicates * width : width])
+    return "" if math.isnan(found.low) else f"{found.low:.4f} to {found.high:.4f}"
 
 
 def strata(followed: FollowedRun) -> Grid:

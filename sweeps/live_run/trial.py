@@ -11,7 +11,7 @@ import numpy as np
 from pydantic_core import from_json
 
 from analysis.comparison.labels import show_value
-from analysis.figures.interactive import Figure, Panels, figure, text_of
+from analysis.figures.interactive import Figure, Panels, epoch_axis, figure, text_of
 from analysis.figures.style import colour_of
 from analysis.figures.trial import COLOURS, panels_of
 from analysis.runs.run_folder import RunFolder
@@ -22,6 +22,7 @@ from trainables.atomic_files import open_regular
 # layers with a line of their own
 MOST_LAYERS = 24
 HOVER = "seed {}, epoch %{{x}}: %{{y:.4g}}<extra>{}</extra>"
+SINGLES = {"lr_used": "learning rate", "gradient_norm": "norm of the gradient"}
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 
 
@@ -31,10 +32,8 @@ def trial_curves(followed: FollowedRun, trial: TrialState) -> Figure:
     history = trial.history
     values = np.frombuffer(history.values, np.float64).reshape(-1, max(history.replicates, 1), len(history.names))
     groups = panels_of(shown)
-    singles = [
-        name for name in ("lr_used", "gradient_norm") if np.isfinite(values[..., history.names.index(name)]).any()
-    ]
-    panels = Panels([*groups, *(name.replace("_", " ") for name in singles)], 3, 230)
+    singles = [name for name in SINGLES if np.isfinite(values[..., history.names.index(name)]).any()]
+    panels = Panels([*groups, *(SINGLES[name] for name in singles)], 3, 230)
     steps = list(range(1, len(values) + 1))
     seeds = trial.config["seeds"]
     legend = set[str]()
@@ -53,7 +52,8 @@ def trial_curves(followed: FollowedRun, trial: TrialState) -> Figure:
                     },
                 )  # fmt: skip
                 legend.add(label)
-        panels.axis(panel, "x", title={"text": "epoch"} if panel >= len(groups) + len(singles) - 3 else None)
+        last = panel >= len(groups) + len(singles) - 3
+        panels.axis(panel, "x", **{**epoch_axis(len(steps)), "title": {"text": "epoch" if last else ""}})
     return panels.figure()
 
 
@@ -79,8 +79,8 @@ def gradient_norms(run: RunFolder, trial: TrialState) -> Figure | None:
     ]  # fmt: skip
     return figure(
         data,
-        xaxis={"title": {"text": "epoch"}},
-        yaxis={"title": {"text": "norm"}, "type": "log", "dtick": "D2"},
+        xaxis=epoch_axis(max(epoch for points in layers.values() for epoch, _ in points)),
+        yaxis={"title": {"text": "norm"}, "type": "log", "dtick": "D2", "tickformat": "~g"},
         height=360,
     )
 

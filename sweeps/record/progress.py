@@ -30,11 +30,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Best:
-    """The best value that a group has reached so far, and how many of its trials have ended."""
+    """The best value that a group has reached so far, by which trial, and how many of its trials have ended."""
 
     name: str
     value: float
     epoch: int
+    trial_id: str = ""
     ended: int = 0
     trials: int = 0
 
@@ -133,7 +134,7 @@ class Tally:
         for epoch, mean in enumerate(trial.means[after:], start=after + 1):
             value, best = mean.get(self.metric), self._best.get(group)
             if value is not None and (best is None or self.sign * value > self.sign * best.value):
-                self._best[group] = Best(group or "all trials", value, epoch)
+                self._best[group] = Best(group or "all trials", value, epoch, trial.trial_id)
 
     def progress(self, seconds_gone: float, *, since_start: bool = False) -> Progress:
         """Return counts, share and time left: the epochs to come at the pace so far, with stops as frequent as before.

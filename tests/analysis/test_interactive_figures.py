@@ -184,6 +184,11 @@ def test_parallel_coordinates_have_words_as_levels_and_decades_as_logarithms() -
     assert ranks_of([3.0, 1.0, 2.0], higher=False) == pytest.approx([1 / 3, 1.0, 2 / 3])
 
 
+def test_an_axis_of_one_value_has_one_tick() -> None:
+    (axis,) = parallel_coordinates([Axis("epochs", [4, 4, None])], [0.1, 0.2, 0.3])["data"][0]["dimensions"]
+    assert (axis["tickvals"], axis["ticktext"], axis["range"]) == ([4], ["4"], [3, 5])
+
+
 def test_a_text_is_shown_as_it_is() -> None:
     assert text_of("<b>&amp;</b>\x1b[0m") == "&lt;b&gt;&amp;amp;&lt;/b&gt;\\x1b[0m"
 

@@ -286,6 +286,14 @@ def test_a_long_table_keeps_its_rows_beside_the_page() -> None:
     assert len(json.loads(Page(html).scripts["rows-data"])["columns"][0]["values"]) == 20_000
 
 
+def test_a_number_of_any_size_is_short() -> None:
+    assert number_cell(1.7e28).text == "1.70e+28"
+    assert number_cell(-2.5e6).text == "\u22122.50e+06"
+    assert number_cell(999_999.0).text == "999999.0000"
+    html = part_html(LongTable("rows", [LongColumn("a", [1.7e28, 0.25, 3e-9], digits=4)]))
+    assert re.findall("<td>(.*?)</td>", html) == ["1.70e+28", "0.2500", "3.0e-09"]
+
+
 def test_cells_sort_by_number_and_are_escaped() -> None:
     cells = (number_cell(math.nan), number_cell(-0.5))
     html = part_html(Grid("", columns_of(["<name>", "value"], ["<name>"]), (cells,)))

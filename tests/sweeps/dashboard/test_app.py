@@ -21,7 +21,7 @@ from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
 from sweeps.dashboard.app import Page, make_app
 from sweeps.dashboard.computed_sections import ComputedSections, Sections
-from sweeps.dashboard.files import end_of_log
+from sweeps.dashboard.files import Found, end_of_log, pictures_of
 from sweeps.dashboard.results import Results
 from sweeps.dashboard.trial_sections import _evaluation, trial_sections
 from sweeps.live_run.followed_run import FollowedRun
@@ -202,6 +202,13 @@ def test_a_file_behind_a_link_is_not_shown_and_a_pipe_is_not_waited_for(tmp_path
     evaluation.report.unlink()
     evaluation.report.write_text("AUC 0.9")
     assert "AUC 0.9" in repr(_evaluation(run, trial))
+
+
+def test_pictures_stand_by_what_they_are_of() -> None:
+    names = ["trials/a/training_curves.png", "trials/a/x.png", "evaluation/1/roc.png", "evaluation/1/explain/map_a.jpg"]
+    found = pictures_of([Found(name, "1 kB") for name in (*names, "evaluation/1/report.txt")])
+    shown = {title: [file.words for file in files] for title, files in found.items()}
+    assert shown == {"Pictures": ["x"], "Evaluation": ["roc"], "Explanation": ["map a"]}
 
 
 def test_without_control_nothing_can_be_asked(browser: TestClient, run: RunFolder) -> None:
