@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analysis.command_line import new_app, start
 from deployment.export import write_exports
+from deployment.registration.client import shown
 from deployment.registration.registry_store import (
     CARD_FILE,
     GATE,
@@ -77,8 +78,9 @@ def register(
     opened = open_registry(registry, storage, create=True)
     made = add(opened, network, name, version, description, tags, metrics, gate, force, alias)
     console = Console()
-    say(console, f"registered {name} {made.version} (number {made.number}) in {opened.uri}; gate: {gate or 'none'}"
-                 + (f"; {', '.join(made.aliases)}" if made.aliases else ""))  # fmt: skip
+    in_use = f"; {', '.join(made.aliases)}" if made.aliases else ""
+    where = f"(number {made.number}) in {shown(opened.uri)}"
+    say(console, f"registered {name} {made.version} {where}; gate: {gate or 'none'}{in_use}")
     say(console, "for research use only")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from deployment.registration.client import Client, first_line, shown
 from trainables.errors import InputError, pip_install
 
 # semver.org's own expression.
@@ -52,7 +53,7 @@ class RegisteredVersion:
 class Registry:
     """An open registry. artifacts: where files of new versions go; None for a server's own place."""
 
-    client: Any
+    client: Client
     uri: str
     artifacts: Path | None
 
@@ -61,6 +62,8 @@ def open_registry(uri: str | None, storage: str, *, create: bool = False) -> Reg
     """Open a registry at a URI, by default an SQLite file in the results' folder. Raises `InputError`."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # by default it takes minutes to say that nobody answers
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     try:
         with _own_warnings():
             import mlflow
@@ -80,10 +83,10 @@ def open_registry(uri: str | None, storage: str, *, create: bool = False) -> Reg
     try:
         with _own_warnings():
             mlflow.set_tracking_uri(uri)
-            return Registry(MlflowClient(tracking_uri=uri, registry_uri=uri), uri, artifacts)
+            return Registry(Client(MlflowClient(tracking_uri=uri, registry_uri=uri), uri), uri, artifacts)
     except Exception as error:
         # MLflow's stores raise errors of their own libraries.
-        raise InputError(f"the registry {uri} cannot be opened ({_first_line(error)})") from None
+        raise InputError(f"the registry {shown(uri)} cannot be opened ({first_line(error)})") from None
 
 
 @contextmanager
@@ -92,10 +95,6 @@ def _own_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def check_names(name: str, version: str, alias: str | None, tags: Sequence[str]) -> dict[str, str]:
@@ -161,16 +160,16 @@ def promote(registry: Registry, name: str, which: str, alias: str) -> Registered
         raise InputError(f"{name} {chosen.version} goes into production only if its gate passes: it says "
                          f"{chosen.gate or 'nothing'}")  # fmt: skip
     history = _history(registry, name, alias)
-    if not history or history[-1] != chosen.number:
-        _point(registry, name, alias, [*history, chosen.number])
+    if alias not in chosen.aliases:
+        _point(registry, name, alias, history if history[-1:] == [chosen.number] else [*history, chosen.number])
     return find_version(registry, name, alias)
 
 
 def rollback(registry: Registry, name: str, alias: str) -> RegisteredVersion:
     """Give an alias back to the version that had it before. Raises `InputError` where none had."""
     check_alias(alias)
-    versions_of(registry, name)
-    history = _history(registry, name, alias)
+    there = {one.number for one in versions_of(registry, name)}
+    history = [number for number in _history(registry, name, alias) if number in there]
     if len(history) < 2:
         raise InputError(f"no version of {name} was {alias} before: there is nothing to go back to")
     _point(registry, name, alias, history[:-1])
@@ -178,10 +177,15 @@ def rollback(registry: Registry, name: str, alias: str) -> RegisteredVersion:
 
 
 def _history(registry: Registry, name: str, alias: str) -> list[str]:
-    """Return MLflow's numbers of the versions that had an alias, the present one last."""
-    text = registry.client.get_registered_model(name).tags.get(HISTORY + alias, "[]")
+    """Return MLflow's numbers of the versions that had an alias, the present one last.
+
+    Others may set an alias without a history, and a command may be killed between the two.
+    """
+    model = registry.client.get_registered_model(name)
+    text, present = model.tags.get(HISTORY + alias, "[]"), str(model.aliases.get(alias, ""))
     try:
-        return [str(int(number)) for number in json.loads(text)]
+        numbers = [str(int(number)) for number in json.loads(text)]
+        return numbers if present in ("", *numbers[-1:]) else [*numbers, present]
     except (ValueError, TypeError):
         raise InputError(f"{name}: the history of {alias} cannot be read ({text[:80]!r}): set the alias anew") from None
 
@@ -203,7 +207,7 @@ def files_of(registry: Registry, version: RegisteredVersion) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=registry.uri))
     except Exception as error:
         # MLflow's stores raise errors of their own libraries.
-        raise InputError(f"{version.name} {version.version}: its files cannot be had ({_first_line(error)})") from None
+        raise InputError(f"{version.name} {version.version}: its files cannot be had ({first_line(error)})") from None
 
 
 @dataclass(frozen=True)
@@ -233,9 +237,22 @@ def add_version(registry: Registry, new: NewVersion, example: Any, answer: Any) 
     except Exception as error:
         # MLflow's stores raise errors of their own libraries.
         raise InputError(
-            f"the registry {registry.uri} refused {new.name} {new.version} ({_first_line(error)})"
+            f"the registry {shown(registry.uri)} refused {new.name} {new.version} ({first_line(error)})"
         ) from None
-    return next(one for one in versions_of(registry, new.name) if one.number == number)
+    return _first_of_its_version(registry, new.name, number)
+
+
+def _first_of_its_version(registry: Registry, name: str, number: str) -> RegisteredVersion:
+    """Return a version that was just made; of two commands that made one of the same version, the second takes it back.
+
+    Raises `InputError`.
+    """
+    versions = versions_of(registry, name)
+    made = next(one for one in versions if one.number == number)
+    if next(one for one in versions if one.version == made.version) != made:
+        registry.client.delete_model_version(name, number)
+        raise InputError(f"{name} {made.version} was registered by another command just now: choose the next version")
+    return made
 
 
 def _log_and_register(registry: Registry, new: NewVersion, example: Any, answer: Any) -> str:

@@ -17,8 +17,19 @@ from analysis.runs.run_folder import RunFolder
 from deployment.formats.opening import open_artefact
 from deployment.predict import app as predict
 from deployment.register import app as register
+from deployment.registration.client import shown
 from deployment.registration.model_card import licence_of
-from deployment.registration.registry_store import SEMANTIC, files_of, find_version, open_registry
+from deployment.registration.registry_store import (
+    SEMANTIC,
+    Registry,
+    _first_of_its_version,
+    files_of,
+    find_version,
+    open_registry,
+    promote,
+    rollback,
+    versions_of,
+)
 from deployment.registry import app as registry
 from deployment.serve import app as serve
 from tests.support.trained_run import train_run
@@ -115,6 +126,53 @@ def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder, monkey
     assert command(registry, run, "promote", "digits", "2.0.0") == (0, "production of digits is 2.0.0 now\n")
     listed = command(registry, run, "list")[1]
     assert [version in listed for version in ("1.0.0", "1.1.0", "2.0.0")] == [True] * 3
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Registry:
+    """A registry with three versions of a model, whose gates passed."""
+    opened = open_registry(None, str(tmp_path), create=True)
+    opened.client.create_registered_model("m")
+    for version in ("1.0.0", "1.1.0", "2.0.0"):
+        opened.client.create_model_version("m", tmp_path.as_uri(), tags={"version": version, "gate": "pass"})
+    return opened
+
+
+def test_of_two_commands_that_register_one_version_the_second_takes_it_back(drawn: Registry, tmp_path: Path) -> None:
+    twice = drawn.client.create_model_version("m", tmp_path.as_uri(), tags={"version": "1.1.0"})
+    with pytest.raises(InputError, match="registered by another command just now"):
+        _first_of_its_version(drawn, "m", str(twice.version))
+    assert _first_of_its_version(drawn, "m", "2").version == "1.1.0"
+    assert [one.number for one in versions_of(drawn, "m")] == ["1", "2", "3"]
+
+
+def test_an_alias_that_others_set_or_a_kill_left_half_done_is_followed(drawn: Registry) -> None:
+    promote(drawn, "m", "1.0.0", "production")
+    # by MLflow's page, or by a command that was killed before it wrote the history
+    drawn.client.set_registered_model_alias("m", "production", "3")
+    assert rollback(drawn, "m", "production").version == "1.0.0"
+    promote(drawn, "m", "1.1.0", "production")
+    drawn.client.delete_registered_model_alias("m", "production")
+    assert promote(drawn, "m", "1.1.0", "production").aliases == ("production",)
+    assert rollback(drawn, "m", "production").version == "1.0.0"
+    for version in ("1.1.0", "2.0.0"):
+        promote(drawn, "m", version, "production")
+    drawn.client.delete_model_version("m", "2")
+    assert rollback(drawn, "m", "production").version == "1.0.0"
+
+
+def test_a_registry_that_refuses_is_one_line_without_its_password(
+    drawn: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shown("postgresql://me:hunter2@host/db?x=1") == "postgresql://me@host/db?x=1"
+    assert shown("sqlite:////tmp/a.db") == "sqlite:////tmp/a.db"
+
+    def refuse(*of: object, **named: object) -> None:
+        raise mlflow.exceptions.MlflowException("no route\nto host")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_registered_models", refuse)
+    with pytest.raises(InputError, match=r"the registry sqlite.* refuses \(no route\)"):
+        versions_of(drawn, "m")
 
 
 class Canary:
