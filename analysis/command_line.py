@@ -19,11 +19,17 @@ import typer
 from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.home import find_home
 from analysis.terminal.plain_text import visible
-from trainables.errors import DISTRIBUTION, InputError
+from trainables.errors import DISTRIBUTION, LONGEST, InputError
 
 BAD_INPUT = int(ExitCode.BAD_INPUT)
 # errors of a disk, wherever they come from, are no faults of the program
-REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
+REFUSED = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM),
+        "free space, or mend its rights",
+    ),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP), "name another"),
+}
 
 
 def start(app: Callable[..., Any], arguments: Sequence[str] | None = None) -> NoReturn:
@@ -112,7 +118,7 @@ def guard(action: Callable[[], Any]) -> Any:
         if error.errno not in REFUSED:
             raise
         where = error.filename or "a file"
-        print_error(f"{where} cannot be read or written ({error.strerror}): free space, or mend its rights")
+        print_error(f"{str(where)[:LONGEST]} cannot be read or written ({error.strerror}): {REFUSED[error.errno]}")
         sys.exit(BAD_INPUT)
     except Exception as error:
         # Typer raises its own copy of click's exceptions, which has no public name.

@@ -26,8 +26,11 @@ def replaced(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` at the end, and is removed at an error.
 
     A reader sees the old file or the new one, never half of one. durable: also after a loss of power; without it the
-    file is for `make_durable`, or may be made again.
+    file is for `make_durable`, or may be made again. Raises `OSError` for a path that is a device, a pipe or a socket,
+    which a file must not take the place of.
     """
+    with suppress(FileNotFoundError):
+        check_regular(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         yield beside

@@ -22,6 +22,7 @@ from trainables.user_code.part_names import (
     is_library_model,
     is_own,
 )
+from trainables.user_paths import user_path
 
 
 def _field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
@@ -224,7 +225,7 @@ class TrialConfig(BaseModel):
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
         """Return a path that workers, whose working directory is another, can use."""
-        return value if value in (None, "imagenet") else os.path.abspath(os.path.expanduser(str(value)))
+        return value if value in (None, "imagenet") else os.path.abspath(user_path(value))
 
     @model_validator(mode="after")
     def _settings_fit_one_another(self) -> TrialConfig:

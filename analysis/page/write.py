@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from analysis.comparison.compare_runs import ComparedRuns, compare_runs
@@ -15,7 +16,7 @@ from analysis.page.records import all_trials, failures, provenance
 from analysis.page.render import render
 from analysis.page.sections import curves, head, hyperparameters, run_names, values
 from analysis.runs.run_folder import RunFolder
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import check_regular, write_atomically
 from trainables.errors import InputError
 
 
@@ -36,13 +37,23 @@ def write_report(
     >>> from analysis.runs.find import find_runs                                          # doctest: +SKIP
     >>> write_report(find_runs(["latest"]), Path("report.html"), None)                     # doctest: +SKIP
     """
+    with _refusals(page):
+        if page.exists():
+            check_regular(page)
     compared = compare_runs(runs, metric, against, stopped, hold, epoch)
     report = build_report(compared, command or ["python", "-m", "analysis.report", run_names(runs)])
-    try:
+    with _refusals(page):
         write_atomically(page, render(report, figures, png=png).encode(), durable=False)
+    return page
+
+
+@contextmanager
+def _refusals(page: Path) -> Iterator[None]:
+    """Make what the disk refuses an `InputError`."""
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{page} cannot be written ({error.strerror}): choose another --output") from None
-    return page
 
 
 def build_report(compared: ComparedRuns, command: Sequence[str]) -> Report:

@@ -210,8 +210,9 @@ def _notes(
         notes.append("train taught the network: its figures say nothing of other images")
     recorded = chosen.recorded.get(f"{options.split}_acc", math.nan)
     if not chosen.lost and math.isfinite(recorded) and abs(recorded - figures["acc"].value) > SAME:
-        why = (
-            "random layers are sampled" if loaded[0].config.evaluation_samples else "another device or version computes"
-        )
+        config = loaded[0].config
+        why = "random layers are sampled" if config.evaluation_samples else "another device or version computes"
+        if options.split == "train" and config.label_noise:
+            why = f"then {100 * config.label_noise:g} % of the labels were replaced (label_noise)"
         notes.append(f"accuracy is {figures['acc'].value:.4f} here, {recorded:.4f} when it was trained: {why}")
     return notes

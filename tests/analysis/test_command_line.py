@@ -10,7 +10,7 @@ import pytest
 from analysis.command_line import guard
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.ENAMETOOLONG])
 @pytest.mark.parametrize("name", [None, "x\x1b[31m.parquet"])
 def test_a_disk_that_refuses_is_one_line(number: int, name: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     def write() -> None:

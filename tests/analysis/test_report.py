@@ -40,6 +40,7 @@ from analysis.runs.run_folder import RunFolder
 from tests.analysis.test_compare import LEVELS, RATES, score, status
 from tests.conftest import ROOT
 from tests.support.made_results import make_run
+from trainables.errors import InputError
 
 NASTY = "<script>alert('&')</script> </script> & \"quoted\""
 
@@ -273,6 +274,14 @@ def test_the_command_writes_one_page_over_several_runs(tmp_path: Path) -> None:
 
 
 # Tables and the browser -----------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_cannot_be_written_leaves_no_figures(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "page.html")
+    with pytest.raises(InputError, match=r"page\.html cannot be written \(is no regular file\)"):
+        write_report([run], tmp_path / "out" / "page.html", tmp_path / "out" / "figures")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["page.html"]
 
 
 def test_a_long_table_keeps_its_rows_beside_the_page() -> None:

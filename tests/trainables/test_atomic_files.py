@@ -54,3 +54,15 @@ def test_a_full_disk_is_said_with_the_files_name(tmp_path: Path, monkeypatch: py
         write_atomically(tmp_path / "table", b"x")
     assert refused.value.filename == str(tmp_path / "table")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_takes_the_place_of_no_device_and_no_pipe(tmp_path: Path) -> None:
+    """As root, `--output /dev/full` would make a file of the device."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="no regular file"):
+            write_atomically(tmp_path / name, b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from trainables.errors import InputError, unknown_name
 from trainables.user_code.source import is_user_code
+from trainables.user_paths import user_path
 
 KINDS = ("folder", "npz", "csv")
 
@@ -84,9 +85,9 @@ def absolute(name: str) -> str:
     """Return a name whose path is absolute, as workers need it, whose working directory is another."""
     kind, path, options = split_name(name)
     if kind:
-        return f"{kind}:{Path(path).expanduser().absolute()}{'?' * bool(options)}{options}"
+        return f"{kind}:{user_path(path)}{'?' * bool(options)}{options}"
     source, colon, function = name.rpartition(":")
-    return f"{Path(source).expanduser().absolute()}:{function}" if colon and source.endswith(".py") else name
+    return f"{user_path(source)}:{function}" if colon and source.endswith(".py") else name
 
 
 def without_path(name: str) -> str:
@@ -127,7 +128,7 @@ def table_options(name: str) -> TableOptions:
     columns = {key: values[key] for key in ("image", "label", "split", "group", "series") if key in values}
     return TableOptions(
         path,
-        path.parent / Path(values.get("root", "")).expanduser(),
+        user_path(values.get("root", ""), path.parent),
         **columns,
         order=_order(name, values),
         window=_window(name, values),
@@ -163,7 +164,7 @@ def _values(name: str, kind: str, allowed: tuple[str, ...]) -> tuple[Path, dict[
         if not value:
             raise InputError(f"{name!r}: {key}= is empty: give it a value, or leave it out")
         values[key] = value
-    return Path(path).expanduser().absolute(), values
+    return user_path(path), values
 
 
 def _parts(kind: str, query: str) -> list[str]:

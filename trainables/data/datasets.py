@@ -9,6 +9,7 @@ from pathlib import Path
 from trainables.data.arrays import Data, Request, as_rgb, load_stored
 from trainables.data.dataset_names import absolute, check_name, is_code, split_name
 from trainables.errors import InputError, unknown_name
+from trainables.user_paths import user_path
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def load(name: str, image_size: int | None = None, data_root: Path | None = None
     """
     if channels not in (None, 1, 3):
         raise InputError(f"channels={channels}: choose 1 (grey) or 3 (RGB), or leave it out")
-    root = (data_root or default_data_root()).expanduser().absolute()
+    root = user_path(data_root or default_data_root())
     if data_root is not None and not root.is_dir():
         raise InputError(
             f"--data-root {root}: no such folder: name the one that holds the data, make it for a download, or take "

@@ -9,6 +9,7 @@ from typing import Any
 from trainables.errors import InputError, shorten
 from trainables.user_code.in_use import read_saved, source_of, sources_in_use, use_sources
 from trainables.user_code.source import Source, is_user_code, split_spec
+from trainables.user_paths import user_path
 
 TRUST = "--trust-code"
 
@@ -51,7 +52,7 @@ def is_local(spec: str) -> bool:
     """Return whether a spec names a file or a module in the working directory, where only the user writes."""
     name, here = split_spec(spec)[0], Path.cwd().resolve()
     module = here.joinpath(*name.split("."))
-    paths = [Path(name).expanduser()] if name.endswith(".py") else [module.with_suffix(".py"), module / "__init__.py"]
+    paths = [user_path(name)] if name.endswith(".py") else [module.with_suffix(".py"), module / "__init__.py"]
     return any(path.is_file() and path.resolve().is_relative_to(here) for path in paths)
 
 

@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from trainables.errors import InputError, unknown_name
+from trainables.user_paths import user_path
 
 SPEC = re.compile(r"(?P<source>[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+):(?P<name>[A-Za-z_]\w*)")
 # Bytes of a source in all; more is no hand-written code.
@@ -85,7 +86,7 @@ def read_source(spec: str, folder: Path | None = None) -> Source:
     """
     source, _ = split_spec(spec)
     if source.endswith(".py"):
-        path = ((folder or Path.cwd()) / Path(source).expanduser()).resolve()
+        path = user_path(source, folder).resolve()
         root = path.parent
     else:
         path, root = _module_file(source, folder)

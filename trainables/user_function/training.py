@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import isfinite, isnan
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,7 @@ class FunctionTraining:
 
     def _is_best(self, one: _Replicate, values: Mapping[str, float]) -> bool:
         value = values.get(self.steering)
-        if value is None or isnan(value):
+        if value is None or not self._is_finite(values):
             return False
         better = one.best is None or self.sign * value > self.sign * one.best
         if better:
@@ -251,9 +251,12 @@ class FunctionTraining:
 
     def _report(self) -> EpochReport:
         rows = [one.last for one in self.replicates if one.last is not None]
-        steering = [row[self.steering] for row in rows if self.steering in row]
-        losses = [row[name] for row in rows for name in self.metrics if name.endswith("loss")]
-        return EpochReport([dict(row) for row in rows], self.metrics, all(map(isfinite, [*steering, *losses])))
+        return EpochReport([dict(row) for row in rows], self.metrics, all(map(self._is_finite, rows)))
+
+    def _is_finite(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether the metric that steers and the losses are numbers; a loss of test steers nothing."""
+        losses = [name for name in self.metrics if name.endswith("loss") and not name.startswith("test_")]
+        return all(isfinite(row[name]) for name in (self.steering, *losses) if name in row)
 
 
 def _number(value: Any, what: str) -> float:
@@ -262,7 +265,8 @@ def _number(value: Any, what: str) -> float:
         if isinstance(value, str | bytes):
             raise TypeError
         return float(value)
-    except (TypeError, ValueError):
+    # of torch: RuntimeError for a tensor of several numbers
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         raise InputError(f"{what} is {type(value).__name__} and no number: yield a number") from None
 
 

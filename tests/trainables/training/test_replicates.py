@@ -12,10 +12,11 @@ import torch
 
 from tests.support.short_training import digits, go_on, resumed_after, small_config, splits, started, trained, untimed
 from trainables.config import TrialConfig
+from trainables.data.arrays import SPLITS
 from trainables.trainable import means_over_replicates
 from trainables.training.early_stopping import Patience
 from trainables.training.evaluation import Quality
-from trainables.training.loop import EpochMetrics
+from trainables.training.loop import EpochMetrics, TrainedEpoch, finish_epoch
 from trainables.training.replicates import METRICS, by_layer, epoch_row, train_replicates
 
 INFO = digits().info
@@ -127,6 +128,15 @@ def test_a_diverging_replicate_ends_the_trial_and_says_so() -> None:
     assert len(epochs) < 5
     assert not all(m.finite for m in epochs[-1])
     assert not any(m.is_best for m in epochs[-1] if not m.finite)
+
+
+def test_test_alone_ends_no_trial() -> None:
+    config = small_config()
+    fine, trained_epoch = Quality(1.0, 0.5, 0.5), TrainedEpoch(10, True, 0.1, {})
+    for broken in ("train", "val", "test"):
+        quality = {split: Quality(math.inf, math.nan, 0.5) if split == broken else fine for split in SPLITS}
+        found = finish_epoch(config, started(config), trained_epoch, quality, 1.0, 1.0)
+        assert (found.finite, found.is_best) == (broken == "test", broken == "test")
 
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1), (0, 1, 2)])

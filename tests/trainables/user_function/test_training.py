@@ -160,6 +160,8 @@ def test_a_steering_metric_or_loss_that_is_not_finite_has_diverged(value: str) -
         ("    yield {'score': 1}", "it yields no val_score, by which the sweep goes, but score"),
         ("    yield {'val_score': 'good'}", "val_score is str and no number"),
         ("    yield {'val_score': [1, 2]}", "val_score is list and no number"),
+        ("    yield {'val_score': __import__('torch').ones(2)}", "val_score is Tensor and no number"),
+        ("    yield {'val_score': 10**400}", "val_score is int and no number"),
         ("    yield {'val_score': 1, 'status': 2}", "a metric cannot be named 'status'"),
         ("    yield {'val_score': 1, 'final_x': 2}", "a metric cannot be named 'final_x'"),
         ("    yield {'val_score': 1}\n    yield {'val_score': 1, 'more': 2}", "more is not in every epoch's report"),
@@ -188,6 +190,15 @@ def test_names_that_columns_have_are_those_of_the_tables() -> None:
     metrics = {name for name in trials if f"final_{name}" in trials or name.startswith("final_")}
     fields = set(config_columns()) - {"seeds"}
     assert {*trials, *epochs} - fields - metrics - set(model_measures()) == RESERVED
+
+
+@pytest.mark.parametrize("metrics", ["'val_score': np.inf", "'val_score': 9.0, 'train_loss': np.nan"])
+def test_an_epoch_that_diverged_is_never_the_best(metrics: str) -> None:
+    head = "import numpy as np\n\ndef train(config, trial):\n    yield {'val_score': 0.5, 'train_loss': 1}\n"
+    text = f"{head}    yield {{'train_loss': 1, {metrics}}}\n"
+    first, last = training_of(text).train()
+    assert [row["is_best"] for report in (first, last) for row in report.rows] == [True, True, False, False]
+    assert not last.finite
 
 
 def test_numbers_of_a_function_are_finite_or_nan() -> None:
