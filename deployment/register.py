@@ -90,7 +90,7 @@ def read_evaluation(chosen: ChosenTrial) -> tuple[dict[str, Any], str]:
     again = f"python -m analysis.evaluate {chosen.run.path} --trial {chosen.trial_id} --gate clinical"
     try:
         metrics = json.loads(read_regular(folder.metrics))
-        gate = json.loads(folder.gate.read_bytes()) if folder.gate.is_file() else {}
+        gate = json.loads(read_regular(folder.gate)) if folder.gate.is_file() else {}
         verdict = str(gate.get("verdict", ""))
         assert isinstance(metrics["figures"], dict)
     except FileNotFoundError:

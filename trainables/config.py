@@ -22,7 +22,7 @@ from trainables.user_code.part_names import (
     is_library_model,
     is_own,
 )
-from trainables.user_paths import user_path
+from trainables.user_code.user_paths import user_path
 
 
 def _field(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
+
+from pydantic import BaseModel
 
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.evaluation.calibration import calibrate
@@ -21,7 +23,27 @@ from analysis.trial_evaluation.tables import classes_grid
 from trainables.atomic_files import read_regular
 from trainables.errors import InputError
 
-Document = Mapping[str, Any]
+
+class FigureDocument(BaseModel):
+    """One figure of `metrics.json`; None where it is undefined."""
+
+    value: float | None = None
+    images_95: tuple[float | None, float | None] = (None, None)
+
+
+class Document(BaseModel):
+    """The part of `metrics.json` that the page shows."""
+
+    run: str
+    trial: str
+    split: str
+    images: int
+    settings: dict[str, str] = {}
+    figures: dict[str, FigureDocument]
+    val: dict[str, FigureDocument] = {}
+    gate: str | None = None
+
+
 HEADLINE = ("acc", "auc", "f1_macro", "ece")
 
 
@@ -31,7 +53,7 @@ def evaluation(compared: ComparedRuns) -> Section | None:
     if not documents:
         return None
     parts: list[Part] = [Paragraph(NOTICE, "note"), _trials_grid([document for _, document in documents])]
-    folder, best = max(documents, key=lambda pair: _value(pair[1], "val", "auc"))
+    folder, best = max(documents, key=lambda pair: _val_auc(pair[1]))
     try:
         parts += _best(folder, best)
     except InputError as error:
@@ -43,17 +65,15 @@ def _documents(run: RunFolder) -> Iterator[tuple[EvaluationFolder, Document]]:
     """Yield every `metrics.json` of a run that can be read; one that cannot is left out."""
     for path in sorted(run.evaluation.glob("*/metrics.json")):
         try:
-            document = json.loads(read_regular(path))
+            document = Document.model_validate(json.loads(read_regular(path)))
         except (OSError, ValueError, RecursionError):
             continue
-        if isinstance(document, dict) and isinstance(document.get("figures"), dict):
-            yield EvaluationFolder(path.parent), document
+        yield EvaluationFolder(path.parent), document
 
 
-def _value(document: Document, part: str, name: str) -> float:
-    value = (document.get(part) or {}).get(name) or {}
-    known = value.get("value") if isinstance(value, dict) else None
-    return float(known) if isinstance(known, int | float) else -math.inf
+def _val_auc(document: Document) -> float:
+    known = document.val.get("auc", FigureDocument()).value
+    return known if known is not None and math.isfinite(known) else -math.inf
 
 
 def _trials_grid(documents: Sequence[Document]) -> Grid:
@@ -62,29 +82,27 @@ def _trials_grid(documents: Sequence[Document]) -> Grid:
     words = ("trial", "settings", "split", "gate")
     rows = []
     for one in documents:
-        settings = ", ".join(f"{name} {value}" for name, value in (one.get("settings") or {}).items())
-        names = [Cell(f"{one.get('run')}/{one.get('trial')}"), Cell(settings), Cell(str(one.get("split")))]
-        cells = [_figure_cell(one["figures"].get(name) or {}) for name in HEADLINE]
-        images = Cell(str(one.get("images")), sort=float(one.get("images") or 0))
-        rows.append((*names, images, *cells, Cell(str(one.get("gate") or "-"))))
+        settings = ", ".join(f"{name} {value}" for name, value in one.settings.items())
+        names = [Cell(f"{one.run}/{one.trial}"), Cell(settings), Cell(one.split)]
+        cells = [_figure_cell(one.figures.get(name, FigureDocument())) for name in HEADLINE]
+        rows.append((*names, Cell(str(one.images), sort=float(one.images)), *cells, Cell(one.gate or "-")))
     return Grid("", tuple(Column(head, head in words) for head in heads), tuple(rows))
 
 
-def _figure_cell(figure: Document) -> Cell:
-    value = figure.get("value")
-    low, high = figure.get("images_95") or (None, None)
+def _figure_cell(figure: FigureDocument) -> Cell:
+    low, high = figure.images_95
     below = f"{low:.3f} to {high:.3f}" if low is not None and high is not None else ""
-    return number_cell(math.nan if value is None else float(value), 4, below)
+    return number_cell(math.nan if figure.value is None else figure.value, 4, below)
 
 
 def _best(folder: EvaluationFolder, document: Document) -> list[Part]:
     parts = read_predictions(folder.predictions)
-    here = [one for one in parts if one.split == document.get("split")]
+    here = [one for one in parts if one.split == document.split]
     seeds = [one for one in here if one.model != ENSEMBLE]
     val = {one.model: one for one in parts if one.split == "val"}
     if not seeds or here[-1].model not in val:
-        raise InputError(f"{folder.predictions} lacks the split {document.get('split')}: evaluate the trial again")
-    name, split = f"{document.get('run')}/{document.get('trial')}", seeds[0].split
+        raise InputError(f"{folder.predictions} lacks the split {document.split}: evaluate the trial again")
+    name, split = f"{document.run}/{document.trial}", seeds[0].split
     rows = class_rows(seeds)
     heading = Heading(f"{name}, the best of them by val AUC: {split}")
     grid = classes_grid(rows, averages(seeds))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,23 @@ def read_journal(path: Path) -> list[Row]:
         return []
     found = []
     for line in lines:
-        try:
-            row = json.loads(line)
-            found.append({**row, "time": datetime.fromisoformat(row["time"])})
         # a line that a kill has cut, or somebody has changed
-        except (ValueError, TypeError, KeyError):
-            continue
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            found.append(_sample(json.loads(line)))
+    return found
+
+
+def _sample(row: Mapping[str, Any]) -> Row:
+    """Return a line of the journal as a row of the table. Raises `ValueError` or `TypeError` for what is none."""
+    time = datetime.fromisoformat(row["time"])
+    found: Row = {"time": time if time.tzinfo else time.replace(tzinfo=UTC)}
+    for name, column in columns("hardware").items():
+        if name not in found:
+            value = found[name] = pa.scalar(row.get(name), column.type).as_py()
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is not finite")
+    if found["seconds"] is None or found["seconds"] < 0 or found["node"] is None:
+        raise ValueError("no sample")
     return found
 
 
@@ -141,6 +153,7 @@ def read_usage(run: RunFolder) -> Usage | None:
     """
     grams = GRAMS_PER_KWH
     # a run that goes on, or was killed, has none
-    with suppress(OSError, ValueError, TypeError, KeyError):
-        grams = float(json.loads(read_regular(run.hardware_summary))["grams_per_kwh"])
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        said = float(json.loads(read_regular(run.hardware_summary))["grams_per_kwh"])
+        grams = said if 0 <= said < math.inf else grams
     return summarise(read_samples(run), grams)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from analysis.comparison.labels import distinct_texts, hashable
+from analysis.comparison.labels import distinct_texts, hashable, join_words
 from analysis.comparison.results import Results, load
 from analysis.comparison.standings import best_of, group_trials
 from analysis.runs.run_folder import RunFolder, TrialFolder
@@ -84,7 +84,17 @@ def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:
 
 
 def _best(results: Results) -> str:
-    best = best_of(group_trials(results, [results.metric]), results.metric, results.mode)
+    trials = group_trials(results, [results.metric])
+    datasets = set(results.table["dataset"].to_pylist()) if "dataset" in results.fields else set()
+    if len(datasets) > 1:
+        each = {block: best_of([t for t in trials if t.block == block], results.metric, results.mode)
+                for block in results.blocks}  # fmt: skip
+        known = [f"{one.name.rpartition('/')[2]} on {block}" for block, one in each.items() if one]
+        raise InputError(
+            f"{results.runs[0].path} trained on {len(datasets)} datasets, and none of their scores is better than "
+            f"another's: name a trial by its id ({join_words(known)} are the best), or --trial all"
+        )
+    best = best_of(trials, results.metric, results.mode)
     if best is None:
         why = f"was trained to its end with a defined {results.metric}"
         raise InputError(f"no trial of {results.runs[0].path} {why}: name a trial by its id, or --trial all")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -66,8 +67,12 @@ def _evaluation(run: RunFolder, trial: TrialState) -> Section:
         return Section("evaluation", "Evaluation", (text, Command(command)))
     parts: list[Part] = [Command(_read(run, folder.report).decode(errors="replace"))]
     if folder.gate.is_file():
-        verdict = json.loads(_read(run, folder.gate))
-        shown = {name: str(value) for name, value in verdict.items() if isinstance(value, str | int | float | bool)}
+        verdict = None
+        # what somebody has changed is not shown
+        with suppress(ValueError, RecursionError):
+            verdict = json.loads(_read(run, folder.gate))
+        known = verdict.items() if isinstance(verdict, dict) else ()
+        shown = {name: str(value) for name, value in known if isinstance(value, str | int | float | bool)}
         parts += [Heading("Thresholds"), Definitions(shown)]
     return Section("evaluation", "Evaluation", tuple(parts))
 

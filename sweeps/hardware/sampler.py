@@ -28,7 +28,12 @@ class Sampler:
         machine: Callable[[], Machine] = Machine, interval: float = INTERVAL,
     ) -> None:  # fmt: skip
         """say: told once where sampling has ended early."""
-        self.run, self.grams, self.make, self.interval = run, grams_per_kwh or GRAMS_PER_KWH, machine, interval
+        self.run, self.grams, self.make, self.interval = (
+            run,
+            GRAMS_PER_KWH if grams_per_kwh is None else grams_per_kwh,
+            machine,
+            interval,
+        )
         self.say = say
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample_on, name="hardware", daemon=True)

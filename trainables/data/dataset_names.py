@@ -14,7 +14,7 @@ from typing import Any
 
 from trainables.errors import InputError, unknown_name
 from trainables.user_code.source import is_user_code
-from trainables.user_paths import user_path
+from trainables.user_code.user_paths import user_path
 
 KINDS = ("folder", "npz", "csv")
 

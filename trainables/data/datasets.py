@@ -9,7 +9,7 @@ from pathlib import Path
 from trainables.data.arrays import Data, Request, as_rgb, load_stored
 from trainables.data.dataset_names import absolute, check_name, is_code, split_name
 from trainables.errors import InputError, unknown_name
-from trainables.user_paths import user_path
+from trainables.user_code.user_paths import user_path
 
 
 @dataclass(frozen=True)

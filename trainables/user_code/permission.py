@@ -9,7 +9,7 @@ from typing import Any
 from trainables.errors import InputError, shorten
 from trainables.user_code.in_use import read_saved, source_of, sources_in_use, use_sources
 from trainables.user_code.source import Source, is_user_code, split_spec
-from trainables.user_paths import user_path
+from trainables.user_code.user_paths import user_path
 
 TRUST = "--trust-code"
 

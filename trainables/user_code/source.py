@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from trainables.errors import InputError, unknown_name
-from trainables.user_paths import user_path
+from trainables.user_code.user_paths import user_path
 
 SPEC = re.compile(r"(?P<source>[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+):(?P<name>[A-Za-z_]\w*)")
 # Bytes of a source in all; more is no hand-written code.

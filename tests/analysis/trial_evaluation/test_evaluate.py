@@ -14,11 +14,14 @@ from typer.testing import CliRunner
 
 import trainables.network.trained as trained
 from analysis import table
+from analysis.comparison.results import load as load_results
 from analysis.evaluate import app
 from analysis.evaluation.predictions import read_predictions
+from analysis.page.evaluation import _documents
 from analysis.page.write import write_report
 from analysis.runs.run_folder import RunFolder
-from analysis.trial_evaluation.select_trials import choose_trials
+from analysis.trial_evaluation.select_trials import _best, choose_trials
+from tests.support.made_results import make_run
 from tests.support.trained_run import train_run
 from trainables.data.datasets import load
 from trainables.errors import InputError
@@ -169,3 +172,32 @@ def test_the_report_has_a_section_of_what_was_evaluated(run: RunFolder, tmp_path
     path.write_text("[" * 100_000)
     write_report([run], page, None)
     assert 'id="evaluation"' not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": ["a"]}, {"images": "many"}, {"figures": {"acc": [1]}}, {"figures": {"acc": {"value": "good"}}},
+        {"figures": {"acc": {"value": 0.5, "images_95": [0.1]}}}, {"val": {"auc": "x"}}, {"gate": {}}, {"split": None},
+    ],
+)  # fmt: skip
+def test_a_document_that_somebody_changed_is_left_out_of_the_page(tmp_path: Path, change: dict[str, object]) -> None:
+    folder = RunFolder(tmp_path).evaluation_of("0001")
+    folder.path.mkdir(parents=True)
+    whole = {"run": "s/a", "trial": "0001", "split": "test", "images": 3, "figures": {"acc": {"value": 0.5}}}
+    folder.metrics.write_text(json.dumps(whole))
+    assert len(list(_documents(RunFolder(tmp_path)))) == 1
+    folder.metrics.write_text(json.dumps({**whole, **change}))
+    assert not list(_documents(RunFolder(tmp_path)))
+
+
+def test_trials_of_several_datasets_have_no_best(tmp_path: Path) -> None:
+    """The easier dataset's scores are higher; that makes its network no better."""
+    level = {"digits": 0.99, "retinamnist": 0.7}
+    run = make_run(
+        tmp_path / "s" / "a", {"dataset": list(level), "activation": ["relu", "tanh"]}, {},
+        lambda config, seed, epoch: level[config["dataset"]] - 0.1 * (config["activation"] == "tanh"),
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"0000 on digits and 0002 on retinamnist are the best") as error:
+        _best(load_results([run]))
+    assert "\n" not in str(error.value)

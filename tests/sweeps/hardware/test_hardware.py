@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,8 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.page.hardware import words
 from analysis.runs.run_folder import RunFolder
@@ -144,3 +148,36 @@ def test_a_disk_that_refuses_costs_samples_alone(run: RunFolder) -> None:
     assert read_samples(run) == []
     assert len(said) == 1
     assert "no longer sampled" in said[0]
+
+
+GOOD = {"time": "2099-01-01T00:00:00+00:00", "seconds": 5.0, "node": "n", "gpu": None, "cpu_percent": 50.0}
+VALUES = st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.lists(st.none(), max_size=1) | st.just({})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from([*GOOD, "gpu_power_w", "cpu_power_w", "memory_mb", "gpu_name"]), VALUES))
+def test_a_journal_that_somebody_changed_costs_its_lines_alone(change: dict[str, object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder))
+        lines = [json.dumps(GOOD), json.dumps({**GOOD, **change}), "[" * 100_000, "null", "{", json.dumps(GOOD)]
+        run.hardware_journal.write_text("\n".join(lines))
+        usage = read_usage(run)
+    assert usage is not None
+    assert 10.0 <= usage.seconds < math.inf
+
+
+@pytest.mark.parametrize(
+    "text", ['{"grams_per_kwh": 1e999}', '{"grams_per_kwh": NaN}', '{"grams_per_kwh": -4}', "[" * 10**5]
+)
+def test_grams_that_cannot_be_are_the_worlds_mean(tmp_path: Path, text: str) -> None:
+    run = RunFolder(tmp_path)
+    run.hardware_journal.write_text(json.dumps(GOOD))
+    run.hardware_summary.write_text(text)
+    usage = read_usage(run)
+    assert usage is not None
+    assert usage.grams_per_kwh == GRAMS_PER_KWH
+
+
+def test_no_grams_are_no_grams(tmp_path: Path) -> None:
+    assert Sampler(RunFolder(tmp_path), 0.0).grams == 0.0
+    assert Sampler(RunFolder(tmp_path)).grams == GRAMS_PER_KWH

@@ -14,7 +14,7 @@ from trainables.data.dataset_names import absolute
 from trainables.data.datasets import load
 from trainables.errors import InputError
 from trainables.user_code.source import read_source
-from trainables.user_paths import user_path
+from trainables.user_code.user_paths import user_path
 
 NAMES = st.text(st.characters(), max_size=12) | st.sampled_from(
     ["x" * 300, "~nobody-of-this-name", "..", "a/" * 3000, "~"]
