@@ -59,7 +59,7 @@ class Outcome:
     def best(self) -> ChosenTrial:
         """Return the trial with the best validation metric, as the summary names it; `.load()` builds its network.
 
-        Raises `InputError` where trials are of several datasets, where no trial was trained to its end, or none kept its weights.
+        Raises `InputError` where trials are of several datasets, none was trained to its end, or none kept its weights.
         """
         return choose_trials(self.run, BEST)[0]
 
