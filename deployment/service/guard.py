@@ -9,12 +9,12 @@ import secrets
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analysis.terminal.plain_text import visible
+from analysis.web_requests import from_other_site, same
 from deployment.service.errors import Refusal, busy, error_response, refusal_response
 from deployment.service.metrics import Metrics
 from deployment.service.settings import Settings
@@ -71,23 +71,18 @@ class Guard:
                 raise Refusal(421, "wrong_host", "this service is not known by that name: --allow-host adds one")
         self._check_site(scope, headers, host)
         token = self.settings.token
-        if token is not None and path not in WITHOUT_TOKEN:
-            given = headers.get("authorization", "").encode("latin-1")
-            if not secrets.compare_digest(given, b"Bearer " + token.encode()):
-                said = "the token is missing or wrong: say Authorization: Bearer TOKEN"
-                raise Refusal(401, "no_token", said, {"WWW-Authenticate": "Bearer"})
+        wanted = f"Bearer {token}"
+        if token is not None and path not in WITHOUT_TOKEN and not same(headers.get("authorization", ""), wanted):
+            said = "the token is missing or wrong: say Authorization: Bearer TOKEN"
+            raise Refusal(401, "no_token", said, {"WWW-Authenticate": "Bearer"})
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.settings.body:
             raise self.too_large()
 
     def _check_site(self, scope: Scope, headers: Headers, host: str) -> None:
         """Refuse what a page of another site asks for; a link to our page is followed."""
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         followed = scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
-        foreign = (site not in ("same-origin", "none") and not followed) or (
-            origin is not None and urlsplit(origin).netloc.lower() != host.lower()
-        )
-        if foreign:
+        if from_other_site(host, headers.get("origin"), headers.get("sec-fetch-site"), followed=followed):
             raise Refusal(403, "other_site", "pages of other sites may not ask")
 
     def too_large(self) -> Refusal:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
+from analysis.web_requests import is_loopback
 from trainables.atomic_files import open_regular
 from trainables.errors import InputError
 
@@ -47,16 +47,6 @@ class Settings:
     def held(self) -> int:
         """Return the bytes that unfinished uploads may take together."""
         return 16 * self.body
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host to listen on can be reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_token(file: Path | None) -> str | None:

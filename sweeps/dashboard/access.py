@@ -9,14 +9,14 @@ import secrets
 import stat
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from analysis.web_requests import from_other_site, is_loopback, named_host, same
 from trainables.errors import InputError
 
 TOKEN = "SWEEPS_DASHBOARD_TOKEN"
@@ -32,14 +32,6 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin", "cross-origin-opener-policy": "same-origin",
     "x-frame-options": "DENY",
 }  # fmt: skip
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host's name or address means this machine alone."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 def find_token(file: Path | None) -> str:
@@ -64,7 +56,8 @@ def _read_token(file: Path) -> str:
     except OSError as error:
         raise InputError(f"{file} cannot be written ({error.strerror}): choose another --token-file") from None
     try:
-        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as there:
+        # a pipe would be waited for
+        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)) as there:
             if stat.S_IMODE(os.fstat(there.fileno()).st_mode) & 0o077:
                 raise InputError(f"{file} can be read by others: chmod 600 {file}")
             return there.read(4096).strip()
@@ -123,31 +116,16 @@ def wrong_source(headers: Headers, method: str, public: bool) -> str:
     public: the page has a token, and may be reached by any name.
     """
     hosts = headers.getlist("host")
-    host = _hostname(hosts[0]) if len(hosts) == 1 else None
+    host = named_host(hosts)
     if not host or not (public or is_loopback(host)):
         # a name that somebody else's server gives to our address (DNS rebinding)
         return "this page is reached as localhost, also through a tunnel"
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != hosts[0].lower():
+    origin, followed = headers.get("origin"), method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    if from_other_site(hosts[0], origin, headers.get("sec-fetch-site"), followed=followed):
         return "the request is another site's"
     if method not in ("GET", "HEAD") and origin is None:
         return "a change needs an Origin"
-    site, navigates = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode") == "navigate"
-    if site in ("cross-site", "same-site") and not (navigates and method == "GET"):
-        return "the request is another site's"
     return ""
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
-
-
-def same(given: str, token: str) -> bool:
-    """Compare two texts in a time that does not say where they differ."""
-    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def _mark(token: str) -> str:

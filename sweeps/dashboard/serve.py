@@ -11,12 +11,13 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from analysis.terminal.plain_text import visible
+from analysis.web_requests import is_loopback
 from trainables.errors import InputError
 
 try:
     import uvicorn
 
-    from sweeps.dashboard.access import TOKEN, find_token, is_loopback
+    from sweeps.dashboard.access import TOKEN, find_token
     from sweeps.dashboard.app import Page, make_app
     from sweeps.dashboard.assets import plotly_script
     from sweeps.dashboard.beside_run import end_with_parent

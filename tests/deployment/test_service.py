@@ -18,12 +18,13 @@ from numpy.lib import format as npy
 from PIL import Image
 from typer.testing import CliRunner
 
+from analysis.web_requests import is_loopback
 from deployment.export import write_exports
 from deployment.formats.opening import open_artefact
 from deployment.predict import app as predict
 from deployment.serve import app as serve
 from deployment.serve import host_names
-from deployment.service.settings import Settings, check_reach, is_loopback, read_token
+from deployment.service.settings import Settings, check_reach, read_token
 from deployment.trial_network.network import DeployedNetwork
 from tests.support.deployed import drawn_network, made_data
 from trainables.errors import InputError

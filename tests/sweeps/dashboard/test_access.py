@@ -12,7 +12,8 @@ pytest.importorskip("starlette")
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from sweeps.dashboard.access import COOKIE, HEADERS, TOKEN, Guard, find_token, is_loopback
+from analysis.web_requests import is_loopback
+from sweeps.dashboard.access import COOKIE, HEADERS, TOKEN, Guard, find_token
 from sweeps.dashboard.serve import serve
 from trainables.errors import InputError
 
@@ -45,6 +46,8 @@ def test_another_name_for_this_machine_is_refused(host: str) -> None:
         {"origin": "https://evil.example"},
         {"origin": "http://localhost:3000"},
         {"origin": "null"},
+        {"origin": "http://[localhost:8088"},
+        {"origin": ""},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
         {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
     ],
@@ -86,6 +89,12 @@ def test_the_token_becomes_a_cookie_at_its_first_use() -> None:
     assert "samesite=strict" in cookie.lower()
     assert browser.get("/run/a").text == "the page"
     assert client(SECRET).get("/", headers={"authorization": f"Bearer {SECRET}"}).text == "the page"
+
+
+def test_a_pipe_in_the_place_of_a_token_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(InputError, match="16 or more characters"):
+        find_token(tmp_path / "pipe")
 
 
 def test_a_token_is_made_for_its_owner_alone_and_one_that_others_can_read_is_refused(
