@@ -14,7 +14,8 @@ from analysis.runs.lease import hold
 from analysis.runs.run_code import trust_code_of
 from analysis.runs.run_folder import EvaluationFolder, RunFolder
 from analysis.runs.sync import push_back
-from analysis.trial_evaluation.files import metrics_document, write_evaluation
+from analysis.terminal import plain_text
+from analysis.trial_evaluation.files import metrics_document, replaced_note, write_evaluation
 from analysis.trial_evaluation.ranking import compare_evaluations
 from analysis.trial_evaluation.select_trials import choose_trials
 from analysis.trial_evaluation.terminal import figures_line, print_evaluation, print_rankings
@@ -61,6 +62,8 @@ def evaluate_run(
         for one in chosen:
             evaluation = evaluate_trial(one, options, shared)
             folder = run.evaluation_of(one.trial_id)
+            if said := replaced_note(folder, evaluation):
+                plain_text.say(console, f"trial {one.trial_id}: {said}", label="note:")
             write_evaluation(evaluation, folder, options.thresholds)
             if figures if figures is not None else best in (None, one.trial_id):
                 _draw(evaluation, folder, shared.data[data_key(evaluation)])

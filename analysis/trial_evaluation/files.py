@@ -17,7 +17,7 @@ from analysis.evaluation.predictions import prediction_rows, write_medmnist_csv
 from analysis.runs.run_folder import EvaluationFolder
 from analysis.trial_evaluation.terminal import print_evaluation
 from analysis.trial_evaluation.trial import TrialEvaluation
-from trainables.atomic_files import write_atomically
+from trainables.atomic_files import read_regular, write_atomically
 from trainables.errors import InputError
 from trainables.json_values import as_json_value
 
@@ -83,6 +83,22 @@ def write_evaluation(
         raise InputError(
             f"{folder.path} cannot be written ({error.strerror}): free space, or mend its rights"
         ) from None
+
+
+def replaced_note(folder: EvaluationFolder, evaluation: TrialEvaluation) -> str:
+    """Return what an earlier evaluation says that this one does not, "" where there is nothing to miss."""
+    try:
+        before = json.loads(read_regular(folder.metrics))
+        split, gate = str(before["split"]), before["gate"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    if split != evaluation.split:
+        return f"its evaluation on {split} is replaced by that on {evaluation.split}"
+    return (
+        f"the verdict {gate!r} of its gate is removed: this time no gate was asked"
+        if gate and not evaluation.gate
+        else ""
+    )
 
 
 def _remove_old(folder: EvaluationFolder) -> None:

@@ -55,13 +55,14 @@ class Steering:
     add: Callable[[str], str]
     began: float = field(default_factory=time.time)
     due: float = 0.0
+    done: set[str] = field(default_factory=set)
 
     def check(self) -> None:
         """Take up the requests that have come. To be called often."""
         if (now := time.monotonic()) < self.due:
             return
         self.due = now + SECONDS
-        for request in take_requests(self.recorder.run, self.began):
+        for request in take_requests(self.recorder.run, self.began, self.done):
             self._take(request)
 
     def _take(self, request: Request) -> None:

@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,19 +63,29 @@ def leave_request(run: RunFolder, request: Request) -> Path:
     return file
 
 
-def take_requests(run: RunFolder, since: float) -> Iterator[Request]:
+def take_requests(run: RunFolder, since: float, done: set[str]) -> Iterator[Request]:
     """Yield the requests of a run in their order; each file is removed once its request has been dealt with.
 
     since: in seconds since 1970; what was left before meant an earlier driver, and is dropped. So is what is none.
+    done: names of those that were dealt with and cannot be removed; filled here. A folder that cannot be read has none.
     """
     if run.requests.is_symlink() or not run.requests.is_dir():
         return
-    for path in sorted(path for path in run.requests.iterdir() if not path.name.startswith(".")):
+    paths: list[Path] = []
+    with suppress(OSError):
+        paths = sorted(path for path in run.requests.iterdir() if not path.name.startswith("."))
+    for path in paths:
+        if path.name in done:
+            continue
         request = _read(path, since)
         if request is not None:
             yield request
-        if path.is_symlink() or path.is_file():
-            path.unlink(missing_ok=True)
+        try:
+            if path.is_symlink() or path.is_file():
+                path.unlink(missing_ok=True)
+        except OSError:
+            # of another user: it must not be taken up again and again
+            done.add(path.name)
 
 
 def _read(path: Path, since: float) -> Request | None:

@@ -87,8 +87,13 @@ def test_the_gate_fails_with_code_1_and_passes_with_0(run: RunFolder, tmp_path: 
     assert "research use only" in text.lower()
     (path,) = run.path.glob("evaluation/*/clinical_gate.json")
     assert json.loads(path.read_text())["verdict"] == "pass"
-    assert command(str(run.path), "--no-figures")[0] == 0
+    code, text = command(str(run.path), "--no-figures")
+    assert code == 0
+    assert "the verdict 'pass' of its gate is removed" in " ".join(text.split())
     assert not path.exists()  # of an earlier evaluation
+    assert "its evaluation on test is replaced by that on val" in " ".join(
+        command(str(run.path), "--split", "val", "--no-figures", "--no-cost")[1].split()
+    )
 
 
 def test_all_trials_are_compared_by_val_and_tested_in_pairs(run: RunFolder) -> None:

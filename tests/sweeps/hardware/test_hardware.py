@@ -140,6 +140,25 @@ def test_samples_are_one_table_that_others_read_also_after_a_kill(run: RunFolder
         assert frame["gpu_power_w"].sum() == pytest.approx(300.0)
 
 
+def test_a_line_of_the_journal_that_is_no_sample_costs_itself_alone(run: RunFolder) -> None:
+    """A line of another type, or a time without its zone, is one that somebody has changed."""
+    rows = sample_rows(2)
+    write_samples(run, rows[:2], run.metadata())
+    good = {**rows[-1], "time": "2030-01-01T00:00:00"}
+    bad: list[Any] = [
+        [1], "x", {"time": "2030-01-02T00:00:00"}, {**good, "seconds": "many"}, {**good, "seconds": None},
+        {**good, "memory_mb": [1]}, {**good, "node": 7},
+    ]  # fmt: skip
+    text = "\n".join(json.dumps(line) for line in [*bad[:4], good, *bad[4:]])
+    run.hardware_journal.write_text(f"{text}\n{'[' * 100_000}\n")
+    found = read_samples(run)
+    assert [row["time"].year for row in found[2:]] == [2030]
+    assert read_usage(run)
+    with Sampler(run, machine=machine, interval=0.01):
+        pass
+    assert [row["time"] for row in read_samples(run)[:3]] == [row["time"] for row in found]
+
+
 def test_a_disk_that_refuses_costs_samples_alone(run: RunFolder) -> None:
     run.hardware_journal.mkdir()
     said: list[str] = []

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray import tune
@@ -185,3 +186,24 @@ def test_the_driver_looks_at_each_step(monkeypatch: pytest.MonkeyPatch, tmp_path
     brake, watch = Brake(Interrupt(), Settings(), state, 0.0), SimpleNamespace(check=lambda: None)
     one._train(state, run.metadata(), SWEEP.resources, brake, None, watch)  # type: ignore[arg-type]
     assert any(getattr(step, "__self__", None).__class__ is Steering for step in found)
+
+
+def test_a_folder_or_a_request_that_the_disk_refuses_ends_no_run(
+    steered: tuple[Recorder, Steering, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, steering, said = steered
+    leave_request(recorder.run, StopTrial(trial_id="0001"))
+
+    def refuse(*of: Any, **named: Any) -> None:
+        raise PermissionError("another user's")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", refuse)
+        look(steering)
+    assert said == []
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        look(steering)
+        look(steering)
+    assert said == ["trial 0001 is stopped by request"]
+    assert list(recorder.run.requests.iterdir())
