@@ -94,11 +94,9 @@ def replaced_note(folder: EvaluationFolder, evaluation: TrialEvaluation) -> str:
         return ""
     if split != evaluation.split:
         return f"its evaluation on {split} is replaced by that on {evaluation.split}"
-    return (
-        f"the verdict {gate!r} of its gate is removed: this time no gate was asked"
-        if gate and not evaluation.gate
-        else ""
-    )
+    if gate and not evaluation.gate:
+        return f"the verdict {gate!r} of its gate is removed: this time no gate was asked"
+    return ""
 
 
 def _remove_old(folder: EvaluationFolder) -> None:
