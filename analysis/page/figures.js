@@ -64,7 +64,9 @@ function prepared(figure, width, print = false) {
   for (const title of layout.annotations ?? []) title.font = { size: narrow ? 11 : 12, color: ink };
   if (narrow && layout.grid && layout.grid.columns > 1) {
     const panels = axes.filter((name) => name[0] === "x").length;
-    const each = (layout.height - 90) / layout.grid.rows;
+    const before = layout.height - 90, each = before / layout.grid.rows;
+    // below the axes by as many pixels as before
+    if (layout.legend?.y < 0) layout.legend = { ...layout.legend, y: (layout.legend.y * before) / (panels * each) };
     layout.grid = { ...layout.grid, rows: panels, columns: 1 };
     layout.height = 90 + panels * each;
     for (const name of axes) if (name[0] === "y") layout[name].showticklabels = true;
