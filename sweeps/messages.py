@@ -256,7 +256,8 @@ def print_data(console: Console, sweep: Sweep, plan: Plan, settings: Settings) -
 
 def print_resumed(console: Console, resumed: Resumed) -> None:
     """Print what a resume found."""
-    text = f"resuming: {resumed.finished} trials finished, {resumed.unfinished} to go on with, {resumed.added} new"
+    finished = _count(resumed.finished, "trial")
+    text = f"resuming: {finished} finished, {resumed.unfinished} to go on with, {resumed.added} new"
     if resumed.news:
         text += f" with {'; '.join(resumed.news)}"
     if resumed.requeued:

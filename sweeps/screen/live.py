@@ -244,7 +244,8 @@ class Measuring:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.stop()
         if self.total and not self.quiet and error is None:
-            self.console.print(f"measured the weights of {self.total} trials", highlight=False)
+            trials = f"{self.total} trial{'s' * (self.total != 1)}"
+            self.console.print(f"measured the weights of {trials}", highlight=False)
 
     def update(self, done: int, total: int) -> None:
         """Move the bar to so many trials of all."""
