@@ -16,7 +16,7 @@ from typing import Any
 
 from trainables.errors import InputError
 
-_patched = threading.Lock()
+_patched = threading.RLock()
 
 
 @contextmanager
@@ -35,6 +35,28 @@ def own_process_groups_on_loopback() -> Iterator[None]:
             yield
         finally:
             services.ConsolePopen, services.resolve_ip_for_localhost = popen, resolve
+
+
+# of Ray's node: its dashboard, the autoscaler, and what copies the workers' output to the driver
+UNUSED = ("start_api_server", "start_monitor", "start_log_monitor")
+
+
+@contextmanager
+def without_unused_services() -> Iterator[None]:
+    """A Ray that starts while it is entered lacks the services that only others look at.
+
+    Each is a Python process, and Ray waits for the first of them at its start and at its end.
+    """
+    node: Any = import_module("ray._private.node").Node
+    with _patched:
+        plain = {name: getattr(node, name) for name in UNUSED}
+        for name in UNUSED:
+            setattr(node, name, lambda self, **options: None)
+        try:
+            yield
+        finally:
+            for name, start in plain.items():
+                setattr(node, name, start)
 
 
 # of `ray.init`

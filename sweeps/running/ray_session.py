@@ -47,6 +47,7 @@ from analysis.parallel.ray_private import (  # noqa: E402
     forget_placement_groups,
     keep_token_private,
     own_process_groups_on_loopback,
+    without_unused_services,
 )
 from analysis.terminal.exit_codes import ExitCode  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
@@ -190,7 +191,7 @@ def start_ray() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     for attempt in range(STARTS):
         try:
-            with own_process_groups_on_loopback():
+            with own_process_groups_on_loopback(), without_unused_services():
                 ray.init(address="local", **LOOPBACK, **options, configure_logging=True, _system_config=SYSTEM_CONFIG)
             children = {child.name(): child for child in psutil.Process().children()}
             _services[:] = [children["gcs_server"], children["raylet"]]

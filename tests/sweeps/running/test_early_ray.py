@@ -43,6 +43,9 @@ with EarlyRay() as early:
     assert {"gcs_server", "raylet"} <= {name for name, _ in found}, found
     loopback = {"0100007F", "0" * 24 + "01000000", "0000000000000000FFFF00000100007F"}
     assert {address for _, address in found} <= loopback, found
+    programs = {os.path.basename(word) for p in psutil.Process().children(recursive=True) for word in p.cmdline()}
+    assert "raylet" in programs
+    assert not programs & {"dashboard.py", "monitor.py", "log_monitor.py"}, programs
 assert not ray.is_initialized()
 print("done")
 """
@@ -67,7 +70,7 @@ def test_a_signal_while_the_sweep_is_planned_leaves_no_process(number: signal.Si
     assert not alive
 
 
-def test_ray_runs_in_groups_of_its_own_on_loopback_alone_and_ends_with_the_session() -> None:
+def test_ray_runs_on_loopback_alone_without_what_nobody_asks_for_and_ends_with_the_session() -> None:
     process = begin(WHOLE)
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, output, errors) == (0, "done\n", "")
