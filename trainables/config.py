@@ -117,6 +117,13 @@ class TrialConfig(BaseModel):
     )
     min_delta: float = _field(0.0, "early stopping: a change of the metric must exceed this to be an improvement", ge=0)
     early_stopping_metric: Literal["val_auc", "val_acc", "val_loss"] = _field("val_auc", "what early stopping watches")
+    eval_train_every: int = _field(
+        1,
+        "epochs from one evaluation of the train split to the next; the best epoch so far and the last have one, too",
+        "epochs",
+        ge=1,
+        le=MOST,
+    )
     precision: Literal["float32", "bfloat16", "float16"] = _field(
         "float32", "number format of the forward and backward pass, in evaluations too"
     )

@@ -107,9 +107,10 @@ class ImageData:
                 )
 
     def work(self, config: TrialConfig, macs: int) -> float:
-        """Return the operations of an epoch: training passes the images three times, each evaluation once."""
+        """Return about the operations of an epoch: training passes the images three times, each evaluation once."""
         sizes = {name: len(split.labels) for name, split in self.data(config).splits.items()}
-        return max(macs, 1) * (3 * config.data_fraction * sizes["train"] + sum(sizes.values()))
+        evaluated = sizes["train"] / config.eval_train_every + sizes["val"] + sizes["test"]
+        return max(macs, 1) * (3 * config.data_fraction * sizes["train"] + evaluated)
 
     def needed_memory(self, config: TrialConfig, parameters: int) -> int:
         """Return about how many bytes a worker takes on a CPU, beside the images, which all workers share."""

@@ -33,9 +33,14 @@ def training_curves(epochs: Sequence[Row], best_epochs: Sequence[int], metrics: 
     steps, marks = sorted({row["epoch"] for row in epochs}), sorted(set(best_epochs))
     charts = []
     for name, curves in panels_of(metrics).items():
-        values = {split: _by_epoch(epochs, steps, metric) for split, metric in curves.items()}
-        bands = [Band(steps, v.min(axis=1), v.max(axis=1), _colour(split)) for split, v in values.items()]
-        lines = [Line(steps, _mean(v), _colour(split), split) for split, v in values.items()]
+        bands, lines = [], []
+        for split, metric in curves.items():
+            values = _by_epoch(epochs, steps, metric)
+            # the train split may not be evaluated after every epoch
+            known = np.isfinite(values).all(axis=1)
+            there, values = np.array(steps)[known], values[known]
+            bands.append(Band(there, values.min(axis=1), values.max(axis=1), _colour(split)))
+            lines.append(Line(there, _mean(values), _colour(split), split))
         charts.append(Chart(name, "epoch", bands, lines=lines, marks=marks, whole=True))
     if not epochs or "lr_used" in epochs[0]:
         rate = Line(steps, _mean(_by_epoch(epochs, steps, "lr_used")), INK)

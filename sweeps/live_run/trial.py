@@ -46,6 +46,7 @@ def trial_curves(followed: FollowedRun, trial: TrialState) -> Figure:
                     {
                         "type": "scatter", "mode": "lines" if len(steps) > 1 else "markers", "x": steps,
                         "y": values[:, number, history.names.index(metric)].tolist(), "name": text_of(label),
+                        "connectgaps": True,
                         "legendgroup": label, "showlegend": bool(split) and label not in legend,
                         "line": {"color": COLOURS.get(split, colour_of(7)), "dash": DASHES[number % 5], "width": 1.5},
                         "hovertemplate": HOVER.format(seeds[number], text_of(label)),

@@ -23,9 +23,18 @@ from trainables.fused.stacked_network import StackedNetwork, layers_of
 from trainables.layers.activations import set_epoch
 from trainables.metrics.losses import training_loss
 from trainables.training.ema import update_average
-from trainables.training.evaluation import Quality, evaluate, evaluation_batch, quality_of
+from trainables.training.evaluation import UNKNOWN, Quality, evaluate, evaluation_batch, quality_of
 from trainables.training.gradients import gradient_norms
-from trainables.training.loop import BatchLoss, EpochMetrics, TrainedEpoch, TrainingState, finish_epoch, steps_of
+from trainables.training.loop import (
+    BatchLoss,
+    EpochMetrics,
+    TrainedEpoch,
+    TrainingState,
+    evaluated_splits,
+    finish_epoch,
+    steps_of,
+    train_is_due,
+)
 from trainables.training.precision import keep_freed_memory, numerics_of
 from trainables.training.random_streams import stream
 from trainables.training.replicates import Trained
@@ -88,7 +97,9 @@ class Group:
             state.epoch += 1
         trained = self.train(self.data["train"])
         ended = time.perf_counter()
-        qualities = {split: self.evaluate(self.data[split]) for split in SPLITS}
+        qualities = {split: self.evaluate(self.data[split]) for split in evaluated_splits(self.config, self.states[0])}
+        if "train" not in qualities:
+            qualities["train"] = self._train_where_due(qualities["val"])
         train_seconds, eval_seconds = ended - started, time.perf_counter() - ended
         metrics = []
         for member, state in enumerate(self.states):
@@ -96,6 +107,12 @@ class Group:
             share = train_seconds / len(self.states), eval_seconds / len(self.states)
             metrics.append(finish_epoch(self.config, state, trained[member], quality, *share))
         return metrics
+
+    def _train_where_due(self, val: Sequence[Quality]) -> list[Quality]:
+        """Evaluate train for the members for which it is due; unknown for the others, as if each were alone."""
+        due = [train_is_due(self.config, state, own) for state, own in zip(self.states, val, strict=True)]
+        found = self.evaluate(self.data["train"]) if any(due) else [UNKNOWN] * len(due)
+        return [own if wanted else UNKNOWN for own, wanted in zip(found, due, strict=True)]
 
     def train(self, split: DeviceSplit) -> list[TrainedEpoch]:
         """Train the epoch `state.epoch` of all members on a split."""

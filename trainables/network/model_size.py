@@ -44,7 +44,7 @@ TRAINING_FIELDS = frozenset(
         "label_noise", "optimizer", "lr", "lr_scale", "momentum", "weight_decay", "schedule", "loss",
         "focal_gamma", "class_weights", "label_smoothing", "batch_size", "epochs", "accumulate", "clip_norm", "ema",
         "patience", "min_delta", "early_stopping_metric", "precision", "channels_last", "compile", "profile",
-        "save_every", "seeds", "dropout",
+        "eval_train_every", "save_every", "seeds", "dropout",
     }
 )  # fmt: skip
 NETWORK_FIELDS = tuple(name for name in TrialConfig.model_fields if name not in TRAINING_FIELDS)

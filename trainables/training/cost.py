@@ -17,7 +17,7 @@ from trainables.data.arrays import Data, DataInfo
 from trainables.data.batches import DeviceSplit, subset, to_device
 from trainables.data.normalization import Normalization
 from trainables.network.model_size import planned_activation_size
-from trainables.training.evaluation import MOST_IMAGES, ROOM
+from trainables.training.evaluation import CACHE, MOST_IMAGES, ROOM
 from trainables.training.loop import start, train
 from trainables.training.precision import make_repeatable
 
@@ -109,7 +109,7 @@ def needed_memory(config: TrialConfig, info: DataInfo, parameters: int) -> int:
     """
     images = math.ceil(config.batch_size / config.accumulate)
     size = planned_activation_size(config, info)
-    evaluated = min(ROOM["cpu"], 4 * size.largest * MOST_IMAGES["cpu"])
+    evaluated = min(ROOM["cpu"], max(4 * size.largest * MOST_IMAGES["cpu"], CACHE["cpu"]))
     return WORKER + COPIES * 4 * parameters * len(config.seeds) + max(2 * 4 * size.kept * images, evaluated)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 from trainables.config import TrialConfig
@@ -28,6 +29,12 @@ class Patience:
         improved = score > self.best + self.min_delta
         self.best = score if improved else self.best
         self.waited = 0 if improved else self.waited + 1
+
+    def ends_with(self, val: Quality) -> bool:
+        """Tell whether an epoch of this quality on val would exhaust it."""
+        after = copy(self)
+        after.see(val)
+        return after.exhausted
 
     def _score(self, val: Quality) -> float:
         """Return the score, higher is better: the accuracy where AUC is undefined because val lacks a class."""

@@ -35,10 +35,13 @@ class Quality:
     mutual_information: float = math.nan
 
 
+# Of a split that was not evaluated after an epoch.
+UNKNOWN = Quality(math.nan, math.nan, math.nan)
 # Bytes that the largest layer may fill.
 ROOM = {"cpu": 2**28, "cuda": 2**31}
-# Few on a CPU, whose caches wide activations leave.
+# Few on a CPU, whose caches wide activations leave; more where the largest layer fits them.
 MOST_IMAGES = {"cpu": 128, "cuda": 1024}
+CACHE = {"cpu": 2**22, "cuda": 2**25}
 _largest_layers: WeakKeyDictionary[nn.Module, dict[torch.Size, int]] = WeakKeyDictionary()
 
 
@@ -53,7 +56,8 @@ def evaluation_batch(model: nn.Module, split: DeviceSplit) -> int:
     if image.shape not in known:
         # zeros of the plain memory order: an image of one channel would pass for channels-last
         known[image.shape] = activation_size(model, torch.zeros(image.shape, device=device)).largest
-    return max(1, min(MOST_IMAGES[device.type], ROOM[device.type] // (4 * known[image.shape])))
+    size, kind = 4 * known[image.shape], device.type
+    return max(1, min(max(MOST_IMAGES[kind], CACHE[kind] // size), ROOM[kind] // size))
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from trainables.metrics.losses import training_loss
 from trainables.network.build import initial_model
 from trainables.training.early_stopping import EARLY_STOPPING, Patience
 from trainables.training.ema import average_of, update_average
-from trainables.training.evaluation import Quality, evaluate
+from trainables.training.evaluation import UNKNOWN, Quality, evaluate
 from trainables.training.gradients import Recorded, gradient_norms, gradient_notes, total_norm
 from trainables.training.optimizers import make_optimizer
 from trainables.training.precision import Numerics, numerics_of
@@ -36,10 +36,11 @@ class EpochMetrics:
     """The results of one epoch of one replicate.
 
     lr: the rate of its first step, of the parameters with the highest. quality: train, val and test, in evaluation mode
-    after the epoch. is_best: the highest val AUC so far (the earliest of equals). finite: False where a training loss
-    was NaN or infinite: the replicate has diverged. images: trained on in this epoch. gradient_norms: by layer, at the
-    last step, before clipping. learned: thresholds and the like, by layer. notes: what the user should know.
-    stop_reason: "early_stopping" where the replicate ends before its time. recorded: losses of steps and histograms.
+    after the epoch; NaN for a train split that was not evaluated (`eval_train_every`). is_best: the highest val AUC so
+    far (the earliest of equals). finite: False where a training loss was NaN or infinite: the replicate has diverged.
+    images: trained on in this epoch. gradient_norms: by layer, at the last step, before clipping. learned: thresholds
+    and the like, by layer. notes: what the user should know. stop_reason: "early_stopping" where the replicate ends
+    before its time. recorded: losses of steps and histograms.
     """
 
     seed: int
@@ -111,12 +112,25 @@ def train(
         torch.manual_seed(stream(state.seed, state.epoch))
         trained = train_epoch(config, info, data["train"], state, numerics)
         ended = time.perf_counter()
-        samples = config.evaluation_samples
-        quality = {split: evaluate(state.model, data[split], info, samples, numerics) for split in SPLITS}
+        samples, splits = config.evaluation_samples, evaluated_splits(config, state)
+        quality = {split: evaluate(state.model, data[split], info, samples, numerics) for split in splits}
+        if "train" not in quality:
+            due = train_is_due(config, state, quality["val"])
+            quality["train"] = evaluate(state.model, data["train"], info, samples, numerics) if due else UNKNOWN
         metrics = finish_epoch(config, state, trained, quality, ended - started, time.perf_counter() - ended)
         yield metrics
         if not metrics.finite:
             return
+
+
+def evaluated_splits(config: TrialConfig, state: TrainingState) -> Sequence[str]:
+    """Return the splits that are evaluated after every epoch like this one: all, or those other than train."""
+    return SPLITS if state.epoch % config.eval_train_every == 0 else SPLITS[1:]
+
+
+def train_is_due(config: TrialConfig, state: TrainingState, val: Quality) -> bool:
+    """Tell whether train is evaluated at an epoch between: at the best so far, and at the last."""
+    return state.epoch == config.epochs or _is_better(val, state.best) or state.patience.ends_with(val)
 
 
 @dataclass(frozen=True)
@@ -136,7 +150,8 @@ def finish_epoch(
 ) -> EpochMetrics:  # fmt: skip
     """Take an epoch's results into the state: schedule, patience, best weights. Returns its metrics."""
     # Test steers nothing.
-    finite = trained.finite and all(math.isfinite(quality[split].loss) for split in ("train", "val"))
+    seen = [quality[split] for split in ("train", "val") if quality[split] is not UNKNOWN]
+    finite = trained.finite and all(math.isfinite(each.loss) for each in seen)
     state.schedule.end_epoch(quality["val"].loss)
     state.patience.see(quality["val"])
     stops_early = state.patience.exhausted and state.epoch < config.epochs

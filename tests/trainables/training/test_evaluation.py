@@ -14,6 +14,7 @@ from tests.support.short_training import digits, go_on, small_config, splits, st
 from trainables.config import make_config
 from trainables.data.arrays import DataInfo
 from trainables.data.batches import DeviceSplit
+from trainables.metric_names import SPLITS
 from trainables.network.build import build_model
 from trainables.training.evaluation import MOST_IMAGES, ROOM, entropy, evaluate, evaluation_batch, sample, sampling
 from trainables.training.precision import make_repeatable
@@ -63,6 +64,22 @@ def test_sampled_metrics_are_reported_by_epoch_and_repeatable() -> None:
     assert math.isnan(plain[0].quality["val"].entropy)
 
 
+@pytest.mark.parametrize("patience", [None, 2])
+def test_train_is_evaluated_at_every_nth_epoch_at_each_best_and_at_the_last(patience: int | None) -> None:
+    values = {"epochs": 14, "lr": 0.05, "patience": patience}
+    (whole, every), (seldom, some) = trained(**values), trained(**values, eval_train_every=5)
+    due = [m.epoch for m in every if m.epoch % 5 == 0 or m.is_best or m is every[-1]]
+    assert [m.epoch for m in some if math.isfinite(m.quality["train"].loss)] == due
+    assert len(due) < len(every)
+    assert (len(every) < 14) == bool(patience)
+    for mine, theirs in zip(some, every, strict=True):
+        splits_there = SPLITS if mine.epoch in due else ("val", "test")
+        assert {s: mine.quality[s] for s in splits_there} == {s: theirs.quality[s] for s in splits_there}
+        assert mine.finite
+    weights = whole.model.state_dict()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in seldom.model.state_dict().items())
+
+
 def _volumes(n: int, side: int) -> DeviceSplit:
     images = torch.zeros(n, side, side, side, 1, dtype=torch.uint8)
     return DeviceSplit(images, torch.arange(n) % 2, torch.ones(1) / 255, torch.zeros(1))
@@ -82,10 +99,10 @@ def test_a_batch_of_evaluation_follows_the_largest_layer() -> None:
     assert seen == [35, 5]
 
 
-def test_small_images_are_evaluated_in_the_batches_of_old_runs() -> None:
-    for name in ("cnn", "mlp"):
-        config = small_config(model=name)
-        assert evaluation_batch(started(config).model, splits()["val"]) == MOST_IMAGES["cpu"] == 128
+def test_a_batch_grows_as_far_as_the_largest_layer_fits_the_caches() -> None:
+    mlp, wide = started(small_config(model="mlp")).model, nn.Sequential(nn.Conv2d(1, 512, 3, padding=1))
+    assert evaluation_batch(mlp, splits()["val"]) > 1000
+    assert evaluation_batch(wide, splits()["val"]) == MOST_IMAGES["cpu"] == 128
 
 
 def test_one_image_that_is_too_large_is_still_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
