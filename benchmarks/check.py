@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -70,17 +70,26 @@ def _exponent(figure: str) -> Callable[[Figures], float]:
 
 @dataclass(frozen=True)
 class Check:
-    """A run of a benchmark with its options, and its ratios. reads_data: it takes `--data-root`."""
+    """A run of a benchmark with its options, and its ratios.
+
+    smallest: options of its smallest size; None: it has none. reads_data: it takes `--data-root`.
+    """
 
     benchmark: str
     options: tuple[str, ...]
     ratios: tuple[Ratio, ...]
+    smallest: tuple[str, ...] | None
     reads_data: bool = False
 
 
 EPOCH = "seconds an epoch of a trial"
 CHECKS = (
-    Check("bootstrap", (), (Ratio("ours / scikit-learn", _share("ours", "scikit-learn"), 0.2),)),
+    Check(
+        "bootstrap",
+        (),
+        (Ratio("ours / scikit-learn", _share("ours", "scikit-learn"), 0.2),),
+        ("--images", "200", "--draws", "10", "--beside", "1"),
+    ),
     Check(
         "data",
         ("--repeats", "5", "--workers", "2", "--images", "8100"),
@@ -91,6 +100,7 @@ CHECKS = (
                 0.2,
             ),
         ),
+        ("--repeats", "1", "--workers", "2", "--images", "2600"),
         reads_data=True,
     ),
     Check(
@@ -100,6 +110,7 @@ CHECKS = (
             Ratio("float32 / official loop", _share("ours, float32", "official loop"), 1.1, 0.6),
             Ratio("bfloat16 / official loop", _share("ours, bfloat16", "official loop"), 1.0),
         ),
+        ("--epochs", "1", "--images", "16"),
         reads_data=True,
     ),
     Check(
@@ -114,11 +125,13 @@ CHECKS = (
                 ("mlp 28x28, 16 replicates", 1.1, 0.42),
             )
         ),
+        ("--images", "64", "--batch", "32", "--repeats", "1"),
     ),
     Check(
         "growth",
         ("--trials", "100,1000", "--epochs", "3", "--seeds", "1", "--no-commands"),
         tuple(Ratio(f"{name}: exponent", _exponent(name), 1.2) for name in ("plan", "read the ledger", "tables")),
+        ("--trials", "4,8", "--epochs", "2", "--seeds", "1", "--no-commands"),
     ),
     Check(
         "orchestration",
@@ -129,6 +142,7 @@ CHECKS = (
             Ratio("quick start: ASHA / Optuna, an epoch", _seconds("sweep, asha", "optuna", EPOCH), 1.2, 1.0),
             Ratio("quick start: ASHA / Optuna, in all", _seconds("sweep, asha", "optuna"), 1.5, 1.0),
         ),
+        ("--grid", "smallest", "--only", "floor+sweep+sweep, measured+sweep, asha+optuna"),
     ),
     Check(
         "orchestration",
@@ -138,12 +152,14 @@ CHECKS = (
             Ratio("PneumoniaMNIST: measured / floor", _seconds("sweep, measured", "floor"), 1.5, 1.15),
             Ratio("PneumoniaMNIST: sweep / textbook", _seconds("sweep", "textbook"), 0.8),
         ),
+        None,
         reads_data=True,
     ),
     Check(
         "sample_entropy",
         ("--sizes", "1000,10000"),
         (Ratio("ours / antropy, at most", lambda f: max(1 / each["ratio"] for each in f), 1.0),),
+        ("--sizes", "50,100"),
     ),
 )  # fmt: skip
 
@@ -153,6 +169,7 @@ def check(
     out: Annotated[Path, typer.Option(help="folder of ratios.md and ratios.parquet")] = Path("ratios"),
     only: Annotated[str, typer.Option(help="comma-separated names of benchmarks")] = "",
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
+    smallest: Annotated[bool, typer.Option(help="at sizes that say nothing, to see that each runs")] = False,
 ) -> None:
     """Run the benchmarks and hold their ratios against the bounds."""
     known = list(dict.fromkeys(each.benchmark for each in CHECKS))
@@ -160,7 +177,10 @@ def check(
     for name in chosen:
         if name not in known:
             raise InputError(unknown_name("benchmark", name, known))
-    rows = [row for each in CHECKS if each.benchmark in chosen for row in _rows(each, data_root)]
+    checks = [each for each in CHECKS if each.benchmark in chosen]
+    if smallest:
+        checks = [replace(each, options=each.smallest) for each in checks if each.smallest is not None]
+    rows = [row for each in checks for row in _rows(each, data_root)]
     about = machine()
     out.mkdir(parents=True, exist_ok=True)
     text = markdown(rows, about)

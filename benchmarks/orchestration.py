@@ -1,7 +1,7 @@
 """Measure what orchestration costs: `python -m benchmarks orchestration [--grid quick] [--data-root DIR]`.
 
-Trials of a small CNN, one thread each, two at a time, timed as whole processes from start to exit, in turn.
-`pneumonia`: 16 trials of 3 epochs on PneumoniaMNIST; `quick`: the 48 trials of 12 epochs and 3 seeds of
+Trials of a small network, one thread each, two at a time, timed as whole processes from start to exit, in turn.
+`pneumonia`: 16 trials of a CNN and 3 epochs on PneumoniaMNIST; `quick`: the 48 trials of 12 epochs and 3 seeds of
 `sweeps.run activations`. All of these train every trial to its end:
 
 - floor: two plain Python processes that train half of the trials each with our training loop, no orchestrator;
@@ -156,6 +156,8 @@ def _epochs(name: str, grid: str, data_root: Path | None, folder: str) -> int:
 def _sweep(grid: Grid, folder: str) -> list[str]:
     fields = ["--set", f"activation={','.join(grid.activations)}", "--tune", f"lr={','.join(map(str, grid.rates))}"]
     fields = fields if len(grid.rates) > 1 else [*fields[:2], "--fix", f"lr={grid.rates[0]}"]
+    for name, value in grid.network.items():
+        fields += ["--fix", f"{name}={'-'.join(map(str, value)) if isinstance(value, tuple) else value}"]
     how = ["--epochs", str(grid.epochs), "--seeds", str(grid.seeds), "--quiet", "--storage", folder]
     return [sys.executable, "-m", "sweeps.run", "activations", "--dataset", grid.dataset, *fields, *how]
 

@@ -57,7 +57,7 @@ def study(
     def objective(trial: optuna.Trial) -> float:
         activation = trial.suggest_categorical("activation", space["activation"])
         lr = trial.suggest_categorical("lr", space["lr"])
-        fixed = {"dataset": chosen.dataset, "model": "cnn", "epochs": chosen.epochs, "seeds": range(chosen.seeds)}
+        fixed = {"dataset": chosen.dataset, **chosen.network, "epochs": chosen.epochs, "seeds": range(chosen.seeds)}
         config = make_config({**fixed, "activation": activation, "lr": lr})
         states = [start(config, seed, data.info, cpu) for seed in config.seeds]
         value = 0.0

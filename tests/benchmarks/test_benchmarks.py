@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 
 from benchmarks.__main__ import NAMES
 from benchmarks.growth import COMMANDS
+from benchmarks.rivals.grids import GRIDS
+from search_spaces.activations import SWEEP
+from sweeps.planning.plan import make_plan
 from tests.conftest import ROOT
+from trainables.config import make_config
 
 DEADLINE = 900
 SMALLEST = {
@@ -65,3 +70,11 @@ def test_a_name_that_is_none_of_them_is_one_line() -> None:
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
+
+
+def test_the_quick_grid_is_the_quick_start() -> None:
+    grid = GRIDS["quick"]
+    planned = make_plan(SWEEP, None, datetime(2026, 1, 1)).trials
+    own = [make_config({**values, "seeds": range(grid.seeds)}) for values in grid.values()]
+    assert sorted(trial.config.model_dump_json() for trial in planned) == sorted(c.model_dump_json() for c in own)
+    assert grid.epochs == SWEEP.fixed["epochs"]

@@ -15,7 +15,7 @@ from benchmarks.__main__ import NAMES
 from benchmarks.check import CHECKS, Check, Ratio, _exponent, row_of
 
 RATIOS = (Ratio("a / b", check._share("a", "b"), 0.5, 0.25), Ratio("b / a", lambda figures: 9.0, 10.0))
-OF_ONE = (Check("bootstrap", (), RATIOS),)
+OF_ONE = (Check("bootstrap", (), RATIOS, ("--draws", "1")),)
 
 
 def run_with(figures: Any, monkeypatch: pytest.MonkeyPatch, out: Path) -> None:

@@ -18,6 +18,7 @@ OTHER: dict[str, Any] = {
     "clip_norm": 1.0,
     "ema": 0.9, "patience": 2, "min_delta": 0.1, "early_stopping_metric": "val_loss", "precision": "bfloat16",
     "channels_last": False, "compile": True, "profile": "medical", "save_every": 1, "seeds": (3, 4), "dropout": 0.4,
+    "eval_train_every": 2,
     "data_fraction": 0.5, "label_noise": 0.2, "augmentation": "light", "sampling": "balanced", "normalization": "half",
     "dataset": "mnist",
 }  # fmt: skip
