@@ -29,7 +29,7 @@ from analysis.trial_evaluation.select_trials import ChosenTrial
 from trainables.data.arrays import MULTI_LABEL, Data
 from trainables.data.batches import DeviceSplit, normalized, to_device
 from trainables.errors import InputError, unknown_name
-from trainables.network.trained import check_same_data, load_data_of, load_trained
+from trainables.network.trained import check_same_data, load_data_of
 
 Real = NDArray[np.float64]
 NEAREST = 5
@@ -78,7 +78,7 @@ def explain_trial(
     """
     if method is not None and method not in METHODS:
         raise InputError(unknown_name("method", method, METHODS))
-    loaded = [load_trained(path) for path in chosen.weights.values()]
+    loaded = [chosen.load(seed) for seed in chosen.weights]
     first, data = loaded[0], load_data_of(loaded[0], data_root)
     if data.info.task == MULTI_LABEL:
         raise InputError("analysis.explain takes one class an image: labels of multi-label data are not explained yet")

@@ -28,7 +28,8 @@ class ChosenTrial:
     """A trial with the best weights of its seeds.
 
     settings: its values of fields that vary in the run. lost: seeds without weights. recorded: its figures in the run's
-    table, mean over seeds.
+    table, mean over seeds. dataset: where its data lie by that table, which a resume brings up to date; the weights say
+    where they lay.
     """
 
     run: RunFolder
@@ -38,6 +39,7 @@ class ChosenTrial:
     weights: Mapping[int, Path]
     lost: tuple[int, ...]
     recorded: Mapping[str, float]
+    dataset: str | None = None
 
     @property
     def label(self) -> str:
@@ -48,13 +50,13 @@ class ChosenTrial:
     def load(self, seed: int | None = None) -> TrainedModel:
         """Build the network of a seed with its best weights, by default of the first. Raises `InputError`."""
         # Choosing a trial needs no torch.
-        from trainables.network.trained import load_trained
+        from trainables.network.trained import load_trained, with_data_at
 
         seed = next(iter(self.weights)) if seed is None else seed
         if seed not in self.weights:
             kept = ", ".join(map(str, self.weights))
             raise InputError(f"trial {self.trial_id} kept no weights of seed {seed}: choose one of {kept}")
-        return load_trained(self.weights[seed])
+        return with_data_at(load_trained(self.weights[seed]), self.dataset)
 
 
 def choose_trials(run: RunFolder, which: str) -> list[ChosenTrial]:
@@ -133,7 +135,7 @@ def _chosen(
             weights[row["seed"]] = folder.best_model(row["seed"])
     recorded = {name: _mean([row[name] for row in rows]) for name in RECORDED}
     lost = tuple(row["seed"] for row in rows if row["seed"] not in weights)
-    return ChosenTrial(run, trial_id, str(rows[0]["ended"]), settings, weights, lost, recorded)
+    return ChosenTrial(run, trial_id, str(rows[0]["ended"]), settings, weights, lost, recorded, rows[0].get("dataset"))
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -28,7 +28,7 @@ from analysis.trial_evaluation.select_trials import ChosenTrial
 from trainables.data.arrays import Data
 from trainables.errors import InputError
 from trainables.network.model_size import network_key
-from trainables.network.trained import TrainedModel, check_same_data, load_data_of, load_trained
+from trainables.network.trained import TrainedModel, check_same_data, load_data_of
 
 # The largest difference from what training recorded that is no news.
 SAME = 1e-6
@@ -100,7 +100,7 @@ class EvaluationOptions:
 def evaluate_trial(chosen: ChosenTrial, options: EvaluationOptions, shared: Shared | None = None) -> TrialEvaluation:
     """Evaluate a trial. shared: from the trials before; what is new is added. Raises `InputError`."""
     shared = Shared() if shared is None else shared
-    loaded = [load_trained(path) for path in chosen.weights.values()]
+    loaded = [chosen.load(seed) for seed in chosen.weights]
     data = _data_for(loaded, options.data_root, shared)
     here = [predict_split(trained, data, options.split) for trained in loaded]
     val = here if options.split == "val" else [predict_split(trained, data, "val") for trained in loaded]

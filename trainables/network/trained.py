@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -84,6 +84,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({error})") from None
+
+
+def with_data_at(trained: TrainedModel, dataset: str | None) -> TrainedModel:
+    """Return a network whose data lie at `dataset` now, as a resume has found them; their digest is compared anyway.
+
+    A function of a user's own is named by the weights alone, which say which code it was.
+    """
+    if dataset is None or is_user_code(dataset) or is_user_code(trained.config.dataset):
+        return trained
+    return replace(trained, config=trained.config.model_copy(update={"dataset": dataset}))
 
 
 def load_data_of(trained: TrainedModel, data_root: Path | None = None) -> Data:

@@ -23,8 +23,10 @@ from analysis.runs.run_folder import RunFolder
 from analysis.trial_evaluation.select_trials import _best, choose_trials
 from tests.support.made_results import make_run
 from tests.support.trained_run import train_run
+from tests.whole.test_resume import write_images
 from trainables.data.datasets import load
 from trainables.errors import InputError
+from trainables.network.trained import load_data_of
 
 FILES = {"report.txt", "metrics.json", "predictions.parquet", "confusion_matrix.png", "per_class.png", "roc.png",
          "pr.png", "calibration.png", "correct_incorrect.png"}  # fmt: skip
@@ -206,3 +208,24 @@ def test_trials_of_several_datasets_have_no_best(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"0000 on digits and 0002 on retinamnist are the best") as error:
         _best(load_results([run]))
     assert "\n" not in str(error.value)
+
+
+def test_data_that_a_resume_has_found_elsewhere_are_found_there(tmp_path: Path) -> None:
+    """A resume with the new place of a folder notes it in the ledger and the tables; the weights keep the old one."""
+    write_images(tmp_path / "here", 0)
+    before, after = f"folder:{tmp_path / 'here'}", f"folder:{tmp_path / 'there'}"
+    config = {"dataset": before, "image_size": 8, "model": "mlp", "hidden_dims": (4,), "epochs": 1, "seeds": (0,)}
+    run = train_run(tmp_path / "s" / "run", load(before, 8), [config])
+    (tmp_path / "here").rename(tmp_path / "there")
+    rows = table.read_arrow(run.trials_table)
+    with pytest.raises(InputError, match="here"):
+        load_data_of(choose_trials(run, "0001")[0].load())
+    place = rows.column_names.index("dataset")
+    table.write_arrow(run.trials_table, rows.set_column(place, rows.schema.field(place), [[after]]))
+    assert command(str(run.path), "--no-figures", "--no-cost")[0] == 0
+    trained = choose_trials(run, "0001")[0].load()
+    assert trained.config.dataset == after
+    shutil.rmtree(tmp_path / "there")
+    write_images(tmp_path / "there", 1)
+    with pytest.raises(InputError, match="is not the data that"):
+        load_data_of(trained)
