@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analysis.command_line import new_app, start
 from analysis.grids import Cell, Grid, columns_of, print_grid
+from analysis.runs.find import refuse_unused_storage
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import DeploymentFolder
 from analysis.runs.sync import push_back
@@ -38,6 +39,7 @@ EXAMPLES = """Examples:
 
 @app.command(epilog=EXAMPLES)
 def export(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="latest, a sweep's name, a run id or a path.")],
     trial: Annotated[str, typer.Option(help="best (by validation), or a trial's id.")] = "best",
     seed: Annotated[int | None, typer.Option(help="The replicate to export (default: the trial's first).")] = None,
@@ -61,6 +63,7 @@ def export(
 
     if format_ not in (ALL, *FORMATS):
         raise InputError(unknown_name("format", format_, [*FORMATS, ALL]))
+    refuse_unused_storage(context, [run])
     chosen = choose_one(run, trial, storage, trust_code)
     network = deployed_network(chosen, seed, data_root, "raw" if with_preprocessing else "normalized")
     console = Console()

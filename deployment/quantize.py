@@ -12,7 +12,7 @@ from rich.console import Console
 
 from analysis.command_line import new_app, refuse_unused, start
 from analysis.grids import Cell, Column, Grid, format_number, print_grid
-from analysis.runs.find import find_runs
+from analysis.runs.find import find_runs, refuse_unused_storage
 from analysis.runs.lease import hold
 from analysis.runs.run_code import trust_code_of
 from analysis.runs.run_folder import DeploymentFolder
@@ -70,6 +70,7 @@ def quantize(
         raise InputError(unknown_name("mode", mode, [*MODES, ALL]))
     if mode not in (ALL, QAT):
         refuse_unused(context, ["epochs"], f"--mode {mode} does not train")
+    refuse_unused_storage(context, [run])
     runs = find_runs([run], storage)
     if len(runs) != 1:
         raise InputError(f"{run} holds {len(runs)} runs: name one of them")

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from analysis.command_line import refuse_unused, was_given
+from analysis.runs.find import refuse_unused_storage
 from analysis.trial_evaluation.select_trials import BEST, ChosenTrial
 from deployment.formats.artefact import Artefact
 from deployment.formats.opening import ONNX, PT2, SUFFIXES, open_artefact
@@ -37,6 +38,7 @@ def refuse_unused_options(context: typer.Context, name: str) -> None:
         refuse_unused(context, ("trial", *(["storage"] * was_given(context, "registry"))), "MODEL is a registered one")
     else:
         refuse_unused(context, ("registry",), "MODEL is a run")
+        refuse_unused_storage(context, [name])
 
 
 def is_registered(name: str) -> bool:

@@ -75,7 +75,14 @@ def test_an_option_without_effect_is_refused(words: str, option: str, tmp_path: 
 OLD = ROOT / "tests" / "support" / "runs_of_0_1_0"
 
 
-OF_ONE = ("sweeps.show", "sweeps.clean")
+OF_ONE = (
+    "sweeps.show",
+    "sweeps.clean",
+    "sweeps.track",
+    "deployment.export",
+    "deployment.quantize",
+    "deployment.predict",
+)
 OF_SEVERAL = tuple(f"analysis.{name}" for name in ("compare", "report", "evaluate", "explain", "complexity", "scalars"))
 
 
@@ -85,7 +92,8 @@ OF_SEVERAL = tuple(f"analysis.{name}" for name in ("compare", "report", "evaluat
     + [(module, place) for module in OF_SEVERAL for place in (OLD, OLD / "smoke")],
 )
 def test_a_storage_beside_the_path_of_a_run_is_refused(module: str, place: Path, tmp_path: Path) -> None:
-    more = ["--output", str(tmp_path / "page.html")] if module == "analysis.report" else []
+    needed = {"analysis.report": ["--output", str(tmp_path / "page.html")], "deployment.predict": ["scan.png"]}
+    more = needed.get(module, [])
     with pytest.raises(InputError, match="--storage has no effect"):
         invoke(module, str(place), "--storage", str(tmp_path), *more)
     assert not list(tmp_path.iterdir())
