@@ -169,6 +169,7 @@ def check(
     out: Annotated[Path, typer.Option(help="folder of ratios.md and ratios.parquet")] = Path("ratios"),
     only: Annotated[str, typer.Option(help="comma-separated names of benchmarks")] = "",
     data_root: Annotated[Path | None, typer.Option(help="folder of the data files")] = None,
+    page: Annotated[Path | None, typer.Option(help="page that gets the table, between its two marks")] = None,
     smallest: Annotated[bool, typer.Option(help="at sizes that say nothing, to see that each runs")] = False,
 ) -> None:
     """Run the benchmarks and hold their ratios against the bounds."""
@@ -180,6 +181,9 @@ def check(
     checks = [each for each in CHECKS if each.benchmark in chosen]
     if smallest:
         checks = [replace(each, options=each.smallest) for each in checks if each.smallest is not None]
+    if page:
+        # a page without marks is refused before the hour that the benchmarks take
+        put_into(page, "")
     rows = [row for each in checks for row in _rows(each, data_root)]
     about = machine()
     out.mkdir(parents=True, exist_ok=True)
@@ -187,9 +191,23 @@ def check(
     (out / "ratios.md").write_text(text)
     columns = pa.Table.from_pylist(rows)
     pq.write_table(columns.replace_schema_metadata({"machine": json.dumps(about)}), out / "ratios.parquet")
+    if page:
+        put_into(page, text)
     print(text)
     if not all(row["kept"] for row in rows):
         raise typer.Exit(1)
+
+
+MARKS = "<!-- ratios begin -->", "<!-- ratios end -->"
+
+
+def put_into(page: Path, text: str) -> None:
+    """Replace what stands between a page's two marks. Raises `InputError` where it has none."""
+    old = page.read_text() if page.is_file() else ""
+    if any(old.count(mark) != 1 for mark in MARKS):
+        raise InputError(f"{page} lacks a line {MARKS[0]} and a line {MARKS[1]}: give it both, or leave out --page")
+    before, rest = old.split(MARKS[0])
+    page.write_text(f"{before}{MARKS[0]}\n{text}{MARKS[1]}{rest.split(MARKS[1])[1]}")
 
 
 def _rows(each: Check, data_root: Path | None) -> list[dict[str, Any]]:

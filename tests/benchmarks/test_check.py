@@ -13,6 +13,7 @@ import typer
 from benchmarks import check
 from benchmarks.__main__ import NAMES
 from benchmarks.check import CHECKS, Check, Ratio, _exponent, row_of
+from trainables.errors import InputError
 
 RATIOS = (Ratio("a / b", check._share("a", "b"), 0.5, 0.25), Ratio("b / a", lambda figures: 9.0, 10.0))
 OF_ONE = (Check("bootstrap", (), RATIOS, ("--draws", "1")),)
@@ -38,6 +39,17 @@ def test_the_table_has_value_bound_goal_and_machine(tmp_path: Path, monkeypatch:
     assert found["value"].to_pylist() == [0.3, 9.0]
     assert {"processor", "cores", "torch"} <= set(json.loads(found.schema.metadata[b"machine"]))
     assert text.splitlines()[0].startswith("time: ")
+
+
+def test_the_table_takes_its_place_in_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Ratios\n<!-- ratios begin -->\nold\n<!-- ratios end -->\nThe rest.\n")
+    check.put_into(page, "| new |\n")
+    assert page.read_text() == "# Ratios\n<!-- ratios begin -->\n| new |\n<!-- ratios end -->\nThe rest.\n"
+    page.write_text("no marks")
+    with pytest.raises(InputError, match="ratios begin"):
+        check.put_into(page, "| new |")
+    assert page.read_text() == "no marks"
 
 
 def test_a_broken_bound_ends_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
