@@ -24,6 +24,8 @@ MOST_GROUPS = 50
 # Bytes of a CSV.
 LARGEST = 2**28
 CLASS = "class"
+# Columns of our own.
+OURS = (CLASS, "brightness", "contrast")
 THIRDS = ("lowest third", "middle third", "highest third")
 Groups = Mapping[str, NDArray[np.str_]]
 
@@ -107,7 +109,7 @@ def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
         inside = [row for row in rows if row.column == column and math.isfinite(row.figures["acc"])]
         if len(inside) > 1:
             best = max(inside, key=lambda row: row.figures["acc"])
-            worst = min(inside, key=lambda row: row.figures["acc"])
+            worst = min((row for row in inside if row is not best), key=lambda row: row.figures["acc"])
             high, low = best.figures["acc"], worst.figures["acc"]
             pairs = len(inside) * (len(inside) - 1) / 2
             interval = independent_proportions(high, best.n, low, worst.n, 1 - 0.05 / pairs)
@@ -146,7 +148,12 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path} is larger than {LARGEST // 2**20} MiB: give one row an image")
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            table = csv.DictReader(file)
+            names = [name for name in table.fieldnames or () if name]
+            if wrong := [name for name in names if names.count(name) > 1 or name in OURS]:
+                said = "is made here, too" if wrong[0] in OURS else "stands twice"
+                raise InputError(f"{path}: column {wrong[0]!r} {said}: rename it")
+            rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--groups {path} cannot be read as CSV in UTF-8 ({error})") from None
     if not rows:

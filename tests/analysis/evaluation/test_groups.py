@@ -100,3 +100,21 @@ def test_a_csv_that_does_not_match_is_refused_in_one_line(rows: list[str], said:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(InputError, match="is no regular file"):
         read_groups(tmp_path / "pipe.csv", FOUND)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [("file,site,site", "'site' stands twice"), ("file,class", "'class' is made here"), ("file,contrast", "made here")],
+)
+def test_a_column_that_would_take_another_ones_place_is_refused(header: str, said: str, tmp_path: Path) -> None:
+    columns = header.count(",")
+    path = write(tmp_path / "g.csv", [header, *(f"{name}{',a' * columns}" for name in FILES)])
+    with pytest.raises(InputError, match=said):
+        read_groups(path, FOUND)
+
+
+def test_a_gap_is_between_two_groups_also_where_all_are_alike() -> None:
+    rows = [GroupRow("site", name, 9, {"acc": 0.5}, Interval(), False) for name in ("a", "b", "c")]
+    (gap,) = gaps(rows)
+    assert gap.best != gap.worst
+    assert gap.interval.low < 0 < gap.interval.high
