@@ -91,20 +91,27 @@ def _correlations(compared: ComparedRuns) -> Iterator[str]:
 
 
 def _control(compared: ComparedRuns) -> str:
-    """Say how the gap goes with the share of wrong labels, within equal network and rate."""
+    """Say how the gap goes with the share of wrong labels, within equal network and rate, and show it by network."""
     trials = compared.everything.trials
-    means = trial_means(trials, ["label_noise", "lr", "gap_acc", "train_acc", "test_acc"])
-    blocks = means["block"] + means["lr"].astype(str)
-    rho = spearman(means["label_noise"], means["gap_acc"], pd.factorize(blocks)[0])
-    shown = means.groupby("label_noise")[["train_acc", "test_acc", "gap_acc"]].mean()
-    lines = ["| wrong labels | training accuracy | test accuracy | gap |", "| ---: | ---: | ---: | ---: |"]
+    names = ["label_noise", "lr", "gap_acc", "train_acc", "test_acc"]
+    means = trial_means(trials, names).merge(trials[["trial", "model"]].drop_duplicates(), on="trial")
+    lines = ["", *(_gap_words(part, f"`{model}`") for model, part in means.groupby("model", sort=False))]
+    lines += [_gap_words(means, "both"), ""]
     lines += [
-        f"| {share:.0%} | {row.train_acc:.3f} | {row.test_acc:.3f} | {row.gap_acc:+.3f} |"
-        for share, row in shown.iterrows()
+        "| network | wrong labels | training accuracy | test accuracy | gap |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
-    return "\n".join(
-        [f"\nρ of the share of wrong labels with the gap: {_interval(rho)}, p = {_p(rho.p)}, n = {rho.n}\n", *lines]
-    )
+    shown = means.groupby(["model", "label_noise"], sort=False)[["train_acc", "test_acc", "gap_acc"]].mean()
+    for (model, share), row in shown.iterrows():
+        cells = f"{row.train_acc:.3f} | {row.test_acc:.3f} | {row.gap_acc:+.3f}".replace("-", "−")
+        lines.append(f"| `{model}` | {share:.0%} | {cells} |")
+    return "\n".join(lines)
+
+
+def _gap_words(means: pd.DataFrame, name: str) -> str:
+    blocks = pd.factorize(means["block"] + means["lr"].astype(str))[0]
+    rho = spearman(means["label_noise"], means["gap_acc"], blocks)
+    return f"- {name}: ρ of the share of wrong labels with the gap {_interval(rho)}, p {_p(rho.p)}, n = {rho.n}"
 
 
 def _by_block(compared: ComparedRuns) -> str:
@@ -156,7 +163,10 @@ def _estimate(mean: float, half: float) -> str:
 
 
 def _interval(one: Correlation) -> str:
-    return "none" if math.isnan(one.rho) else f"{one.rho:.2f} ({one.low:.2f} to {one.high:.2f})".replace("-", "−")
+    if math.isnan(one.rho):
+        return "none"
+    around = "" if math.isnan(one.low) else f" ({one.low:.2f} to {one.high:.2f})"
+    return f"{one.rho:.2f}{around}".replace("-", "−")
 
 
 def _p(p: float) -> str:
