@@ -109,8 +109,7 @@ class ImageData:
     def work(self, config: TrialConfig, macs: int) -> float:
         """Return about the operations of an epoch: training passes the images three times, each evaluation once."""
         sizes = {name: len(split.labels) for name, split in self.data(config).splits.items()}
-        evaluated = sizes["train"] / config.eval_train_every + sizes["val"] + sizes["test"]
-        return max(macs, 1) * (3 * config.data_fraction * sizes["train"] + evaluated)
+        return max(macs, 1) * (3 * config.data_fraction * sizes["train"] + cost.images_evaluated(config, sizes))
 
     def needed_memory(self, config: TrialConfig, parameters: int) -> int:
         """Return about how many bytes a worker takes on a CPU, beside the images, which all workers share."""

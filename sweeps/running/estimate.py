@@ -32,11 +32,11 @@ SIMULATIONS = 30
 # Epochs in all simulations at most.
 SIMULATED_EPOCHS = 200_000
 # CPU seconds of a trial's statistics and figures.
-DRAWING = 0.5
+DRAWING = 0.2
 # CPU seconds of the complexity of one weight of one replicate: 19 s for a ResNet-18
 WEIGHING = 1.7e-6
 # Seconds of writing the report.
-REPORT = 5.0
+REPORT = 2.5
 
 
 @dataclass(frozen=True)

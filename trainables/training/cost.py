@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,18 +50,26 @@ def measure(config: TrialConfig, data: Data, normalization: Normalization, threa
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    short = config.model_copy(update={"epochs": EPOCHS, "data_fraction": 1.0, "patience": None})
+    whole = {"data_fraction": 1.0, "eval_train_every": 1}
+    short = config.model_copy(update={"epochs": EPOCHS, "patience": None, **whole})
     full = to_device(data, normalization, device)
     splits = {name: _beginning(split, BATCHES * config.batch_size) for name, split in full.items()}
     state = start(short, config.seeds[0], data.info, device)
     trained = len(full["train"]) * config.data_fraction / len(splits["train"])
-    evaluated = sum(map(len, full.values())) / sum(map(len, splits.values()))
+    sizes = {name: len(split) for name, split in full.items()}
+    evaluated = images_evaluated(config, sizes) / sum(map(len, splits.values()))
     seconds = [epoch.train_seconds * trained + epoch.eval_seconds * evaluated for epoch in train(
         short, data.info, splits, state
     )]  # fmt: skip
     peak = torch.cuda.max_memory_allocated() if cuda else 0
     total = torch.cuda.get_device_properties(device).total_memory if cuda else 0
     return Cost(tuple(seconds[1:] or seconds), peak, total, time.perf_counter() - began)
+
+
+def images_evaluated(config: TrialConfig, sizes: Mapping[str, int]) -> float:
+    """Return about how many images an epoch evaluates: of train its share, as often as it is evaluated."""
+    train = config.data_fraction * sizes["train"] / config.eval_train_every
+    return train + sizes["val"] + sizes["test"]
 
 
 def reset_peak_memory() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ray import tune
@@ -13,7 +16,7 @@ from sweeps.planning.plan import make_plan
 from sweeps.planning.settings import Settings
 from sweeps.running.estimate import DRAWING, REPORT, WEIGHING, costliest, finishing, sample_by_cost, simulate
 from sweeps.running.reasons import larger_share
-from trainables.config import make_config
+from trainables.config import TrialConfig, make_config
 from trainables.data.datasets import load
 from trainables.data.normalization import normalization_of
 from trainables.training.cost import Cost, measure, share_of_gpu
@@ -71,6 +74,24 @@ def test_a_trial_is_measured_in_seconds_of_a_whole_epoch() -> None:
     cost = measure(config, data, normalization_of(config.normalization, data), 1)
     assert len(cost.epoch_seconds) == 2
     assert 0 < min(cost.epoch_seconds) <= max(cost.epoch_seconds) < 60
+
+
+@pytest.mark.parametrize(("share", "every"), [(1.0, 1), (0.1, 1), (1.0, 4), (0.1, 4)])
+def test_an_epoch_evaluates_the_share_of_train_that_is_used_as_often_as_asked(
+    share: float, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_second_each(config: TrialConfig, info: Any, data: Mapping[str, Any], state: Any) -> Iterator[Any]:
+        evaluated.append(sum(map(len, data.values())))
+        yield SimpleNamespace(train_seconds=0.0, eval_seconds=1.0)
+
+    evaluated: list[int] = []
+    monkeypatch.setattr("trainables.training.cost.train", one_second_each)
+    data = load("digits")
+    settings = {"dataset": "digits", "data_fraction": share, "eval_train_every": every}
+    config = make_config(settings)
+    cost = measure(config, data, normalization_of(config.normalization, data), 1)
+    train, val, test = (len(data.splits[name].labels) for name in ("train", "val", "test"))
+    assert cost.epoch_seconds[0] * evaluated[0] == pytest.approx(train * share / every + val + test)
 
 
 def test_without_early_stopping_the_estimate_is_the_sum_over_the_slots() -> None:
