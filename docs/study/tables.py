@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 
 from analysis.comparison.compare_runs import ComparedRuns, compare_runs
@@ -38,6 +39,8 @@ EPOCHS = ("last", "best")
 
 def main(results: str) -> None:
     """Write and print everything. results: the folder of the study's runs."""
+    # the same figure has the same bytes
+    mpl.rcParams["svg.hashsalt"] = "study"
     for name in ("tables", "figures"):
         (HERE / name).mkdir(exist_ok=True)
     trials, rows = [], []
@@ -52,6 +55,7 @@ def main(results: str) -> None:
             print("\n".join(_correlations(compared)))
             if epoch == "last":
                 print(_control(compared) if sweep == "label_noise" else _by_block(compared))
+            if (sweep, epoch) == ("generalisation", "last"):
                 figure = correlation_forest(compared.models, OUTCOMES)
                 figure.savefig(HERE / "figures" / f"{sweep}.svg", metadata={"Date": None})
     pd.concat(trials, ignore_index=True).to_parquet(HERE / "tables" / "trials.parquet")
