@@ -147,12 +147,14 @@ def run(artefact: Artefact, settings: Settings) -> None:
         server_header=False, timeout_keep_alive=5, proxy_headers=False,
         timeout_graceful_shutdown=int(settings.upload + settings.answer) + 1,
     )  # fmt: skip
-    # uvicorn raises them anew once it has stopped; a stop that was asked for is no failure.
+    server = uvicorn.Server(config)
+    # Until uvicorn takes them a signal must not be lost. It raises them anew once it has stopped; a stop that was asked
+    # for is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     port = listener.getsockname()[1]
     LOG.info("serving %s on http://%s:%d; for research use only", model_name(artefact), settings.host, port)
-    uvicorn.Server(config).run([listener])
+    server.run([listener])
     LOG.info("stopped: %d requests accepted, %d answered", app.accepted, app.answered)
 
 

@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import os
+import signal
+import socket
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,9 +32,11 @@ from tests.support.deployed import drawn_network, made_data
 from trainables.errors import InputError
 
 pytest.importorskip("fastapi")
+import uvicorn
 from starlette.testclient import TestClient
 
 from deployment.service.run_server import app_of
+from deployment.service.run_server import run as run_server
 
 SIDE = 12
 TOKEN = "a token of 16 and more".replace(" ", "-")
@@ -380,3 +384,23 @@ def test_the_card_of_a_registered_model_is_shown(model: Path, tmp_path: Path) ->
     (tmp_path / "extra_files" / "MODEL_CARD.md").write_text("# breast 1.0.0\n")
     with client_of(tmp_path / "model.onnx", Settings()) as client:
         assert client.get("/model").json()["card"] == "# breast 1.0.0\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_before_the_server_takes_signals_is_not_lost(
+    number: int, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        signal.raise_signal(number)
+        asked.append(server.should_exit)
+        sockets[0].close()
+
+    asked: list[bool] = []
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        run_server(open_artefact(model), Settings(port=0))
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert asked == [True]
