@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.comparison.correlations import Association, associate_models, associate_parts, headline_outcomes
 from analysis.comparison.importance import Importance, importances
-from analysis.comparison.results import Results, at_last_epoch, load, with_stopped
+from analysis.comparison.judged_epoch import at_last_epoch, with_stopped
+from analysis.comparison.results import Results, load
 from analysis.comparison.sentences import answers
 from analysis.comparison.standings import Comparison, compare
 from analysis.runs.run_folder import RunFolder

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.labels import hashable
-from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import GAPS, Results
-from analysis.comparison.statistics import benjamini_hochberg
+from analysis.statistics.estimates_and_tests import benjamini_hochberg
+from analysis.statistics.rank_correlation import Correlation, spearman
 from analysis.table import OF_MODELS, model_measures
 from analysis.weights.matrices import is_matrix
 from trainables.errors import InputError, unknown_name

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.comparison.judged_epoch import with_stopped
 from analysis.comparison.labels import distinct_texts, hashable
-from analysis.comparison.results import Results, with_stopped
+from analysis.comparison.results import Results
 from trainables.errors import InputError
 
 # Trials from which shares are worth showing.

@@ -11,8 +11,8 @@ from analysis.comparison.cautions import alike
 from analysis.comparison.labels import join_words
 from analysis.comparison.results import Results
 from analysis.comparison.standings import Comparison, Difference, Noise, Standing
-from analysis.comparison.statistics import FEWEST, FEWEST_DATASETS, MOST_SEEDS, Estimate, seeds_to_tell_apart
 from analysis.grids import format_number
+from analysis.statistics.estimates_and_tests import FEWEST, FEWEST_DATASETS, MOST_SEEDS, Estimate, seeds_to_tell_apart
 
 if TYPE_CHECKING:
     from analysis.comparison.correlations import Association

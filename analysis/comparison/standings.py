@@ -13,7 +13,7 @@ from statistics import fmean, variance
 
 from analysis.comparison.labels import distinct_texts, hashable
 from analysis.comparison.results import Results
-from analysis.comparison.statistics import (
+from analysis.statistics.estimates_and_tests import (
     ROUNDING,
     Estimate,
     friedman,

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.comparison.labels import join_words
-from analysis.comparison.rank_correlation import Correlation
 from analysis.comparison.results import Results
 from analysis.comparison.standings import Comparison, Difference, Standing
-from analysis.comparison.statistics import Estimate
 from analysis.grids import Cell, Column, Grid, format_number, number_cell
+from analysis.statistics.estimates_and_tests import Estimate
+from analysis.statistics.rank_correlation import Correlation
 
 if TYPE_CHECKING:
     from analysis.comparison.correlations import Association

@@ -13,9 +13,9 @@ from analysis.comparison.cautions import alike, edges
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import answers, association_words, importance_words, told_apart, verdict
 from analysis.comparison.standings import compare
-from analysis.comparison.statistics import FEWEST
 from analysis.comparison.tables import associations_grid, differences_grid, standings_grid
 from analysis.grids import print_grid
+from analysis.statistics.estimates_and_tests import FEWEST
 from analysis.terminal.plain_text import visible
 
 if TYPE_CHECKING:

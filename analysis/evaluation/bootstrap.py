@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.comparison.statistics import mean_interval
+from analysis.statistics.estimates_and_tests import mean_interval
 from trainables.data.arrays import MULTI_LABEL, Task
 from trainables.metrics.calibration import BINS, bin_of, brier_scores, confidences, is_correct
 from trainables.metrics.per_class import positives, predicted_labels, ratio, whole_figures

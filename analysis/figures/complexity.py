@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.correlations import PLACE, Association, matrix_rows, part_means, trial_means
-from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
 from analysis.figures.style import COLOURS, FAINT, INK, LONG, colour_of, marker_of, new_figure, seen_through, styled
+from analysis.statistics.rank_correlation import Correlation, spearman
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.correlations import Association, trial_means
-from analysis.comparison.rank_correlation import spearman
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
 from analysis.figures import behaviour
@@ -18,6 +17,7 @@ from analysis.figures.complexity import MEASURES, along_training, by_layer, name
 from analysis.figures.interactive import Figure, Panels, text_of
 from analysis.figures.style import COLOURS, FAINT, INK, colour_of
 from analysis.figures.trial import largest_matrices
+from analysis.statistics.rank_correlation import spearman
 
 # as many as on paper
 BLOCKS = 4

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.comparison.statistics import holm
 from analysis.evaluation.bootstrap import DRAWS, Figure, Real, auc_of_draws, percentile_interval, resample_weights
 from analysis.evaluation.paired import PairedTest, bootstrap_p, delong, mcnemar
 from analysis.evaluation.predictions import Predictions
+from analysis.statistics.estimates_and_tests import holm
 from analysis.trial_evaluation.trial import TrialEvaluation
 from trainables.metrics.auc import auc
 

@@ -19,10 +19,10 @@ import pandas as pd
 
 from analysis.comparison.compare_runs import ComparedRuns, compare_runs
 from analysis.comparison.correlations import Association, trial_means
-from analysis.comparison.rank_correlation import Correlation, spearman
 from analysis.comparison.standings import compare
 from analysis.figures.complexity import correlation_forest
 from analysis.runs.find import find_runs
+from analysis.statistics.rank_correlation import Correlation, spearman
 from analysis.trial_evaluation.ranking import published_figures
 
 HERE = Path(__file__).parent

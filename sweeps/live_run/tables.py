@@ -9,9 +9,9 @@ from typing import Any
 
 from analysis.comparison.labels import hashable, show_value
 from analysis.comparison.sentences import name_of
-from analysis.comparison.statistics import FEWEST, mean_interval
 from analysis.grids import Cell, Grid, columns_of, number_cell
 from analysis.page.parts import LongColumn
+from analysis.statistics.estimates_and_tests import FEWEST, mean_interval
 from analysis.terminal.plain_text import visible
 from sweeps.live_run.event_log import Stop
 from sweeps.live_run.followed_run import FollowedRun

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.comparison.labels import show_value
-from analysis.comparison.statistics import mean_interval
 from analysis.figures import trial as plots
 from analysis.figures.small_charts import draw_png
 from analysis.runs.run_folder import RunFolder, TrialFolder
+from analysis.statistics.estimates_and_tests import mean_interval
 from analysis.weights.files import Reader, read_tensors
 from analysis.weights.rows import read_weights
 from sweeps.record.state import TrialState

@@ -1,4 +1,4 @@
-"""What a disk refuses ends a command with one line, wherever in it that happens; a fault of the program is shown."""
+"""A disk that refuses ends a command with one line, wherever in it that happens; a fault of the program is shown."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from analysis.page.render import as_json, part_html
 from analysis.page.write import write_report
 from analysis.report import app
 from analysis.runs.run_folder import RunFolder
-from tests.analysis.test_compare import LEVELS, RATES, score, status
+from tests.analysis.comparison.test_compare import LEVELS, RATES, score, status
 from tests.conftest import ROOT
 from tests.support.made_results import make_run
 from trainables.errors import InputError

@@ -57,7 +57,7 @@ def test_a_full_disk_is_said_with_the_files_name(tmp_path: Path, monkeypatch: py
 
 
 def test_a_file_takes_the_place_of_no_device_and_no_pipe(tmp_path: Path) -> None:
-    """As root, `--output /dev/full` would make a file of the device."""
+    """A root user's `--output /dev/full` would make a file of the device."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/null")
     for name in ("pipe", "link"):

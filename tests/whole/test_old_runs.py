@@ -28,8 +28,8 @@ from tests.conftest import ROOT
 from trainables.config import TrialConfig
 
 KEPT = sorted((ROOT / "tests" / "support").glob("runs_of_*"))
-"""Of each version: `smoke/finished`, 2 trials; `smoke/interrupted`, of 6 trials of 2 seeds some ended and one was cut
-off; since 0.2.0 `parabola/function`, a training function. `python -m tests.support.keep_runs` writes them."""
+"""Kept runs of each version: `smoke/finished`, 2 trials; `smoke/interrupted`, of 6 trials of 2 seeds some ended and one
+was cut off; since 0.2.0 `parabola/function`, a training function. `python -m tests.support.keep_runs` writes them."""
 OLD = ROOT / "tests" / "support" / "runs_of_0_1_0"
 ENDED = ("completed", "stopped", "diverged", "failed")
 
@@ -171,7 +171,7 @@ def test_the_live_page_reads_them(kept: Path) -> None:
 def test_a_finished_run_is_resumed_reused_and_repeated_without_new_trials(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was planned then is what is planned now; nothing is started."""
+    """A plan of then is planned alike now; nothing is started."""
     for run in runs_in(kept):
         if run.run_id == "interrupted":
             continue

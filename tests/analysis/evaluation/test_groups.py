@@ -33,7 +33,7 @@ def test_rows_are_the_figures_of_their_images() -> None:
 
 
 def test_the_gap_of_many_groups_is_corrected_for_all_their_pairs() -> None:
-    """Of 12 groups alike, the largest gap is clearly apart from 0 in fewer than 5 % of 400 samples."""
+    """The largest gap of 12 groups alike is clearly apart from 0 in fewer than 5 % of 400 samples."""
     rng = np.random.default_rng(0)
     rows = [GroupRow("site", str(n), 60, {"acc": 0.0}, Interval(), False) for n in range(12)]
     clear = 0

@@ -1,4 +1,4 @@
-"""What a run keeps of the command that made it: no password."""
+"""A run keeps the command that made it without its passwords."""
 
 from __future__ import annotations
 

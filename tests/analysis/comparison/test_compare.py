@@ -27,11 +27,13 @@ from analysis import table
 from analysis.compare import app
 from analysis.comparison.correlations import associate_models, associate_parts, part_means, parts
 from analysis.comparison.importance import importances
-from analysis.comparison.rank_correlation import _block_ranks, spearman
-from analysis.comparison.results import Results, load, with_stopped
+from analysis.comparison.judged_epoch import with_stopped
+from analysis.comparison.results import Results, load
 from analysis.comparison.sentences import answers, association_words, format_p, importance_words
 from analysis.comparison.standings import Comparison, Difference, Standing, compare
-from analysis.comparison.statistics import (
+from analysis.comparison.terminal import print_standings
+from analysis.runs.run_folder import RunFolder
+from analysis.statistics.estimates_and_tests import (
     benjamini_hochberg,
     friedman,
     holm,
@@ -40,8 +42,7 @@ from analysis.comparison.statistics import (
     paired_p,
     seeds_to_tell_apart,
 )
-from analysis.comparison.terminal import print_standings
-from analysis.runs.run_folder import RunFolder
+from analysis.statistics.rank_correlation import _block_ranks, spearman
 from tests.conftest import ROOT
 from tests.support.made_results import REASONS, make_run
 from trainables.errors import InputError

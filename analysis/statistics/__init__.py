@@ -1,0 +1,1 @@
+"""Statistics of few numbers: estimates, tests, ranks and rank correlation."""
