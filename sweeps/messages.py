@@ -21,7 +21,7 @@ from search_spaces.domains import show_domain
 from sweeps.planning.match import match_trials
 from sweeps.planning.notes import memory_note
 from sweeps.planning.plan import make_plan
-from sweeps.planning.reuse import find_finished, reasons_not_reused
+from sweeps.planning.reuse import find_finished, would_take
 from sweeps.record.state import read_state
 from sweeps.schedulers.table import name_of
 from sweeps.screen.live import clock
@@ -117,7 +117,8 @@ def _bundles(sweep: Sweep, settings: Settings) -> str:
 
 
 def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunFolder | None) -> None:
-    known = find_finished(plan.trials, settings.storage, fetch=False)
+    """Print how many trials have ended in the resumed run, and how many can be taken from which earlier ones."""
+    todo = plan.trials
     if resumed:
         match = match_trials(
             plan.trials, read_state(resumed.ledger).trials.values(), resumed.read_description(), plan.planner.trainable
@@ -126,13 +127,14 @@ def _print_known(console: Console, plan: Plan, settings: Settings, resumed: RunF
         say(console, f"{there} of {len(plan.trials)} have ended in {where(resumed)}")
         for note in match.notes:
             say(console, note, "note:")
-    elif known:
-        how = "will be taken from there" if settings.reuse else "--reuse takes them from there"
-        console.print(f"{len(known)} of {len(plan.trials)} have finished in earlier runs; {how}", highlight=False)
+        begun = {trial_id for trial_id, trial in match.known.items() if trial.epoch}
+        todo = tuple(trial for trial in match.trials if trial.trial_id not in begun)
+    exclude = resumed.path if resumed else None
     if settings.reuse:
-        missed = [trial for trial in plan.trials if trial.key not in known]
-        for reason in reasons_not_reused(missed, settings.storage):
-            say(console, reason)
+        print_reused(console, would_take(todo, settings.storage, exclude), "would reuse")
+    elif not resumed and (found := find_finished(todo, settings.storage, fetch=False)):
+        text = f"{len(found)} of {len(plan.trials)} have finished in earlier runs; --reuse takes them from there"
+        console.print(text, highlight=False)
 
 
 # trials from which on planning says how many
@@ -158,12 +160,12 @@ def wants_start(console: Console) -> bool:
     return typer.confirm("start it now?")
 
 
-def print_reused(console: Console, reused: Reused) -> None:
-    """Print how many trials were taken from where, and why others were not."""
+def print_reused(console: Console, reused: Reused, verb: str = "reused") -> None:
+    """Print how many trials are taken from where, and why others are not. verb: `would reuse` in a dry run."""
     if not reused.count:
         console.print("no trial of earlier runs could be reused", highlight=False)
     for run, count in reused.taken.items():
-        say(console, f"reused {count} trials from {run}")
+        say(console, f"{verb} {_count(count, 'trial')} from {run}")
     for reason in reused.reasons:
         say(console, reason)
 

@@ -89,6 +89,14 @@ def check_reuse(sweep: Sweep) -> None:
         raise InputError("--reuse: the trials of a population are trained together; leave it out with pbt and pb2")
 
 
+def would_take(trials: Sequence[PlannedTrial], storage: Storage, exclude: Path | None = None) -> Reused:
+    """Return which trials `take_finished` would take, and write nothing. exclude: a run that is left out."""
+    found = find_finished(trials, storage, exclude, fetch=False)
+    taken = Counter(str(one.run.path) for one in found.values())
+    missed = [trial for trial in trials if trial.key not in found]
+    return Reused(dict(taken), tuple(reasons_not_reused(missed, storage, exclude)))
+
+
 def take_finished(run: RunFolder, trials: Sequence[PlannedTrial], storage: Storage) -> Reused:
     """Copy the files and the ledger's lines of finished trials of earlier runs into a run that plans the same."""
     state = read_state(run.ledger)

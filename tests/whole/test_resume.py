@@ -24,9 +24,7 @@ from sweeps.messages import print_resumed
 from sweeps.planning.begin import create_run, resume_run
 from sweeps.planning.overrides import override
 from sweeps.planning.plan import make_plan
-from sweeps.planning.reuse import take_finished
 from sweeps.planning.settings import Settings
-from sweeps.record.epoch_events import EpochEvents
 from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.record.state import RunState, fold
 from trainables.errors import InputError
@@ -92,64 +90,8 @@ def test_replicates_apart_share_their_trials_number_when_extended(tmp_path: Path
     assert ids == [f"{n:04d}.{place}" for n in (1, 2, 3) for place in (0, 1, 2)]
 
 
-def test_a_whole_trial_is_reused_and_one_that_peers_stopped_is_not(tmp_path: Path) -> None:
-    first = made(tmp_path)
-    plan = make_plan(SWEEP, None, NOW)
-    second = create_run(SWEEP, "s", plan, Settings(storage=tmp_path, name="second"), NOW)
-    reused = take_finished(second, plan.trials, tmp_path)
-    assert reused.taken == {str(first.path): 1}
-    trials = list(state_of(second).trials.values())
-    assert [trial.status for trial in trials] == ["completed", "planned", "planned"]
-    assert (second.trial(trials[0].folder).path / "mark").read_text() == "0001"
-    assert [path.name for path in second.tensorboard.iterdir()] == ["0001 activation=relu lr=0.1"]
-    assert take_finished(second, plan.trials, tmp_path).count == 0  # once is enough
-
-
-def test_reuse_looks_through_a_ledger_once_and_a_damaged_epoch_costs_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    longer = replace(SWEEP, fixed={**SWEEP.fixed, "epochs": 4})
-    plan = make_plan(longer, None, NOW)
-    first = create_run(longer, "s", plan, Settings(storage=tmp_path, name="first"), NOW)
-    ledger = Ledger(first.ledger)
-    for trial in state_of(first).trials.values():
-        first.trial(trial.folder).path.mkdir()
-        ledger.append("started", trial_id=trial.trial_id)
-        for epoch in (1, 2, 3, 4):
-            values = {"attempt": 1, "memory_mb": 1.0, "replicates": [{}, {}], "mean": {"val_auc": epoch / 10}}
-            ledger.append("epoch", trial_id=trial.trial_id, epoch=epoch, **values)
-        ledger.append("completed", trial_id=trial.trial_id, reason="trained all 4 epochs")
-    ledger.close()
-    lines = first.ledger.read_bytes().splitlines(keepends=True)
-    (second_epoch,) = [n for n, line in enumerate(lines) if b'"0001"' in line and b'"epoch":2' in line]
-    lines[second_epoch] = lines[second_epoch][:70] + b"\n"
-    first.ledger.write_bytes(b"".join(lines))
-    second = create_run(longer, "s", plan, Settings(storage=tmp_path, name="second"), NOW)
-    looks: list[Path] = []
-    find = EpochEvents._find
-    monkeypatch.setattr(EpochEvents, "_find", lambda self: (looks.append(self.ledger), find(self)))
-    assert take_finished(second, plan.trials, tmp_path).count == 3
-    assert looks == [first.ledger]
-    there, here = state_of(first).trials, state_of(second).trials
-    assert [trial.means for trial in here.values()] == [trial.means for trial in there.values()]
-    assert [mean["val_auc"] for mean in here["0001"].means] == [0.1, None, 0.3, 0.4]
-    assert [(trial.status, trial.stop_reason, trial.attempts) for trial in here.values()] == [
-        ("completed", "trained all 4 epochs", 1)
-    ] * 3
-
-
 def change_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainables.parts.planned.training_digest", lambda model: "another")
-
-
-def test_changed_code_is_named_as_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made(tmp_path)
-    change_the_code(monkeypatch)
-    plan = make_plan(SWEEP, None, NOW)
-    second = create_run(SWEEP, "s", plan, Settings(storage=tmp_path, name="second"), NOW)
-    reused = take_finished(second, plan.trials, tmp_path)
-    assert reused.count == 0
-    assert any("the training code has changed" in reason for reason in reused.reasons)
 
 
 def test_a_resume_knows_its_trials_whatever_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,20 +107,6 @@ def test_a_resume_knows_its_trials_whatever_the_code(tmp_path: Path, monkeypatch
     assert [trial.mixed for trial in after.values()] == [False, True, False]  # the failed one goes on from its epoch 1
     again = resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW))
     assert (again.unfinished, again.added, again.foreign) == (1, 0, 0)
-
-
-def test_a_trial_that_two_states_of_the_code_have_trained_is_not_reused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = made(tmp_path)
-    plan = make_plan(SWEEP, None, NOW)
-    change_the_code(monkeypatch)
-    resume_run(folder, SWEEP, make_plan(SWEEP, None, NOW), retry_failed=True)
-    ledger = Ledger(folder.ledger)
-    ledger.append("completed", trial_id="0002", reason="")
-    ledger.close()
-    second = create_run(SWEEP, "s", plan, Settings(storage=tmp_path, name="second"), NOW)
-    assert take_finished(second, plan.trials, tmp_path).taken == {str(folder.path): 1}  # 0001, all of the first code
 
 
 def test_what_has_not_begun_gets_the_key_of_the_code_that_will_train_it(
