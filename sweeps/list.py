@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 app = new_app()
 # characters up to which a word is not broken
 LONGEST_WORD = 28
+# characters up to which a whole cell is not broken
+LONGEST_CELL = 16
+# columns that other commands want: a name is whole up to half of a line
+NAMES = ("sweep", "run")
 # characters between two columns
 GAP = 2
 Rows = list[dict[str, str]]
@@ -243,9 +247,12 @@ def _print(lists: dict[str, Rows], short: bool) -> None:
 
 
 def _print_rows(console: Console, rows: Rows) -> None:
-    """Print a table in which no word is broken; the last columns are left out where a terminal is narrow, and said."""
+    """Print a table in which no word and no short cell is broken.
+
+    The last columns are left out where a terminal is narrow; a line below says which.
+    """
     texts = {column: [column, *(visible(row[column]) for row in rows)] for column in rows[0]}
-    least = {column: min(LONGEST_WORD, max(map(len, " ".join(texts[column]).split()), default=1)) for column in texts}
+    least = {column: _least_width(column, cells, console.width) for column, cells in texts.items()}
     shown = list(texts)
     while len(shown) > 1 and sum(least[column] + GAP for column in shown) - GAP > console.width:
         shown.pop()
@@ -262,6 +269,13 @@ def _print_rows(console: Console, rows: Rows) -> None:
         console.print(
             f"left out for want of width: {', '.join(left_out)}; --json has all", style="dim", highlight=False
         )
+
+
+def _least_width(column: str, cells: Sequence[str], width: int) -> int:
+    """Return how wide a column has to be, so that no word of it and no short cell is broken."""
+    longest = max(LONGEST_WORD, width // 2 - GAP) if column in NAMES else LONGEST_WORD
+    word = max(map(len, " ".join(cells).split()), default=1)
+    return max(min(longest, word), *(len(cell) for cell in cells if len(cell) <= LONGEST_CELL), 1)
 
 
 if __name__ == "__main__":

@@ -173,6 +173,20 @@ def test_a_list_breaks_no_word_and_says_which_columns_it_leaves_out(width: int) 
         assert {word for word in words if len(word) <= LONGEST_WORD} <= set(text.split()), name
 
 
+@pytest.mark.parametrize("sweep", ["activations", "activations_on_pneumonia_2026"])
+def test_the_list_of_runs_breaks_no_name_and_no_value_at_80_columns(sweep: str) -> None:
+    row = {"sweep": sweep, "run": "20261127-103501-smart-cloud-twice", "state": "interrupted", "trials": "48/48",
+           "best": "val_auc 0.9998", "age": "6 h", "size": "23 MB"}  # fmt: skip
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    _print_rows(console, [row, {**row, "run": "first", "state": "damaged: the ledger cannot be read"}])
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[1].startswith(f"{sweep}  {row['run']}  ")
+    assert max(map(len, lines)) <= 80
+    left_out = lines[-1].partition("left out for want of width: ")[2].partition(";")[0].split(", ")
+    for column in set(row) - set(left_out) - {"state"}:
+        assert row[column] in lines[1]
+
+
 def test_a_file_that_is_trusted_is_taken_by_its_name_and_digest(tmp_path: Path) -> None:
     file = tmp_path / "breastmnist.npz"
     file.write_bytes(b"another")
