@@ -71,7 +71,7 @@ def draw_report(run: RunFolder) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1100, "height": 900})
+        page = browser.new_page(viewport={"width": 1100, "height": 980})
         page.goto((run.path / "report.html").resolve().as_uri())
         page.screenshot(path=str(PICTURES / "report.png"))
         browser.close()
