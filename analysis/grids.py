@@ -107,13 +107,18 @@ def _draw(grid: Grid, line: str) -> Table:
     table.padding = (0, 1, 0, 0)
     for number, column in enumerate(grid.columns):
         table.add_column(
-            Text(column.head.replace(" ", line)), justify="left" if column.words else "right",
+            Text(_head(column.head, line)), justify="left" if column.words else "right",
             style="bold" if number == 0 else "", no_wrap=number > 0, overflow="fold",
             min_width=min(12, max((len(row[0].text) for row in grid.rows), default=0)) if number == 0 else None,
         )  # fmt: skip
     for row in grid.rows:
         table.add_row(*(_text(cell, line) for cell in row))
     return table
+
+
+def _head(head: str, line: str) -> str:
+    """Put `line` between the words of a head; a number and its % are one word."""
+    return head.replace(" %", "\0").replace(" ", line).replace("\0", " %")
 
 
 def _text(cell: Cell, line: str) -> Text:

@@ -59,7 +59,7 @@ def figures_grid(evaluation: TrialEvaluation) -> Grid:
     several, ensemble = len(evaluation.seeds) > 1, evaluation.ensemble_figures or {}
     heads = [Column("figure", True), Column("mean over seeds" if several else "value"), Column("95 % images")]
     heads += [Column("95 % seeds")] if several else []
-    heads += [Column("ensemble", drop=1), Column("95 % its images", drop=2)] if ensemble else []
+    heads += [Column("ensemble", drop=1), Column("ensemble 95 %", drop=2)] if ensemble else []
     rows = [_figure_cells(name, figure, ensemble.get(name), several) for name, figure in evaluation.figures.items()]
     title = "headline figures: 95 % intervals over other images, and over other seeds"
     return Grid(title if several else "headline figures: 95 % intervals over other images", tuple(heads), tuple(rows))
@@ -207,8 +207,8 @@ def pairs_grid(pairs: Sequence[Pair]) -> Grid:
     """Tabulate the differences of the best by val and each other trial."""
     first = pairs[0]
     heads = (
-        Column("trial", True), Column("AUC"), Column("95 %", drop=1), Column("p, AUC"), Column("accuracy"),
-        Column("95 %", drop=2), Column("p, accuracy"),
+        Column("trial", True), Column("AUC"), Column("AUC 95 %", drop=1), Column("AUC p"), Column("accuracy"),
+        Column("accuracy 95 %", drop=2), Column("accuracy p"),
     )  # fmt: skip
     rows = [
         (Cell(pair.second), real(pair.auc.difference), range_cell(pair.auc.interval),
