@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,10 @@ from trainables.errors import InputError
 from trainables.user_code.source import MissingCode
 
 if TYPE_CHECKING:
+    from analysis.runs.run_folder import RunFolder
     from search_spaces.definition import Sweep
     from sweeps.planning.trials import Plan
+    from sweeps.record.outcome import Halt
     from sweeps.running.early_ray import EarlyRay
     from sweeps.running.estimate import TimeEstimate
     from sweeps.running.interrupt import Interrupt
@@ -114,7 +117,6 @@ def _plan_and_run(
     from sweeps.planning.plan import decide_replicates
     from sweeps.planning.reuse import check_reuse, take_finished
     from sweeps.running import execution
-    from sweeps.running.interrupt import become, time_left
     from sweeps.trackers.table import check_trackers
 
     if command.reuse:
@@ -157,6 +159,7 @@ def _plan_and_run(
         plan, state = resumed.plan, resumed.state
         messages.print_resumed(console, resumed)
     interrupt.go_on = summary.command_to_go_on(command, folder)
+    interrupt.restart = partial(_go_on_in_new_process, command, folder, console, leases)
     if command.reuse:
         messages.print_reused(console, take_finished(folder, plan.trials, command.storage))
         # it wrote to the ledger
@@ -165,15 +168,25 @@ def _plan_and_run(
         messages.print_start(console, sweep, plan, folder, command)
     outcome = execution.execute(sweep, plan, folder, command, console, start, interrupt, state)
     if outcome.halt and outcome.halt.new_process:
-        left = {"time_budget": time_left(command.time_budget, outcome.seconds), "max_errors": command.max_errors}
-        again = summary.command_to_go_on(command, folder, **left)
-        summary.print_new_process(console, outcome.halt, again)
-        leases.close()
-        become(again)
+        interrupt.restart(outcome.halt, outcome.seconds)
     if early:
         early.stop()
     # as a clock on the wall has it: since this process began
     return summary.print_outcome(console, outcome, command, guess, time.time() - psutil.Process().create_time())
+
+
+def _go_on_in_new_process(
+    command: Command, folder: RunFolder, console: Console, leases: ExitStack, halt: Halt, seconds: float
+) -> None:
+    """Replace this process, whose Ray is gone, by one that goes on with the run. Does not return."""
+    from sweeps import summary
+    from sweeps.running.interrupt import become, time_left
+
+    left = {"time_budget": time_left(command.time_budget, seconds), "max_errors": command.max_errors}
+    again = summary.command_to_go_on(command, folder, **left)
+    summary.print_new_process(console, halt, again)
+    leases.close()
+    become(again)
 
 
 def _print_estimate(command: Command, sweep: Sweep, plan: Plan, console: Console) -> TimeEstimate:

@@ -13,6 +13,7 @@ from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import remote_of, where
 from analysis.terminal.plain_text import plain, say
 from analysis.trial_status import ENDED
+from sweeps.running.interrupt import REUSE
 from sweeps.screen.live import clock
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _print_going_on(console: Console, text: str, outcome: Outcome, command: Comm
         say(console, f"{text}. {'To run them again:' if changes else 'To go on:'}")
         _print_command(console, command_to_go_on(command, outcome.run, **changes))
     else:
-        say(console, f"{text}. The same call with Settings(reuse=True) takes over what was trained to its end")
+        say(console, f"{text}. {REUSE}")
 
 
 def print_new_process(console: Console, halt: Halt, command: str) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +23,7 @@ from sweeps.planning.settings import Settings
 from sweeps.planning.trials import Plan, PlannedTrial
 from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, read_state
-from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses
+from sweeps.running.interrupt import RESTARTS, Brake, Interrupt, Losses, end_process
 from sweeps.running.recorder import Recorder
 from sweeps.screen.live import Measuring, make_view
 from sweeps.steering.driver import Steering
@@ -119,6 +119,7 @@ class _Execution:
     interrupt: Interrupt
     began: float
     notifier: Notifier
+    losses: Losses = field(default_factory=Losses)
 
     def run(self, start: Callable[[], None] | None, known: RunState | None) -> Outcome:
         """Start Ray, train and measure; where Ray is lost, do so again with what the ledger lacks.
@@ -127,7 +128,6 @@ class _Execution:
         """
         from sweeps.running.ray_session import RayLost, lost_service
 
-        losses = Losses()
         while True:
             state, known = known or read_state(self.folder.ledger), None
             brake = Brake(self.interrupt, self.settings, state, self.began)
@@ -135,14 +135,24 @@ class _Execution:
                 problems = self._session(state, brake, start)
                 return self._outcome(state, None if state.ended else brake.halt, problems)
             except RayLost as loss:
-                count = losses.another(sum(trial.epoch for trial in state.trials.values()))
-                ends, service = brake() or count > RESTARTS, lost_service()
-                reason = f"Ray was lost: {f'its {service} has ended' if service else loss}"
-                if ends or service:
-                    halt = Halt(reason, ExitCode.UNFINISHED, new_process=bool(service) and not ends)
+                service = lost_service()
+                halt = self._lost(state, brake, f"its {service} has ended" if service else str(loss))
+                if service or not halt.new_process:
                     return self._outcome(state, brake.halt or halt, [])
-                say(self.console, f"{reason}; it is started again, and the trials go on", "note:")
+                say(self.console, f"{halt.reason}; it is started again, and the trials go on", "note:")
                 start = None
+
+    def _lost(self, state: RunState, brake: Brake, reason: str) -> Halt:
+        """Return how the run ends, or goes on, now that Ray is lost."""
+        count = self.losses.another(sum(trial.epoch for trial in state.trials.values()))
+        return Halt(f"Ray was lost: {reason}", ExitCode.UNFINISHED, new_process=not brake() and count <= RESTARTS)
+
+    def _stuck(self, state: RunState, brake: Brake, service: str) -> None:
+        """Leave a call of Ray's that waits for a lost service for ever. Called from a thread; does not return."""
+        halt = self._lost(state, brake, f"its {service} has ended")
+        if halt.new_process and self.interrupt.restart:
+            self.interrupt.restart(halt, time.monotonic() - self.began)
+        end_process(f"{halt.reason}; what was reported is in the ledger. {self.interrupt.advice()}", halt.code)
 
     def _outcome(self, state: RunState, halt: Halt | None, problems: list[str]) -> Outcome:
         seconds = time.monotonic() - self.began
@@ -161,7 +171,7 @@ class _Execution:
                 self.console.print(text, markup=False, highlight=False, soft_wrap=True)
             metadata = self.folder.metadata()
             resources = self._resources(state, cluster, brake)
-            with RayWatch(self.interrupt.go_on) as watch, losses_raised():
+            with RayWatch(partial(self._stuck, state, brake)) as watch, losses_raised():
                 self._train(state, metadata, resources, brake, client, watch)
                 if self.interrupt.signal is None and self.settings.measure:
                     # values may have been added meanwhile

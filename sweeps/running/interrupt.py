@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sweeps.record.state import RunState
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+REUSE = "The same call with Settings(reuse=True) takes over what was trained to its end"
 FROM_THE_START = "interrupted before the first trial: nothing is lost, start it again"
 
 
@@ -30,12 +32,14 @@ class Interrupt:
 
     Until `hold` a signal ends the process at once, for no trial has begun. Then the first is noted, so that the run
     ends in order, and the second ends the process: the ledger is on the disk line by line.
-    go_on: the command that goes on with the run, once its folder exists.
+    go_on: the command that goes on with the run, once its folder exists; "" for a run from Python.
+    restart: goes on with the run in a new process, given why and the seconds that the run took here; does not return.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self.go_on = ""
+        self.restart: Callable[[Halt, float], None] | None = None
         self._held = False
         self._before: dict[int, Any] = {}
 
@@ -71,11 +75,15 @@ class Interrupt:
         """Return whether a signal came."""
         return self.signal is not None
 
+    def advice(self) -> str:
+        """Return how to go on with the run."""
+        return f"To go on:\n  {self.go_on}" if self.go_on else REUSE
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         if self._held and self.signal is None:
             self.signal = number
             return
-        text = "" if self._held else f"interrupted before the first trial. To go on:\n  {self.go_on}"
+        text = "" if self._held else f"interrupted before the first trial. {self.advice()}"
         text = FROM_THE_START if not self._held and not self.go_on else text
         end_process(text, of_signal(number))
 

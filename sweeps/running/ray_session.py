@@ -49,9 +49,7 @@ from analysis.parallel.ray_private import (  # noqa: E402
     own_process_groups_on_loopback,
     without_unused_services,
 )
-from analysis.terminal.exit_codes import ExitCode  # noqa: E402
 from search_spaces.definition import Resources  # noqa: E402
-from sweeps.running.interrupt import end_process  # noqa: E402
 from trainables.errors import InputError  # noqa: E402
 
 # for nodes, between two looks whether a stop was requested
@@ -117,10 +115,14 @@ PATIENCE = 20.0
 
 
 class RayWatch:
-    """Watches Ray while it is entered. go_on: the command that goes on with the run."""
+    """Watches Ray while it is entered.
 
-    def __init__(self, go_on: str) -> None:
-        self.go_on = go_on
+    stuck: called from a thread, with the name of a service that has ended, where the driver has not noticed: it waits
+    for that service for ever. It must end the process or replace it.
+    """
+
+    def __init__(self, stuck: Callable[[str], None]) -> None:
+        self.stuck = stuck
         self._over = threading.Event()
 
     def __enter__(self) -> RayWatch:
@@ -140,8 +142,8 @@ class RayWatch:
         while not self._over.wait(LOOK_SECONDS):
             name = lost_service()
             if name and not self._over.wait(PATIENCE):
-                text = f"Ray's {name} has ended; what was reported is in the ledger. To go on:\n  {self.go_on}"
-                end_process(text, ExitCode.UNFINISHED)
+                self.stuck(name)
+                return
 
 
 @contextmanager

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from sweeps.running.ray_session import bundle, slots  # isort: skip  first: it sets what Ray reads when it is imported
 
 from ray import tune
+from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -21,6 +23,7 @@ from search_spaces.definition import Resources
 from sweeps.running.file_server import ServedFolder
 from sweeps.running.reasons import cause_of, larger_share
 from sweeps.running.recorder import Recorder
+from trainables.errors import InputError
 from trainables.trainable import Fuse
 from trainables.training.gradients import Recording
 from trainables.user_code.in_use import sources_in_use
@@ -43,7 +46,7 @@ def run_trials(
     shared: what all trials share, as `Trainable.prepare` made it. propose: answers "wait" while what there is to run
     follows from what still runs.
 
-    Returns when no trial runs any more. Raises `RayLost` where Ray fails.
+    Returns when no trial runs any more. Raises `RayLost` where Ray fails, `InputError` where the disk does.
     """
     # Tune holds one trial ready for a searcher, so workers would start one after another; ours keeps its own count
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "200"
@@ -76,8 +79,22 @@ def run_trials(
                 failure_config=tune.FailureConfig(max_failures=limits.max_failures),
             ),
         )
-        with losses_are_deaths():
+        with losses_are_deaths(), own_errors():
             tuner.fit()
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise an `InputError` of ours as it was where Tune has raised another in its place, with a traceback as text."""
+    try:
+        yield
+    except tune.TuneError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, InputError) and not isinstance(cause, RayTaskError):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 def _trial_id(trial: Trial) -> str:

@@ -27,10 +27,24 @@ def epochs(storage: Path) -> int:
     return sum(path.read_bytes().count(b'"event":"epoch"') for path in storage.glob("*/*/ledger.jsonl"))
 
 
-@pytest.mark.parametrize("service", ["gcs_server", "raylet"])
-def test_the_run_goes_on_in_a_new_process(service: str, tmp_path: Path) -> None:
+# a driver that waits for a lost service for ever, as a call of Ray's may
+STUCK = """
+import runpy, time
+from sweeps.running import ray_session
+ray_session.PATIENCE = 1.0
+ray_session.RayWatch.check = lambda self: time.sleep(1e6) if ray_session.lost_service() else None
+runpy.run_module("sweeps.run", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("service", "program"),
+    [("gcs_server", ["-m", "sweeps.run"]), ("raylet", ["-m", "sweeps.run"]), ("gcs_server", ["-c", STUCK])],
+    ids=["gcs_server", "raylet", "stuck"],
+)
+def test_the_run_goes_on_in_a_new_process(service: str, program: list[str], tmp_path: Path) -> None:
     options = [*SWEEP.split(), "--scheduler", "fifo", "--no-measure", "--no-report", "--storage", str(tmp_path)]
-    command = [sys.executable, "-m", "sweeps.run", *options]
+    command = [sys.executable, *program, *options]
     driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + DEADLINE
     while driver.poll() is None and epochs(tmp_path) < 10:

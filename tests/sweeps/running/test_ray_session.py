@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import tune
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
@@ -16,6 +18,7 @@ from analysis.parallel.ray_private import losses_are_deaths
 from sweeps.running import ray_session
 from sweeps.running.ray_session import RayLost, loss_in, losses_raised, ray, start_ray
 from sweeps.running.reasons import DIED, OUT_OF_MEMORY, cause_in
+from sweeps.running.tuner import own_errors
 from trainables.errors import InputError
 
 
@@ -145,3 +148,18 @@ def test_the_log_of_a_run_has_no_false_alarm(tmp_path: Path) -> None:
     handler.close()
     lines = (tmp_path / "run.log").read_text().splitlines()
     assert [line.split(": ", 1)[1] for line in lines] == ["a trial failed"]
+
+
+def raise_as_tune_does(error: Exception) -> None:
+    """Raise an error as Tune's controller does with whatever a callback of ours raises."""
+    try:
+        raise error
+    except Exception:
+        raise tune.TuneError(traceback.format_exc())  # noqa: B904
+
+
+def test_an_error_of_ours_is_raised_as_it_was_where_tune_made_another_of_it() -> None:
+    with pytest.raises(InputError, match="the disk is full"), own_errors():
+        raise_as_tune_does(InputError("the disk is full"))
+    with pytest.raises(tune.TuneError, match="a fault"), own_errors():
+        raise_as_tune_does(KeyError("a fault"))
