@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,10 @@ def open_file(path: Path, threads: int = 0) -> Artefact:
     metadata = read_metadata(records.get(f"extra/{KEY}"), path)
     check_archive(records, path)
     try:
-        module = torch.export.load(io.BytesIO(_archive(records))).module()
+        with warnings.catch_warnings():
+            # torch 2.9 reads weights from bytes that cannot be written, and warns. Nothing writes to them.
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+            module = torch.export.load(io.BytesIO(_archive(records))).module()
     except Exception as error:
         # The reader lets through whatever a damaged graph leads to.
         raise InputError(f"{path} is no .pt2 that this torch reads ({first_line(error)}): export it again") from None
