@@ -49,3 +49,20 @@ def test_the_commit_of_a_project_around_ours_is_not_ours(tmp_path: Path, monkeyp
     monkeypatch.delenv("SWEEPS_GIT", raising=False)
     monkeypatch.setattr(provenance, "__file__", str(inside))
     assert provenance.git_state() == {}
+
+
+def test_an_sdist_holds_every_file_of_the_project_and_a_wheel_those_of_its_packages() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout: the project's files are not known")
+    sdist = pytest.importorskip("hatchling.builders.sdist", reason="needs hatchling")
+    wheel = pytest.importorskip("hatchling.builders.wheel", reason="needs hatchling")
+    # Of a working tree: also files that are still to be added, never those that git ignores.
+    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    project = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    assert "docs/start.md" in project
+    assert {one.relative_path for one in sdist.SdistBuilder(str(ROOT)).recurse_included_files()} == project
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]
+    packages = hatch["build"]["targets"]["wheel"]["packages"]
+    packed = {one.relative_path for one in wheel.WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert packed == {name for name in project if name.partition("/")[0] in packages}
