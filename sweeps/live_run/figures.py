@@ -45,7 +45,7 @@ def curves(followed: FollowedRun, metric: str) -> Figure:
         Curve(
             trial.trial_id,
             group_of(followed, trial),
-            [mean.get(metric) for mean in trial.means],
+            trial.means.of(metric),
             faded=trial.ended and not trained_to_its_end(trial.status, trial.stop_reason),
             running=trial.status == "running",
         )

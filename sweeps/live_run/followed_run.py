@@ -139,12 +139,6 @@ class FollowedRun:
 
     def best_epoch(self, trial: TrialState) -> tuple[int, float] | None:
         """Return the epoch with the trial's best mean of the selecting metric, and that mean; None before the first."""
-        means = ((epoch, _known(mean, self.metric)) for epoch, mean in enumerate(trial.means, 1))
-        values = [(epoch, value) for epoch, value in means if value is not None]
+        values = [(epoch, value) for epoch, value in enumerate(trial.means.of(self.metric), 1) if value is not None]
         sign = 1 if self.mode == "max" else -1
         return max(values, key=lambda pair: sign * pair[1], default=None)
-
-
-def _known(mean: dict[str, Any], metric: str) -> float | None:
-    value = mean.get(metric)
-    return float(value) if value is not None and value == value else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ MOST = 10**6
 # of a replicate that runs apart: 0007.2
 TRIAL_ID = re.compile(r"[^.]+(\.\d{1,9})?", re.DOTALL)
 NUMBER = (int, float, type(None))
+# of most settings, and of most means
+SETTING, FIGURE = {str, int, float, bool, type(None)}, {float, type(None)}
 ENDING = {"trial_id": str, "reason": str}
 # the fields that each kind of event must have, and their types
 FIELDS: dict[str, dict[str, Any]] = {
@@ -84,7 +87,8 @@ def check_plan(event: Event) -> None:
         raise UnusableEvent("planned without a right number of epochs")
     if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
         raise UnusableEvent("planned without right seeds")
-    if not all(_is_setting(value) for value in config.values()):
+    # the types first: a run has many values, nearly all of the common ones
+    if not all(_is_setting(value) for value in config.values() if type(value) not in SETTING):
         raise UnusableEvent("planned with a config that is no list of settings")
     if not isinstance(event.get("stratum", ""), str) or not isinstance(event.get("bracket", 0), int):
         raise UnusableEvent("planned without a right stratum or bracket")
@@ -102,12 +106,18 @@ def _is_setting(value: Any) -> bool:
     return all(isinstance(item, str | int | float | None) for item in (value if isinstance(value, list) else [value]))
 
 
+def _is_figure(value: Any) -> bool:
+    # a whole number may be larger than a float can be
+    return isinstance(value, NUMBER) and (value is None or abs(value) <= sys.float_info.max)
+
+
 def check_epoch(event: Event, config: Mapping[str, Any], known: int) -> None:
     """Raise `UnusableEvent` for an epoch that a trial cannot have had. known: epochs before it."""
     rows, seeds = event["replicates"], config.get("seeds")
     if not rows or not all(isinstance(row, dict) for row in rows) or (seeds and len(rows) != len(seeds)):
         raise UnusableEvent("epoch without a row of every replicate")
-    if not all(isinstance(value, NUMBER) for value in event["mean"].values()):
+    means = event["mean"].values()
+    if not all(_is_figure(value) for value in means if type(value) not in FIGURE):
         raise UnusableEvent("epoch with means that are no numbers")
     if not 1 <= event["epoch"] <= max(known + 1, min(config["epochs"], known + 1 + LOST_EPOCHS)):
         raise UnusableEvent(f"epoch {event['epoch']} of a trial of {config['epochs']}, after {known}")

@@ -131,8 +131,8 @@ class Tally:
             self._causes[one.cause] += sign
 
     def _take_best(self, trial: TrialState, group: str, after: int) -> None:
-        for epoch, mean in enumerate(trial.means[after:], start=after + 1):
-            value, best = mean.get(self.metric), self._best.get(group)
+        for epoch, value in enumerate(trial.means.of(self.metric, after), start=after + 1):
+            best = self._best.get(group)
             if value is not None and (best is None or self.sign * value > self.sign * best.value):
                 self._best[group] = Best(group or "all trials", value, epoch, trial.trial_id)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.trial_status import ENDED, has_ended
 from sweeps.record.event import UnusableEvent, check_epoch, check_fields, check_plan, lost_epoch, replacements_in
-from sweeps.record.history import History
+from sweeps.record.history import History, Means
 from sweeps.record.ledger import Event, read_ledger, read_lines, say_once, time_of
 from trainables.atomic_files import open_regular
 from trainables.errors import InputError
@@ -64,7 +64,7 @@ class TrialState:
     attempts: int = 0
     attempt: int = 0
     history: History = field(default_factory=History)
-    means: list[dict[str, float | None]] = field(default_factory=list)
+    means: Means = field(default_factory=Means)
     finite: bool = True
     last_report: Event | None = None
     memory_mb: float = 0.0
@@ -210,9 +210,9 @@ def _apply_to_trial(trial: TrialState, kind: str, event: Event) -> None:
 
 
 def _apply_epoch(trial: TrialState, event: Event) -> None:
-    check_epoch(event, trial.config, trial.epoch)
-    new = event["epoch"] > trial.epoch
-    for epoch in range(trial.epoch + 1, event["epoch"] + 1):
+    known = trial.epoch
+    check_epoch(event, trial.config, known)
+    for epoch in range(known + 1, event["epoch"] + 1):
         # all but the last are lost: their lines are damaged
         lost = epoch < event["epoch"]
         rows = [lost_epoch(row) for row in event["replicates"]] if lost else event["replicates"]
@@ -221,7 +221,7 @@ def _apply_epoch(trial: TrialState, event: Event) -> None:
         except ValueError as error:
             raise UnusableEvent(str(error)) from None
         trial.means.append(dict.fromkeys(event["mean"]) if lost else event["mean"])
-    if new:
+    if event["epoch"] > known:
         # an epoch that was trained again counts once
         trial.last_report, trial.finite = event, event.get("finite", True) is not False
     trial.status, trial.attempt = "running", event["attempt"]

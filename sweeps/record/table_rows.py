@@ -125,7 +125,7 @@ def _columns_of_trials(
     # a ledger of an earlier version lacks fields that came later; a user's own field has no default of ours
     defaults = {name: value for name, value in _defaults().items() if name not in table.own_fields(metadata)}
     config = {
-        name: [_as_column(trial.config.get(name, defaults.get(name)), columns[name].type) for trial in trials]
+        name: _as_column([trial.config.get(name, defaults.get(name)) for trial in trials], columns[name].type)
         for name in table.config_fields(metadata)
     }
     values = {
@@ -148,9 +148,11 @@ def _defaults() -> dict[str, Any]:
     return {name: field.get_default(call_default_factory=True) for name, field in TrialConfig.model_fields.items()}
 
 
-def _as_column(value: Any, kind: pa.DataType) -> Any:
-    """Return a value of a config as its column holds it: anything but a text as its text where the column is one."""
-    return show_value(value) if kind == TEXT and value is not None and not isinstance(value, str) else value
+def _as_column(values: list[Any], kind: pa.DataType) -> list[Any]:
+    """Return values of a config as their column holds them: anything but a text as its text where the column is one."""
+    if kind != TEXT:
+        return values
+    return [value if value is None or isinstance(value, str) else show_value(value) for value in values]
 
 
 def _change(change: Row) -> str:

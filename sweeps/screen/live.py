@@ -201,7 +201,7 @@ class _Screen(_Lines):
         table.add_column(self.metric, justify="right")
         table.add_column("", no_wrap=True, style="cyan")
         for trial in self.tally.running(rows):
-            values = [mean.get(self.metric) for mean in trial.means]
+            values = trial.means.of(self.metric)
             last = values[-1] if values else None
             table.add_row(
                 plain(self._name(trial)),

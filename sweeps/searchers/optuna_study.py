@@ -84,8 +84,8 @@ class RowStudy:
         pruned = trial.pruned or trial.stop_reason.startswith(BY_REQUEST)
         values = [best_value(trial, metric, self.modes[metric]) for metric in self.metrics]
         if trial.status == "stopped" and pruned and trial.epoch and len(self.metrics) == 1:
-            for epoch, mean in enumerate(trial.means, start=1):
-                if (value := mean[self.metrics[0]]) is not None:
+            for epoch, value in enumerate(trial.means.of(self.metrics[0]), start=1):
+                if value is not None:
                     self.storage.set_trial_intermediate_value(number, epoch, value)
             self.storage.set_trial_state_values(number, Stage.PRUNED)
         elif trial.status in ("completed", "stopped") and not pruned and not any(map(math.isnan, values)):
@@ -106,7 +106,6 @@ def _sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
 
 def best_value(trial: TrialState, metric: str, mode: Mode) -> float:
     """Return the best mean over replicates of any epoch; NaN where there is none."""
-    values = [mean[metric] for mean in trial.means]
-    known = [value for value in values if value is not None]
+    known = [value for value in trial.means.of(metric) if value is not None]
     pick = min if mode == "min" else max
     return pick(known) if known else math.nan

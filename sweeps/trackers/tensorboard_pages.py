@@ -69,8 +69,8 @@ def _best(state: RunState, about: Mapping[str, Any], most: int) -> list[str]:
     sign = 1 if about["mode"] == "max" else -1
 
     def best(trial: TrialState) -> float:
-        values = [mean.get(about["metric"]) for mean in trial.means]
-        return max((sign * value for value in values if value is not None), default=-math.inf)
+        known = (sign * value for value in trial.means.of(about["metric"]) if value is not None)
+        return max(known, default=-math.inf)
 
     return [trial.trial_id for trial in sorted(state.trials.values(), key=best, reverse=True)[:most]]
 

@@ -240,7 +240,7 @@ class Feed:
         about = self.run.read_description()
         sign = 1 if about["mode"] == "max" else -1
         trials = self.state.trials.values()
-        reached = ((mean.get(about["metric"]), trial.trial_id) for trial in trials for mean in trial.means)
+        reached = ((value, trial.trial_id) for trial in trials for value in trial.means.of(about["metric"]))
         known = [(value, trial_id) for value, trial_id in reached if value is not None and math.isfinite(value)]
         best, trial_id = max(known, key=lambda pair: sign * pair[0]) if known else (None, "")
         counts = {status: count for status, count in self.state.counts.items() if count}

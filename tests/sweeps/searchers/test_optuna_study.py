@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from search_spaces.definition import Optuna
+from sweeps.record.history import Means
 from sweeps.record.state import TrialState
 from sweeps.searchers.optuna_study import RowStudy, best_value
 
@@ -20,7 +21,7 @@ TWO = ("val_auc", "val_loss")
 def end(trial: TrialState, chance: random.Random) -> None:
     """End a trial: most complete, some are stopped by a rule or by their own patience, some fail."""
     value = 1 - abs(trial.config["lr"] - 0.01) - 0.1 * trial.config["width"]
-    trial.means = [{"val_auc": value, "val_loss": chance.random()}, {"val_auc": None, "val_loss": None}]
+    trial.means = Means([{"val_auc": value, "val_loss": chance.random()}, {"val_auc": None, "val_loss": None}])
     trial.status = chance.choice(["completed"] * 6 + ["stopped", "stopped", "failed", "diverged"])
     trial.pruned = trial.status == "stopped" and chance.random() < 0.5
 
@@ -52,7 +53,7 @@ def test_each_end_is_told_as_optuna_knows_it() -> None:
     history = [
         TrialState(
             name, "", "", {}, 1, 1, proposal={"params": {"lr": 0.01, "width": 1}, "attributes": {}}, status=name,
-            pruned=pruned, means=[{"val_loss": 0.5}, {"val_loss": 0.25}, {"val_loss": None}],
+            pruned=pruned, means=Means([{"val_loss": 0.5}, {"val_loss": 0.25}, {"val_loss": None}]),
         )
         for name, pruned in ends.items()
     ]  # fmt: skip
@@ -73,7 +74,8 @@ def test_a_trial_that_was_stopped_by_hand_is_no_complete_one(epochs: int, state:
     kept = RowStudy(Optuna(), ("val_loss",), SPACE)
     trial = TrialState(
         "0001", "", "", {}, 1, 1, proposal={"params": {"lr": 0.01, "width": 1}, "attributes": {}}, status="stopped",
-        stop_reason=f"stopped by request after epoch {epochs}", means=[{"val_loss": 0.5}, {"val_loss": 0.25}][:epochs],
+        stop_reason=f"stopped by request after epoch {epochs}",
+        means=Means([{"val_loss": 0.5}, {"val_loss": 0.25}][:epochs]),
     )  # fmt: skip
     kept.ask([trial], 0)
     assert kept.study.trials[0].state == state
