@@ -6,6 +6,7 @@ The entry point on clusters, of Kubernetes and of SLURM: whatever starts it agai
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -47,7 +48,7 @@ def command(words: Sequence[str]) -> list[str]:
 def main() -> None:
     """Become `sweeps.run`: the process keeps its id, so that signals reach the driver itself."""
     words = command(sys.argv[1:])
-    print("+", " ".join(words[1:]), flush=True)
+    print("+", shlex.join(["python", *words[1:]]), flush=True)
     os.execv(words[0], words)
 
 

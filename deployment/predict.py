@@ -110,7 +110,7 @@ def _print(console: Console, artefact: Artefact, rows: Sequence[dict[str, Any]])
         if row["fault"]:
             return Cell(_end_of(row["image"])), Cell("-", style="red"), Cell("-"), Cell("-"), Cell("-"), Cell("-")
         numbers = (Cell(format_number(row[key], 3)) for key in ("confidence", "calibrated", "uncertainty"))
-        answer, inside = ", ".join(row["answer"]) or "none", ", ".join(row["prediction_set"]) or "empty"
+        answer, inside = "; ".join(row["answer"]) or "none", "; ".join(row["prediction_set"]) or "empty"
         return Cell(_end_of(row["image"])), Cell(answer), *numbers, Cell(inside)
 
     coverage = f"set at {100 * artefact.metadata.coverage:.0f} %"

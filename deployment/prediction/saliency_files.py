@@ -25,7 +25,7 @@ def write_maps(
         folder.mkdir(parents=True, exist_ok=True)
         answered = [row for row in rows if not row["fault"]]
         for number, (row, image, found) in enumerate(zip(answered, pixels, maps, strict=True)):
-            said = ", ".join(row["answer"]) or "none"
+            said = "; ".join(row["answer"]) or "none"
             drawn = Explained(Path(row["image"]).name[-24:], image, found, "not known", said, row["confidence"])
             path = folder / f"{number:04}_{_file_name(row['image'])}.png"
             save(saliency_maps([drawn], method, UNTESTED), path)

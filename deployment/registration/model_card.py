@@ -33,7 +33,7 @@ def _lines(
     yield from ("## Data", "", f"- {metadata.dataset}, digest {metadata.dataset_digest}; licence: "
                 f"{licence_of(metadata.dataset)}")  # fmt: skip
     shape = "×".join(map(str, metadata.image_shape))
-    yield f"- {metadata.task}; images {shape}, uint8; classes: {', '.join(metadata.class_names)}"
+    yield f"- {metadata.task}; images {shape}, uint8; classes: {'; '.join(metadata.class_names)}"
     yield from ("", f"## Figures on {metrics.get('images')} images of {metrics.get('split')}", "")
     yield "Mean over seeds; 95 % over images (bootstrap), and over seeds (Student's t)."
     yield from ("", "| figure | value | images | seeds |", "| --- | --- | --- | --- |")

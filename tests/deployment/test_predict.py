@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,15 @@ def test_answers_are_the_networks_own(suffix: str, network: DeployedNetwork, mod
         inside = {name for name, score in zip(network.metadata.class_names, scores, strict=True) if score >= 0.2}
         assert set(row["prediction_set"]) == inside
     assert code == int(any(row["unlike_training"] for row in rows))
+
+
+def test_a_class_with_a_comma_in_its_name_is_one_class_of_a_set(network: DeployedNetwork, tmp_path: Path) -> None:
+    names = ("a, b", "c", "d")
+    named = replace(network, metadata=network.metadata.model_copy(update={"class_names": names}))
+    write_exports(named, tmp_path, ["onnx"])
+    np.savez(tmp_path / "some.npz", images=network.data.splits["test"].images[:5])
+    _, text = command(tmp_path / "model.onnx", tmp_path / "some.npz")
+    assert "a, b; c" in text
 
 
 def test_arrays_and_other_sizes_and_modes_are_read(network: DeployedNetwork, model: Path, tmp_path: Path) -> None:
