@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from trainables.config_checks import check_settings
 from trainables.errors import InputError, shorten, unknown_name, validated
+from trainables.json_values import without_negative_zero
 from trainables.registries import ALSO_KNOWN_AS, REGISTRIES, registry
 from trainables.user_code.part_names import (
     OWN_ACTIVATION,
@@ -172,6 +173,11 @@ class TrialConfig(BaseModel):
             strengths_of(value)
         return value
 
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        return without_negative_zero(value)
+
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -187,7 +193,7 @@ class TrialConfig(BaseModel):
                 raise ValueError(unknown_field(name))
             if is_argument(name) and not _is_scalar(values[name]):
                 raise ValueError(f"{name}={shorten(values[name])}: must be a finite number, text, true, false or none")
-        return values
+        return without_negative_zero(values)
 
     @model_validator(mode="before")
     @classmethod

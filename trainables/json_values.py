@@ -32,3 +32,15 @@ def _as_json(value: Any, infinite_as_text: bool) -> Any:
     if hasattr(value, "tolist"):
         return _as_json(value.tolist(), infinite_as_text)
     return value
+
+
+def without_negative_zero(value: Any) -> Any:
+    """Return a value, and those of a dict or a list, with 0.0 in place of -0.0: equal numbers have one text."""
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, dict):
+        return {name: without_negative_zero(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = map(without_negative_zero, value)
+        return tuple(items) if isinstance(value, tuple) else list(items)
+    return value

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import PydanticUndefined
 
 from trainables.config import MOST, Seed
 from trainables.errors import InputError, one_line, unknown_name, validated
+from trainables.json_values import without_negative_zero
 from trainables.metric_names import RESERVED
 from trainables.registries import ALSO_KNOWN_AS
 from trainables.user_code.in_use import object_of, source_of
@@ -32,6 +33,16 @@ class FunctionConfig(BaseModel):
 
     epochs: Epochs = Field(1, description="epochs a trial is trained at most")
     seeds: tuple[Seed, ...] = Field((0,), description="one replicate is trained per seed", min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_zero_of_extras(cls, values: Any) -> Any:
+        return without_negative_zero(values)
+
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        return without_negative_zero(value)
 
     def __hash__(self) -> int:
         """Return a hash over all values, those of open fields too."""
