@@ -23,6 +23,7 @@ PACKAGES = ("sweeps", "trainables", "search_spaces", "analysis", "deployment", "
 LIMIT_MB = 20.0
 # the folder of files that the command names
 GIVEN = "given"
+NOTIFY = f"{GIVEN}/notify.sh"
 # how many of the biggest files are named, when there is too much
 NAMED = 3
 
@@ -49,6 +50,10 @@ def packed(command: Command, root: Path = ROOT, limit_mb: float = LIMIT_MB) -> I
     sent, given = _with_given_files(command)
     sources |= given
     texts = _user_code(command)
+    if command.notify is not None:
+        # Ray lists a job's command, and may show it to all: a secret is in the file that the command runs
+        texts[NOTIFY] = command.notify + "\n"
+        sent = sent.model_copy(update={"notify": f"sh {NOTIFY}"})
     sizes = {name: path.stat().st_size for name, path in sources.items()}
     sizes |= {name: len(text.encode()) for name, text in texts.items()}
     refuse_too_much(sizes, limit_mb)

@@ -15,6 +15,7 @@ from analysis.runs.find import new_run
 from analysis.runs.sync import begun, folder_of
 from cluster.check_command import parse, sweep_name
 from sweeps.planning.command import Command
+from sweeps.record.provenance import without_secrets
 from trainables.errors import InputError
 
 USAGE = "python -m cluster.start NAME --name RUN --storage FOLDER [options of sweeps.run]"
@@ -48,7 +49,8 @@ def command(words: Sequence[str]) -> list[str]:
 def main() -> None:
     """Become `sweeps.run`: the process keeps its id, so that signals reach the driver itself."""
     words = command(sys.argv[1:])
-    print("+", shlex.join(["python", *words[1:]]), flush=True)
+    # a job's log is kept, and read by others
+    print("+", shlex.join(["python", *without_secrets(words[1:])]), flush=True)
     os.execv(words[0], words)
 
 

@@ -24,18 +24,19 @@ def layer_statistics(
     images: int = IMAGES,
     data: Data | None = None,
     read: Reader = read_tensors,
+    dataset: str | None = None,
 ) -> dict[str, Any]:
     """Measure activations by layer, before and after, on validation images, and the sums of stochastic columns.
 
     path: a weights file of a run. images: how many at most; the same share of each class, always the same ones.
 
-    data: that of the file's config, where it is loaded already. read: as `read_learned` has it. Ready for JSON, where
-    what is undefined is None. Raises `InputError` where the file does not say how it was trained, or where the data is
-    another.
+    data: that of the file's config, where it is loaded already. read: as `read_learned` has it. dataset: where the data
+    lie now, if not where the file says. Ready for JSON, where what is undefined is None. Raises `InputError` where the
+    file does not say how it was trained, or where the data is another.
     """
     # One process runs on each processor.
     torch.set_num_threads(1)
-    model, split, _ = with_validation_split(path, data_root, data, read)
+    model, split, _ = with_validation_split(path, data_root, data, read, dataset)
     # By class and seeded: the first images of a folder are all of one class.
     chosen = subset(split, images / len(split)) if len(split) > images else split
     return {

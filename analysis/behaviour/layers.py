@@ -21,7 +21,7 @@ from analysis.measures.jensen_shannon import shannon
 from analysis.weights.files import Reader, read_tensors
 from trainables.data.arrays import Data, DataInfo
 from trainables.data.batches import DeviceSplit, to_device
-from trainables.network.trained import build_trained, check_same_data, load_data_of
+from trainables.network.trained import build_trained, check_same_data, load_data_of, with_data_at
 from trainables.training.evaluation import evaluate
 
 Row = dict[str, Any]
@@ -45,28 +45,37 @@ class _Seen:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
 
-def measure_behaviour(path: Path, data_root: Path | None = None) -> tuple[list[Row], dict[str, float]]:
+def measure_behaviour(
+    path: Path, data_root: Path | None = None, dataset: str | None = None
+) -> tuple[list[Row], dict[str, float]]:
     """Return the rows of a weights file's layers on the validation split, and its model-level columns.
 
+    dataset: where its data lie now, if not where the file says.
     The file says with which config, normalisation and dataset it was trained. Raises `InputError` where it does not, or
     where the data is another.
     """
     # One process runs on each processor.
     torch.set_num_threads(1)
-    model, split, info = with_validation_split(path, data_root)
+    model, split, info = with_validation_split(path, data_root, dataset=dataset)
     rows = activations(model, split)
     return rows, {**_means(rows), **sharpness(model, split, info)}
 
 
 def with_validation_split(
-    path: Path, data_root: Path | None = None, data: Data | None = None, read: Reader = read_tensors
+    path: Path,
+    data_root: Path | None = None,
+    data: Data | None = None,
+    read: Reader = read_tensors,
+    dataset: str | None = None,
 ) -> tuple[nn.Module, DeviceSplit, DataInfo]:
     """Return a trained model in evaluation mode, and its validation split.
 
-    data: if it is loaded. read: as `read_learned` has it. Raises `InputError`.
+    data: if it is loaded. read: as `read_learned` has it. dataset: where the data lie now, if not where the file says.
+    Raises `InputError`.
     """
     tensors, metadata = read(path)
-    trained = build_trained(path, {name: torch.from_numpy(array) for name, array in tensors.items()}, metadata)
+    learned = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    trained = with_data_at(build_trained(path, learned, metadata), dataset)
     if data is None:
         data = load_data_of(trained, data_root)
     check_same_data(trained, data)

@@ -20,12 +20,16 @@ from trainables.user_code.source import Source
 
 @dataclass(frozen=True)
 class Model:
-    """The best weights of a replicate, the root of its data, and the user's code that may be run."""
+    """The best weights of a replicate, the root of its data, and the user's code that may be run.
+
+    dataset: where its data lie by the run's table, which a resume brings up to date.
+    """
 
     identity: Mapping[str, Any]
     path: Path
     data_root: Path | None
     sources: Mapping[str, Source] = field(default_factory=dict)
+    dataset: str | None = None
 
     def files(self) -> dict[str, Path]:
         """Return the weights; the data must be on the worker's machine."""
@@ -73,12 +77,14 @@ def save(run: RunFolder, rows: list[Row]) -> None:
 def _missing(run: RunFolder, known: set[tuple[str, int]], data_root: Path | None) -> list[Model]:
     folders = run.trials_by_key()
     models = []
-    for identity in table.read_arrow(run.trials_table).select(list(IDENTITY)).to_pylist():
+    trials = table.read_arrow(run.trials_table)
+    places = trials["dataset"].to_pylist() if "dataset" in trials.column_names else [None] * len(trials)
+    for identity, dataset in zip(trials.select(list(IDENTITY)).to_pylist(), places, strict=True):
         if identity["trial_key"] not in folders:
             continue
         path = stage_files(folders[identity["trial_key"]].replicate(identity["seed"])).get("best")
         if path and (identity["trial_id"], identity["seed"]) not in known:
-            models.append(Model(identity, path, data_root, sources_in_use()))
+            models.append(Model(identity, path, data_root, sources_in_use(), dataset))
     return models
 
 
@@ -87,6 +93,6 @@ def measure_model(job: Model) -> list[Row]:
     from analysis.behaviour.layers import measure_behaviour
 
     use_sources(job.sources)
-    layers, whole = measure_behaviour(job.path, job.data_root)
+    layers, whole = measure_behaviour(job.path, job.data_root, job.dataset)
     model = {"layer": "", "position": -1, "module_type": "", **whole}
     return [{**job.identity, **row} for row in (model, *layers)]

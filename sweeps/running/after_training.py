@@ -194,7 +194,7 @@ def _measure_trial(
     kept = kept_weights(folder, trial.config["seeds"][0])
     layers = {}
     if kept and shared.has_network:
-        layers = layer_statistics(kept, data_root, data=data, read=read_first)
+        layers = layer_statistics(kept, data_root, data=data, read=read_first, dataset=trial.config.get("dataset"))
     write_run_stats(folder, trial, epochs, results, rows, layers, metadata)
     draw(run, trial, results, metadata, shared.title, read_first)
     return rows

@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from cluster.checks.cluster_file import check_cluster_file, pinned_versions, ray_start
-from cluster.start import command
+from cluster.start import command, main
 from tests.conftest import ROOT
 from trainables.errors import InputError
 
@@ -209,6 +209,29 @@ def test_the_entry_point_resumes_what_has_begun(tmp_path: Path) -> None:
     ledger.parent.mkdir(parents=True)
     ledger.touch()
     assert command(words)[-1] == "--resume"
+
+
+def test_a_jobs_log_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "smoke",
+        "--name",
+        "a",
+        f"--storage={tmp_path}",
+        "--notify",
+        "curl secret",
+        "--track",
+        "mlflow=http://secret",
+    ]
+    ran: list[list[str]] = []
+    monkeypatch.setattr(sys, "argv", ["start", *words, "--notify=curl secret"])
+    monkeypatch.setattr(os, "execv", lambda path, words: ran.append(words))
+    main()
+    assert ran[0][-len(words) - 1 :] == [*words, "--notify=curl secret"]
+    said = capsys.readouterr().out
+    assert "secret" not in said
+    assert "--name a" in said
 
 
 @pytest.mark.parametrize("words", [[], ["--name", "a"], ["smoke", "--name", "a"], ["smoke", "--storage", "/x"]])

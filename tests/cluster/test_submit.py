@@ -206,6 +206,17 @@ def test_named_files_travel_under_a_name_of_their_own(tmp_path: Path) -> None:
         assert files.files == len([path for path in files.folder.rglob("*") if path.is_file()])
 
 
+def test_a_command_to_notify_travels_as_a_file_and_not_in_the_jobs_command(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    notify = f"printf 'secret %s' \"$(cat)\" > {told}"
+    with packed(parse(["smoke", "--notify", notify])) as files:
+        assert "secret" not in " ".join(files.words)
+        assert files.files == len([path for path in files.folder.rglob("*") if path.is_file()])
+        sent = parse(files.words).notify
+        subprocess.run(["/bin/sh", "-c", str(sent)], input=b"{}", cwd=files.folder, check=True)
+    assert told.read_text() == "secret {}"
+
+
 def test_code_of_a_users_own_travels_to_where_the_job_looks_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from analysis.behaviour.measure_run import measure_run_on_data
 from analysis.complexity import app
 from analysis.runs.run_folder import RunFolder
 from tests.support.made_results import make_run
+from tests.whole.test_resume import write_images
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, Data, make_data
 from trainables.data.batches import DeviceSplit, batches, to_device
@@ -143,6 +144,26 @@ def test_a_file_is_enough_to_rebuild_its_model(tmp_path: Path, data: Data, split
     relu = [row["activation_sparsity"] for row in rows if row["module_type"] == "ReLU"]
     assert len(relu) == 2
     assert whole["activation_sparsity"] == pytest.approx(np.mean(relu))
+
+
+def test_data_that_were_moved_are_found_where_a_resume_found_them(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    write_images(here, 0)
+    config = CONFIG.model_copy(update={"dataset": f"folder:{here}", "image_size": 8})
+    data = load(config.dataset, 8)
+    made = make_run(
+        tmp_path / "s" / "r", {"activation": ["relu"]}, {}, lambda c, s, e: 0.8, seeds=1,
+        fixed={"dataset": f"folder:{there}"},
+    )  # fmt: skip
+    made.description.write_text(json.dumps({"question": "?", "metric": "val_auc", "mode": "max", "roles": {}}))
+    path = made.trials / f"x_{table.read(made.trials_table)['trial_key'][0]}" / "seed_0" / "best_model.safetensors"
+    model = build_model(config, data.info)
+    save_weights(path, model.state_dict(), weights_metadata(config, data, NORMALIZATION, module_types(model), 0), 3)
+    here.rename(there)
+    assert measure_run_on_data(made).problems == []
+    assert layer_statistics(path, dataset=f"folder:{there}")["images"] > 0
+    with pytest.raises(InputError, match="here"):
+        layer_statistics(path)
 
 
 def test_weights_of_unknown_origin_are_refused(tmp_path: Path, data: Data) -> None:
