@@ -54,7 +54,7 @@ def test_the_run_goes_on_in_a_new_process(service: str, program: list[str], tmp_
     (victim,) = [child for child in psutil.Process(driver.pid).children() if child.name() == service]
     victim.kill()
     text, _ = driver.communicate(timeout=DEADLINE)
-    assert driver.returncode == 0, text
+    assert driver.returncode == 0, f"code {driver.returncode}: {text[-1500:]}"
     assert f"Ray was lost: its {service} has ended. The run goes on in a new process:" in text
     assert "Traceback" not in text
     events = list(read_ledger(only_run(tmp_path).ledger))

@@ -77,7 +77,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_where_there_is_room(tmp_pat
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=2 * DEADLINE)
     if "code" not in done.stdout:
         pytest.skip(f"no disk of our own here: {done.stderr}")
-    assert re.findall(r"^code (\d+)$", done.stdout, re.MULTILINE) == ["2", "0"], done.stdout + done.stderr
+    codes = re.findall(r"^code (\d+)$", done.stdout, re.MULTILINE)
+    assert codes == ["2", "0"], f"{codes}: {done.stderr[-1500:]}"
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
     assert "free space" in errors[0]
