@@ -155,7 +155,10 @@ def become(command: str) -> None:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    for process in psutil.Process().children(recursive=True):
+    rest = psutil.Process().children(recursive=True)
+    for process in rest:
         with suppress(psutil.Error):
             process.kill()
+    # those that nobody has waited for would stay this process's dead children
+    psutil.wait_procs(rest, timeout=5)
     os.execv(sys.executable, [sys.executable, *shlex.split(command)[1:]])

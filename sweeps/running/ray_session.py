@@ -195,14 +195,19 @@ def start_ray() -> None:
         try:
             with own_process_groups_on_loopback(), without_unused_services():
                 ray.init(address="local", **LOOPBACK, **options, configure_logging=True, _system_config=SYSTEM_CONFIG)
-            children = {child.name(): child for child in psutil.Process().children()}
-            _services[:] = [children["gcs_server"], children["raylet"]]
+            _services[:] = _own_services()
             return
         # Ray raises many kinds here, `Exception` itself for a start that takes too long
         except Exception as error:
             ray.shutdown()
             if attempt + 1 == STARTS:
                 raise InputError(f"Ray cannot be started on this machine: {_advice(error)}") from error
+
+
+def _own_services() -> list[psutil.Process]:
+    # a process that has replaced another keeps the other's dead children, whose ids may be higher than those of the new
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [next(child for child in alive if child.name() == name) for name in ("gcs_server", "raylet")]
 
 
 def _advice(error: Exception) -> str:

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ray import tune
 from ray.air.execution._internal.actor_manager import RayActorManager
@@ -32,11 +33,14 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
             raise error
 
     class Child:
-        def __init__(self, name: str) -> None:
-            self.name = lambda: name
+        def __init__(self, name: str, status: str = psutil.STATUS_SLEEPING) -> None:
+            self.name, self.status, self.is_running = lambda: name, lambda: status, lambda: True
 
+    # ids of processes start again from the lowest: those that a process before this one has left may come last
+    left = [Child(name, psutil.STATUS_ZOMBIE) for name in ("gcs_server", "raylet")]
+    children = [*left, Child("gcs_server"), Child("raylet"), *left]
     monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr(ray_session.psutil.Process, "children", lambda self: [Child("gcs_server"), Child("raylet")])
+    monkeypatch.setattr(ray_session.psutil.Process, "children", lambda self: children)
     monkeypatch.setattr(ray_session, "_services", [])
     return coming
 
@@ -48,6 +52,7 @@ def test_a_start_that_takes_too_long_is_tried_once_more(starts: list[BaseExcepti
     starts += [SLOW, None]
     start_ray()
     assert not starts
+    assert ray_session.lost_service() == ""
 
 
 @pytest.mark.parametrize("error", [SLOW, OSError("no room"), ValueError("bad"), RuntimeError(""), Exception("what")])
