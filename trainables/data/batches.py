@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -128,8 +128,7 @@ def training_batches(
 
     Targets are labels, or shares of the classes (B, classes) where images are mixed.
     """
-    if config.channels not in (None, info.channels):
-        raise InputError(f"channels={config.channels}, but {info.name} was loaded with {info.channels}: load it again")
+    _check_channels(config, info)
     if is_own("augmentation", config.augmentation):
         change = entry("augmentation", config.augmentation)(**arguments_in(config, "augmentation"))
         for images, labels in _iterate(split, config.batch_size, _training_order(split, config, generator)):
@@ -143,6 +142,30 @@ def training_batches(
         inputs = _normalized(split, augment(images.movedim(-1, 1).float(), strengths).movedim(1, -1))
         inputs, targets = cut_and_mix(inputs, labels, strengths, info.n_classes)
         yield inputs.movedim(1, -1).contiguous().movedim(-1, 1), targets
+
+
+def _check_channels(config: BatchSettings, info: DataInfo) -> None:
+    if config.channels not in (None, info.channels):
+        raise InputError(f"channels={config.channels}, but {info.name} was loaded with {info.channels}: load it again")
+
+
+def joint_training_batches(
+    split: DeviceSplit, config: BatchSettings, info: DataInfo, generators: Sequence[torch.Generator]
+) -> Iterator[tuple[list[Tensor], list[Tensor]]] | None:
+    """Yield what `training_batches` yields for each of several generators, made at once.
+
+    None where batches are augmented, which draws from the global stream of each.
+    """
+    if is_own("augmentation", config.augmentation) or strengths_of(config.augmentation):
+        return None
+    _check_channels(config, info)
+    orders = torch.stack([_training_order(split, config, generator) for generator in generators])
+    order = torch.cat([part.flatten() for part in orders.split(config.batch_size, dim=1)])
+    joint = _iterate(split, config.batch_size * len(generators), order)
+    return (
+        (list(normalized(split, images).chunk(len(generators))), list(labels.chunk(len(generators))))
+        for images, labels in joint
+    )
 
 
 def _training_order(split: DeviceSplit, config: BatchSettings, generator: torch.Generator) -> Tensor:
@@ -171,6 +194,7 @@ def _iterate(split: DeviceSplit, batch_size: int, order: Tensor | None) -> Itera
             yield split.images[start : start + batch_size].to(device), split.labels[start : start + batch_size]
         return
     rows = torch.arange(n) if order is None else order
+    n = len(rows)
     of_labels, of_images = rows.to(device), rows.to(split.images.device)
     of_images = of_images if split.rows is None else split.rows[of_images]
     for start in range(0, n, batch_size):

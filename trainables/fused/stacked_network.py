@@ -1,6 +1,6 @@
 """Networks of one shape run as one: convolutions in groups, linear layers as batched products.
 
-Images of all members are (B, M·C, [D,] H, W), features (B, M, F). What cannot be joined (dropout, which each member
+Images of all members are (B, M·C, [D,] H, W), features (M, F, B). What cannot be joined (dropout, which each member
 draws from its own stream; activations that look at a whole layer; a user's) runs member by member on its part.
 """
 
@@ -72,15 +72,15 @@ class StackedNetwork:
         self.layers = [self._layer(modules) for modules in columns]
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Map what `inputs` gives to logits (B, M, classes)."""
+        """Map what `inputs` gives to logits (M, B, classes)."""
         for layer in self.layers:
             inputs = layer(inputs)
-        return inputs
+        return inputs.transpose(1, 2)
 
     def inputs(self, images: Sequence[Tensor]) -> Tensor:
         """Put each member's images (B, C, [D,] H, W) together: side by side, or as features where those come first."""
         if self.layers and self.layers[0] == self._flat:
-            return torch.stack([image.flatten(1) for image in images]).transpose(0, 1)
+            return torch.stack([image.flatten(1) for image in images]).transpose(1, 2)
         return self.joint(images)
 
     def joint(self, images: Sequence[Tensor]) -> Tensor:
@@ -92,12 +92,6 @@ class StackedNetwork:
         for stacked, parts in self.joined:
             for part, gradient in zip(parts, _parts(stacked.grad, parts), strict=True):
                 part.grad = gradient
-
-    def clear_gradients(self) -> None:
-        """Forget all gradients."""
-        for stacked, parts in self.joined:
-            for parameter in (stacked, *parts):
-                parameter.grad = None
 
     def _layer(self, modules: Sequence[nn.Module]) -> Layer:
         first: Any = modules[0]
@@ -112,6 +106,9 @@ class StackedNetwork:
             return self._prelu(modules)
         if kind is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1):
             return self._flat
+        if kind is nn.AdaptiveAvgPool2d and first.output_size in (1, (1, 1)):
+            # its gradient keeps the order of the images in memory, which the adaptive one's does not
+            return lambda x: functional.avg_pool2d(x, x.shape[2:])
         if kind in OF_ONE_CHANNEL and not list(first.buffers()):
             return lambda x: first(x)
         return self._each(modules)
@@ -131,8 +128,7 @@ class StackedNetwork:
         def norm(x: Tensor) -> Tensor:
             if first.training:
                 seen.add_(1)
-            # features are (B, M, F)
-            flat = x.flatten(1) if x.ndim == 3 and type(first) is nn.BatchNorm1d else x
+            flat = x.reshape(1, -1, x.shape[2]) if type(first) is nn.BatchNorm1d else x
             return functional.batch_norm(
                 flat, mean, var, weight, bias, first.training, first.momentum, first.eps
             ).view_as(x)  # fmt: skip
@@ -146,10 +142,10 @@ class StackedNetwork:
         shape = self.members, first.out_features, first.in_features
 
         def linear(x: Tensor) -> Tensor:
-            inputs, matrices = x.transpose(0, 1), weight.view(shape).transpose(1, 2)
+            # the matrix comes first, so that its gradient is made in its own order and is not copied
             if bias is None:
-                return torch.bmm(inputs, matrices).transpose(0, 1)
-            return torch.baddbmm(bias.view(shape[0], 1, shape[1]), inputs, matrices).transpose(0, 1)
+                return torch.bmm(weight.view(shape), x)
+            return torch.baddbmm(bias.view(*shape[:2], 1), weight.view(shape), x)
 
         return linear
 
@@ -158,12 +154,14 @@ class StackedNetwork:
         assert slopes is not None
 
         def prelu(x: Tensor) -> Tensor:
+            if x.ndim == 3:
+                return functional.prelu(x.reshape(1, self.members, -1), slopes).view_as(x)
             return functional.prelu(x, slopes.repeat_interleave(x.shape[1] // self.members))
 
         return prelu
 
     def _flat(self, x: Tensor) -> Tensor:
-        return x if x.ndim == 3 else x.reshape(len(x), self.members, -1, *x.shape[2:]).flatten(2)
+        return x if x.ndim == 3 else x.reshape(len(x), self.members, -1).permute(1, 2, 0)
 
     def _each(self, modules: Sequence[nn.Module]) -> Layer:
         """Run each member's own layer on its part, drawing from its own stream."""
@@ -175,14 +173,14 @@ class StackedNetwork:
             for member, (module, part) in enumerate(zip(modules, self._of_members(x), strict=True)):
                 with self.streams.of(member):
                     outputs.append(module(part))
-            return torch.stack(outputs, 1) if outputs[0].ndim == 2 else self.joint(outputs)
+            return torch.stack(outputs).transpose(1, 2) if outputs[0].ndim == 2 else self.joint(outputs)
 
         return each
 
     def _of_members(self, x: Tensor) -> list[Tensor]:
         """Return each member's part, in memory as it would be alone."""
         if x.ndim == 3:
-            return [part.contiguous() for part in x.unbind(1)]
+            return [part.t().contiguous() for part in x.unbind(0)]
         return [part.contiguous(memory_format=self.order) for part in x.chunk(self.members, dim=1)]
 
     def _join(self, modules: Sequence[nn.Module], name: str) -> nn.Parameter | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from trainables.config import TrialConfig
 from trainables.data.arrays import SPLITS, DataInfo
-from trainables.data.batches import DeviceSplit, batches, training_batches, training_part
+from trainables.data.batches import DeviceSplit, batches, joint_training_batches, training_batches, training_part
 from trainables.fused.joint_optimizer import ELEMENTWISE, JointOptimizer
 from trainables.fused.random_states import RandomStates
 from trainables.fused.stacked_network import StackedNetwork, layers_of
@@ -89,6 +90,8 @@ class Group:
         equal_rates = not first.schedule.watches and not first.scaler.is_enabled()
         joint = equal_rates and type(first.optimizer) in ELEMENTWISE
         self.joint = JointOptimizer([state.optimizer for state in states], self.learner) if joint else None
+        self.parameters = [stacked for stacked, _ in self.learner.joined]
+        self.parameters += [own for state in states for own in state.learner.parameters()]
 
     def epoch(self) -> list[EpochMetrics]:
         """Train and evaluate all members for an epoch; each is charged its share of the time."""
@@ -131,12 +134,13 @@ class Group:
         before = (states[0].epoch - 1) * steps
         norms: list[Mapping[str, float]] = [{} for _ in states]
         for step, (inputs, targets) in enumerate(self._batches(split, seeds)):
-            for state in states:
+            last = step == steps - 1
+            # joint steps read the first member's rate
+            for state in states if last or self.joint is None else states[:1]:
                 state.schedule.set(before + step, steps)
             rate = rate if step else max(float(group["lr"]) for group in states[0].optimizer.param_groups)
             self._clear_gradients()
             totals += self._backward(losses, inputs, targets)
-            last = step == steps - 1
             if last or config.clip_norm or self.joint is None:
                 self.learner.point_gradients()
             self._step(norms if last else None)
@@ -153,8 +157,12 @@ class Group:
     def _batches(self, split: DeviceSplit, seeds: Sequence[int]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
         """Yield each member's images and targets, in its own order and with its own draws."""
         orders = [torch.Generator().manual_seed(seed) for seed in seeds]
+        steps = steps_of(len(split), self.config.batch_size)
+        if joint := joint_training_batches(split, self.config, self.info, orders):
+            yield from islice(joint, steps)
+            return
         members = [training_batches(split, self.config, self.info, order) for order in orders]
-        for _ in range(steps_of(len(split), self.config.batch_size)):
+        for _ in range(steps):
             drawn = []
             for member, own in enumerate(members):
                 with self.streams.of(member):
@@ -171,7 +179,7 @@ class Group:
         ]
         for some in zip(*cut, strict=True):
             logits = self.numerics.logits(self.learner, self.learner.inputs([x for x, _ in some]))
-            own = [loss(logits[:, member], some[member][1]) for member, loss in enumerate(losses)]
+            own = [loss(own, y) for loss, own, (_, y) in zip(losses, logits.unbind(0), some, strict=True)]
             if parts > 1:
                 own = [loss * (len(some[0][1]) / len(targets[0])) for loss in own]
             scaled = [state.scaler.scale(loss) for state, loss in zip(self.states, own, strict=True)]
@@ -195,9 +203,8 @@ class Group:
             self.joint.step()
 
     def _clear_gradients(self) -> None:
-        self.learner.clear_gradients()
-        for state in self.states:
-            state.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def evaluate(self, split: DeviceSplit) -> list[Quality]:
@@ -211,7 +218,7 @@ class Group:
             self.numerics.logits(self.model, self.model.inputs([inputs] * len(self.states)))
             for inputs, _ in batches(split, many)
         ]
-        return [quality_of(logits, split, self.info) for logits in torch.cat(parts).unbind(1)]
+        return [quality_of(logits, split, self.info) for logits in torch.cat(parts, dim=1).unbind(0)]
 
     def _sampled(self, member: int, split: DeviceSplit) -> Quality:
         """Evaluate a member by random passes, which draw from its own stream."""

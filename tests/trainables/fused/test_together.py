@@ -131,7 +131,8 @@ def few(dims: int, side: int = 16, images: int = 24) -> tuple[DataInfo, dict[str
 def test_every_model_that_is_a_sequence_of_layers(name: str, activation: str) -> None:
     info, data = few(3 if "3d" in name else 2)
     config = make_config(
-        {"model": name, "activation": activation, "epochs": 2, "seeds": (1, 2, 5), "optimizer": "sgd", "lr": 0.01,
+        # (with seed 5 an input of PReLU lies 3e-8 from its kink, nearer than the last bits of such sums)
+        {"model": name, "activation": activation, "epochs": 2, "seeds": (1, 2, 4), "optimizer": "sgd", "lr": 0.01,
          "batch_size": 9}
     )  # fmt: skip
     states, epochs = run(config, together, info, data)
