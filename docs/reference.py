@@ -97,7 +97,7 @@ def _commands() -> str:
 
 
 def _help(module: str) -> str:
-    environment = {**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"], env=environment, capture_output=True, text=True, check=True
     )
