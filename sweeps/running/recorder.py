@@ -75,7 +75,9 @@ class Recorder:
         for trial_id, epoch in self.state.reports:
             trial = self.state.trials[trial_id]
             final = epoch == trial.epoch
-            decision = self._judge(trial, epoch, trial.means[epoch - 1], trial.finite or not final)
+            # each mean is made of its numbers when it is asked for
+            mean = trial.means[epoch - 1] if self.judge else {}
+            decision = self._judge(trial, epoch, mean, trial.finite or not final)
             if final and trial.last_report:
                 last[trial_id] = trial.last_report, decision
         for trial_id, (event, decision) in last.items():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import struct
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,10 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
-from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.summary.writer.record_writer import RecordWriter, masked_crc32c
 
 from analysis.comparison.labels import show_value
-from trainables.atomic_files import append_whole, write_atomically
+from trainables.atomic_files import append_whole, read_regular, write_atomically
 
 SESSION, SESSION_END, EXPERIMENT = (
     "_hparams_/session_start_info",
@@ -27,6 +30,10 @@ STEP_LOSS = "train/step_loss"
 # Tags that are no columns of the HParams table.
 NO_METRICS = ("lr", "images_per_second")
 Bins = Sequence[Sequence[float]]
+# of a record: the length of its data with its checksum before them, and their checksum after them
+HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")
+# bytes at the end of a file that power may have been lost over
+UNSURE = 2**17
 
 
 def append_epoch(
@@ -47,12 +54,42 @@ def append_epoch(
         for step, loss in (steps or {}).items()
     ]
     events.append(Event(wall_time=wall_time, step=epoch, summary=Summary(value=scalars)))
+    _cut_torn_end(path)
     if not path.exists() or path.stat().st_size == 0:
         first = Event(wall_time=wall_time, file_version="brain.Event:2")
         plugin = Summary(value=[_experiment(settings, values), _session(group, settings, wall_time)])
         events = [first, Event(wall_time=wall_time, summary=plugin), *events]
     # a reader goes no further than a torn record
     append_whole(path, _records(events), durable=False)
+
+
+@lru_cache(maxsize=1024)
+def _cut_torn_end(path: Path) -> None:
+    """Cut off what follows the last whole record, once in a process: power was lost before all of it was on the disk.
+
+    The events of a file are not waited for, so that some epochs' may be missing then; the ledger has them.
+    """
+    if path.exists():
+        content = read_regular(path)
+        if (whole := _whole_records(content)) < len(content):
+            os.truncate(path, whole)
+
+
+def _whole_records(content: bytes) -> int:
+    """Return where the last record ends up to which all are whole: length and its checksum, data and its checksum."""
+    end = 0
+    while len(content) >= (begin := end + HEADER.size):
+        length, checksum = HEADER.unpack_from(content, end)
+        after = begin + length + FOOTER.size
+        if checksum != masked_crc32c(content[end : end + 8]) or after > len(content):
+            break
+        # the checksum takes a tenth of a second for a megabyte, and what was written long ago is on the disk
+        if len(content) - after < UNSURE and FOOTER.unpack_from(content, begin + length)[0] != masked_crc32c(
+            content[begin : begin + length]
+        ):
+            break
+        end = after
+    return end
 
 
 def _records(events: Iterable[Event]) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.hparams import api_pb2
@@ -17,6 +18,7 @@ from tensorboard.plugins.hparams.list_session_groups import Handler
 
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.state import TrialState
+from sweeps.trackers.event_files import _cut_torn_end
 from sweeps.trackers.tensorboard import _folders_at_start, curves_of, write_epoch
 
 FIELDS = ("activation", "lr", "hidden_dims", "augment")
@@ -58,6 +60,31 @@ def test_a_trial_is_one_row_of_hparams_with_the_mean_of_its_replicates(tmp_path:
     means = {value.name.tag: value.value for value in first.metric_values}
     assert means["val/auc"] == pytest.approx(0.725)
     assert next(iter(first.metric_values)).name.tag == "val/auc"
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "longer", "nothing"])
+def test_records_that_lost_power_tore_hide_none_that_follow(tmp_path: Path, damage: str) -> None:
+    curves = curves_of(RunFolder(tmp_path), trial_of(), FIELDS)
+
+    def write(epoch: int) -> None:
+        # a driver that has just begun
+        _cut_torn_end.cache_clear()
+        write_epoch(curves, epoch, {0: {"val_auc": epoch / 10, "lr_used": 0.1}}, 1e9 + epoch)
+
+    write(1)
+    path = next(tmp_path.rglob("events*"))
+    first = path.stat().st_size
+    write(2)
+    content = path.read_bytes()
+    middle = (first + len(content)) // 2
+    torn = {"cut": content[:middle], "zeros": content[:middle] + bytes(len(content) - middle),
+            "longer": content + bytes(5000), "nothing": b""}  # fmt: skip
+    path.write_bytes(torn[damage])
+    write(3)
+    events = EventAccumulator(str(path)).Reload()
+    expected = {"longer": [1, 2, 3], "nothing": [3]}.get(damage, [1, 3])
+    assert [scalar.step for scalar in events.Scalars("val/auc")] == expected
+    assert len(session_groups(tmp_path / "tensorboard")) == 1
 
 
 def test_replicates_apart_are_one_trial(tmp_path: Path) -> None:
