@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
@@ -19,15 +19,23 @@ from sweeps.record.state import TrialState
 from trainables.config import TrialConfig
 
 Row = dict[str, Any]
+# Trials whose rows are made at a time.
+PART = 1000
 TEXT, WHOLE, REAL = table.TEXT, table.WHOLE, table.REAL
 
 
 def trials_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
     """Return a row for each replicate of the trials that ended or were interrupted; what is measured later is empty."""
     shown = [trial for trial in trials if trial.ended or trial.status == "interrupted"]
+    return _in_parts(lambda *part: _trials_part(run, metadata, *part), shown)
+
+
+def _trials_part(
+    run: RunFolder, metadata: Mapping[str, Any], shown: Sequence[TrialState], metrics: tuple[str, ...]
+) -> pa.Table:
     counts = np.array([len(trial.config["seeds"]) for trial in shown], np.int64)
     owner, number = _numbered(counts)
-    lines, first = Lines.of(shown, counts), np.cumsum(counts) - counts
+    lines, first = Lines.of(shown, counts, metrics), np.cumsum(counts) - counts
     columns = {name: column.take(owner) for name, column in _columns_of_trials(run, shown, metadata).items()}
     columns |= _replicates(shown, owner, number)
     columns |= _results(lines, first[lines.trial] + lines.replicate, len(owner))
@@ -36,8 +44,13 @@ def trials_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping
 
 def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping[str, Any]) -> pa.Table:
     """Return a row for each replicate and epoch of the trials."""
-    shown = [trial for trial in trials if trial.epoch]
-    lines = Lines.of(shown, np.array([len(trial.config["seeds"]) for trial in shown], np.int64))
+    return _in_parts(lambda *part: _epochs_part(run, metadata, *part), [trial for trial in trials if trial.epoch])
+
+
+def _epochs_part(
+    run: RunFolder, metadata: Mapping[str, Any], shown: Sequence[TrialState], metrics: tuple[str, ...]
+) -> pa.Table:
+    lines = Lines.of(shown, np.array([len(trial.config["seeds"]) for trial in shown], np.int64), metrics)
     columns = {name: column.take(pa.array(lines.trial)) for name, column in _identity(run, shown).items()}
     columns |= _replicates(shown, lines.trial, lines.replicate)
     columns |= {name: pa.array(lines.column(name), REAL) for name in lines.names}
@@ -46,6 +59,15 @@ def epochs_table(run: RunFolder, trials: Iterable[TrialState], metadata: Mapping
     columns["epoch"] = pa.array(lines.epoch)
     columns["notes"] = _notes(shown, lines)
     return _in_schema("epochs", columns, len(lines.epoch), metadata, lines.metrics)
+
+
+def _in_parts(
+    make: Callable[[Sequence[TrialState], tuple[str, ...]], pa.Table], trials: Sequence[TrialState]
+) -> pa.Table:
+    """Make a table of some trials after the others: what all of them need at once would be a tenth of the memory."""
+    metrics = tuple(dict.fromkeys(name for trial in trials for name in trial.history.metrics))
+    starts = range(0, max(len(trials), 1), PART)
+    return pa.concat_tables([make(trials[start : start + PART], metrics) for start in starts])
 
 
 def identity(run: RunFolder, trial: TrialState, number: int, seed: int) -> Row:
@@ -67,10 +89,9 @@ class Lines:
     metrics: tuple[str, ...] = QUALITIES
 
     @classmethod
-    def of(cls, trials: Sequence[TrialState], replicates: np.ndarray) -> Lines:
-        """Return the lines of trials. replicates: how many each trial has, by its config."""
+    def of(cls, trials: Sequence[TrialState], replicates: np.ndarray, metrics: tuple[str, ...]) -> Lines:
+        """Return the lines of trials. replicates: how many each has, by its config. metrics: those of the whole run."""
         widths = np.array([trial.history.replicates for trial in trials], np.int64)
-        metrics = tuple(dict.fromkeys(name for trial in trials for name in trial.history.metrics))
         names = tuple(dict.fromkeys((*NUMBERS, *metrics)))
         parts = [_values(trial.history, names) for trial in trials if trial.history.values]
         values = np.concatenate(parts) if parts else np.empty(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from analysis.weights.model_columns import model_means_of, put_aside_damaged, wr
 from analysis.weights.rows import model_means
 from analysis.weights.weights_table import add_weights, forget, known_trials, write_complexity
 from benchmarks.played_runs import play_run
+from sweeps.record import table_rows
 from sweeps.record.epoch_events import EpochEvents
-from sweeps.record.history import QUALITIES
+from sweeps.record.history import QUALITIES, History, Means
 from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.record.state import RunState, TrialState, fold
 from sweeps.record.table_rows import epochs_table, trials_table
@@ -69,6 +71,28 @@ def test_the_tables_are_those_of_pandas(played: tuple[RunFolder, RunState]) -> N
     lost = trials.loc[apart]
     assert (lost["seed"], lost["epochs_trained"], lost["stop_reason"]) == (7, 0, "no memory")
     assert pd.isna(lost["best_epoch"])
+
+
+@pytest.mark.parametrize("make", [trials_table, epochs_table])
+def test_a_table_that_is_made_in_parts_is_that_of_all_trials(
+    played: tuple[RunFolder, RunState], make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, state = played
+    trials = list(state.trials.values())
+    about = {"metric": "val_auc", "trainable": {"own": True, "fields": {}}}
+    # one has a metric that the others lack
+    other = replace(trials[0], trial_id="9999", history=History(), means=Means(trials[0].means))
+    for epoch in range(1, other.epoch + 1):
+        rows = [{"val_auc": 0.5, "score": float(seed)} for seed in other.config["seeds"]]
+        other.history.append(epoch, rows, ("val_auc", "score"))
+    for some in ([], trials, [*trials[:3], other, *trials[3:]]):
+        whole = make(run, some, about)
+        monkeypatch.setattr(table_rows, "PART", 2)
+        parts = make(run, some, about)
+        monkeypatch.undo()
+        assert parts.schema == whole.schema
+        # by their texts: nan is unlike itself
+        assert list(map(repr, parts.to_pylist())) == list(map(repr, whole.to_pylist()))
 
 
 def test_a_field_that_an_old_ledger_lacks_has_its_default(played: tuple[RunFolder, RunState]) -> None:
