@@ -43,6 +43,9 @@ def clean(
 
     refuse_unused_storage(context, [run])
     folder = find_run(run, storage)
+    if whole and folder.path.is_symlink():
+        there = f"{folder.path} is a link to {folder.path.resolve()}"
+        raise InputError(f"{there}: remove the link by hand, or name the run that it leads to")
     with hold(folder, instead="clean it then"):
         doomed = [folder.path] if whole else list(checkpoints(folder))
         if not doomed:
@@ -64,7 +67,9 @@ def remove(run: RunFolder, folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except OSError as error:
-        raise InputError(f"{error.filename or folder} cannot be removed ({error.strerror}): check its owner") from None
+        raise InputError(
+            f"{error.filename or folder} cannot be removed ({error.strerror or error}): check its owner"
+        ) from None
 
 
 def checkpoints(folder: RunFolder) -> Iterator[Path]:

@@ -126,8 +126,8 @@ class Follower:
                 feed.end(self.files.of(self.run, feed), links_of(self.run, list(feed.state.trials)))
         except InputError as error:
             return str(error)
-        # a tracker may raise whatever its library, or its user's code, raises
-        except Exception as error:
+        # a tracker may raise whatever its library, or its user's code, raises; that ends no run
+        except (Exception, SystemExit) as error:
             return _one_line(error)
         return ""
 
@@ -147,6 +147,6 @@ def _drop_links(folder: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

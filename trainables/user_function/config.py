@@ -19,6 +19,7 @@ from trainables.json_values import without_negative_zero
 from trainables.metric_names import RESERVED
 from trainables.registries import ALSO_KNOWN_AS
 from trainables.user_code.in_use import object_of, source_of
+from trainables.user_code.source import first_line
 
 # Fields that we fill: a trial's replicates are our business.
 OURS = ("seeds",)
@@ -152,8 +153,8 @@ def own_config(spec: str, config: FunctionConfig) -> Any:
     except ValidationError as error:
         raise InputError(f"{spec}: {one_line(error, '')}") from None
     # the user's own check of the values
-    except Exception as error:
-        raise InputError(f"{spec}: {own.__name__} refuses these values ({type(error).__name__}: {error})") from None
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{spec}: {own.__name__} refuses these values ({first_line(error)})") from None
 
 
 def _names_of(own: type) -> set[str]:

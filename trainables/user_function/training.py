@@ -21,7 +21,7 @@ from trainables.training.cost import Cost
 from trainables.training.random_streams import seed_generators
 from trainables.trial_key import function_key
 from trainables.user_code.in_use import object_of, source_of
-from trainables.user_code.source import split_spec
+from trainables.user_code.source import first_line, split_spec
 from trainables.user_function.config import make, own_config, signature_of
 from trainables.user_function.state import load_states, save_states, write_weights
 from trainables.user_function.trial import Trial
@@ -218,8 +218,9 @@ class FunctionTraining:
             ) from None
         except InputError:
             raise
-        except Exception as error:
-            raise InputError(f"{_where(error, self.spec)}: {type(error).__name__}: {error}") from error
+        # SystemExit would end the worker, again and again
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{_where(error, self.spec)}: {first_line(error)}") from error
 
     def _checked(self, metrics: Any, epoch: int) -> dict[str, float]:
         """Return the metrics of a report as numbers. Raises `InputError` for what is none, and for other names."""

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from search_spaces.find import find_sweep
+from sweeps.clean import app as clean
 from sweeps.clean import checkpoints
 from sweeps.planning.reuse import find_finished
 from sweeps.record.ledger import cut_damaged_end
@@ -103,3 +105,14 @@ def test_a_damaged_run_is_shown_or_is_one_line(file: str, name: str, tmp_path: P
     assert list_run(run)["run"] == "run"
     assert find_finished([], tmp_path) == {}
     assert all(run.path in folder.parents for folder in (checkpoints(run) if file == "description" else ()))
+
+
+def test_a_link_to_a_run_is_not_removed_with_the_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "results", "r", 2)
+    link = tmp_path / "linked" / "s" / "r"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(run.path)
+    done = CliRunner().invoke(clean, [str(link), "--run", "--yes"])
+    assert isinstance(done.exception, InputError)
+    assert "is a link to" in str(done.exception)
+    assert run.ledger.exists()

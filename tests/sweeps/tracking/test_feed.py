@@ -205,8 +205,12 @@ class Mine:
 
 @pytest.mark.parametrize(
     ("failure", "said"),
-    [("raise RuntimeError('full')", "RuntimeError: full"), ("os.kill(os.getpid(), signal.SIGKILL)", "has ended (-9)")],
-    ids=["raises", "is killed"],
+    [
+        ("raise RuntimeError('full')", "RuntimeError: full"),
+        ("sys.exit(4)", "SystemExit: 4"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "has ended (-9)"),
+    ],
+    ids=["raises", "exits", "is killed"],
 )
 def test_a_failing_tracker_is_said_once_and_catches_up(
     played: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: str, said: str

@@ -167,6 +167,8 @@ def test_a_steering_metric_or_loss_that_is_not_finite_has_diverged(value: str) -
         ("    yield {'val_score': 1}\n    yield {'val_score': 1, 'more': 2}", "more is not in every epoch's report"),
         ("    yield {'val_score': 1}", "ended after 1 of 4 epochs"),
         ("    yield {'val_score': 1 / 0}", r"training_\d+.py, line 2: ZeroDivisionError"),
+        ("    import sys; sys.exit(3)\n    yield {}", r"training_\d+.py, line 2: SystemExit: 3"),
+        ("    raise ValueError('one\\ntwo')\n    yield {}", "line 2: ValueError: one"),
         ("    trial.save({'model': object()})\n    yield {}", "state.'model'. is of type object"),
         ("    trial.weights(3)\n    yield {}", "is no state dict"),
         ("    trial.weights({'a': [1]}, 'middle')\n    yield {}", "choose one of initial, best, final"),
