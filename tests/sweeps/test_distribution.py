@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sweeps.record import provenance
 from tests.conftest import ROOT
@@ -20,6 +21,12 @@ def test_messages_name_the_distribution_that_pyproject_names() -> None:
     assert errors.DISTRIBUTION in provenance.PACKAGES
     for line in (ROOT / "docs").rglob("*.md"):
         assert "sweeps[" not in line.read_text().replace(f"{errors.DISTRIBUTION}[", "")
+
+
+def test_the_citation_names_the_version_and_licence_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
 
 
 def test_an_extra_is_installed_from_the_checkout_or_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
