@@ -242,7 +242,9 @@ class Measuring:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.bar.stop()
+        # Before version 14.3, rich prints an empty line here for a bar that it does not show.
+        if not self.bar.disable:
+            self.bar.stop()
         if self.total and not self.quiet and error is None:
             trials = f"{self.total} trial{'s' * (self.total != 1)}"
             self.console.print(f"measured the weights of {trials}", highlight=False)
