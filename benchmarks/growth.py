@@ -1,15 +1,19 @@
-"""Measures what grows with the number of trials: python -m benchmarks growth [--trials 1000,10000].
+"""Measures what grows: python -m benchmarks growth [--trials 1000,10000 | --weights 1e3,1e6 | --rows 100,10000].
 
 CPU seconds of planning, of reading a ledger, of a resume, of the tables at a heartbeat, of a screen, of saving the
 weights of all trials, and of the commands that read a run; and the memory of the driver. The runs are played, not
-trained. Beside each figure stands the exponent by which it has grown since the size before: 1 is linear.
+trained. With the number of weights: the default measures of a tensor. With the rows of `trials.parquet`: compare and
+report. Beside each figure stands the exponent by which it has grown since the size before, and after the last that of
+a fit: 1 is linear.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +35,7 @@ from rich.console import Console
 
 from analysis import table
 from analysis.command_line import new_app, start
+from analysis.measures import MEASURES, measure_tensor
 from analysis.runs.run_folder import RunFolder
 from analysis.weights.model_columns import write_trials
 from benchmarks.played_runs import play_run, played_sweep
@@ -60,29 +65,76 @@ COMMANDS = {
 @app.command()
 def growth(
     trials: Annotated[str, typer.Option(help="Numbers of trials, separated by commas.")] = "100,1000,10000",
+    weights: Annotated[str, typer.Option(help="Measure these numbers of weights instead, like 1e3,1e7.")] = "",
+    rows: Annotated[str, typer.Option(help="Measure compare and report of so many rows instead.")] = "",
     epochs: Annotated[int, typer.Option(min=2, help="Epochs of each.")] = 6,
     seeds: Annotated[int, typer.Option(min=1, help="Replicates of each.")] = 3,
     commands: Annotated[bool, typer.Option(help="Also the commands that read a run.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Measure each size in a process of its own."""
+    what, given = next((each for each in (("weights", weights), ("rows", rows)) if each[1]), ("trials", trials))
     try:
-        sizes = [int(float(size)) for size in trials.split(",")]
+        sizes = [int(float(size)) for size in given.split(",")]
     except ValueError:
-        raise InputError(f"--trials {trials}: give numbers like 100,1000") from None
+        raise InputError(f"--{what} {given}: give numbers like 100,1000") from None
     if len(sizes) == 1:
-        found = {sizes[0]: measure(sizes[0], epochs, seeds, commands)}
+        measured = {
+            "trials": lambda: measure(sizes[0], epochs, seeds, commands),
+            "weights": lambda: _measures(sizes[0]),
+            "rows": lambda: _tables(sizes[0], epochs, seeds),
+        }
+        found = {sizes[0]: measured[what]()}
     else:
-        found = {size: _in_a_process(size, epochs, seeds, commands) for size in sizes}
-    print(json.dumps(found) if as_json else _text(found, epochs, seeds))
+        options = ["--epochs", str(epochs), "--seeds", str(seeds), *([] if commands else ["--no-commands"])]
+        found = {size: _in_a_process([f"--{what}", str(size), *options])[str(size)] for size in sizes}
+    of_runs = "" if what == "weights" else f", runs of {epochs} epochs and {seeds} seeds"
+    print(json.dumps(found) if as_json else _text(found, f"{what}{of_runs}"))
 
 
-def _in_a_process(size: int, epochs: int, seeds: int, commands: bool) -> Figures:
-    options = ["--trials", str(size), "--epochs", str(epochs), "--seeds", str(seeds), "--json"]
-    options += [] if commands else ["--no-commands"]
-    done = subprocess.run([sys.executable, "-m", "benchmarks.growth", *options], stdout=subprocess.PIPE, check=True)
-    found: Figures = json.loads(done.stdout)[str(size)]
+def _in_a_process(options: list[str]) -> dict[str, Figures]:
+    command = [sys.executable, "-m", "benchmarks.growth", *options, "--json"]
+    found: dict[str, Figures] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return found
+
+
+def _measures(weights: int) -> Figures:
+    """Return CPU seconds of each default measure of a square matrix of about so many weights, and of all together."""
+    side = math.isqrt(weights)
+    tensor = np.random.default_rng(0).standard_normal((side, side)).astype(np.float32)
+    names = [name for name, measure in MEASURES.items() if measure.default]
+    # imports and compiled loops
+    measure_tensor(np.eye(64, dtype=np.float32))
+    found: Figures = {}
+    for name in names:
+        with _timed(found, name):
+            measure_tensor(tensor, [name])
+    return {"all": sum(found.values()), **found, "peak, MB": _peak()}
+
+
+def _tables(rows: int, epochs: int, seeds: int) -> Figures:
+    """Return CPU seconds and peak MB of the commands that read whole tables, of so many trials times seeds."""
+    found: Figures = {}
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(1, get_context("spawn")) as player:
+        path = player.submit(_play_tables, Path(folder), max(10, rows // seeds), epochs, seeds).result()
+        for name in ("compare", "report"):
+            process = subprocess.Popen([sys.executable, "-m", *COMMANDS[name], str(path)], stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if status:
+                raise InputError(f"{name} of {rows:,} rows ended with {process.returncode}")
+            found |= {name: usage.ru_utime + usage.ru_stime, f"{name}, MB": usage.ru_maxrss / 1024}
+    return found
+
+
+def _play_tables(folder: Path, trials: int, epochs: int, seeds: int) -> Path:
+    run = play_run(folder, trials, epochs, seeds, open_trials=0)
+    _write_tables(run, fold(read_ledger(run.ledger)))
+    return run.path
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
@@ -102,7 +154,7 @@ def measure(trials: int, epochs: int, seeds: int, commands: bool) -> Figures:
         with _timed(found, "resume"):
             state = _resume(run, epochs)
         found |= {"tables": _least(lambda: _write_tables(run, state)), "screen": _screen(state)}
-        found["driver, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found["driver, MB"] = _peak()
         with _timed(found, "save weights"):
             _save_weights(run, state)
         for name, words in COMMANDS.items() if commands else ():
@@ -201,19 +253,27 @@ def _command(words: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _text(found: dict[int, Figures], epochs: int, seeds: int) -> str:
-    sizes = list(found)
-    lines = [
-        f"CPU seconds and MB by trials of {epochs} epochs and {seeds} seeds, with the exponent since the size before:"
-    ]
-    lines.append(f"  {'':<16}" + "".join(f"{size:>17,}" for size in sizes))
+def _fitted(found: dict[int, Figures], name: str) -> float:
+    """Return the exponent of the line of least squares through the logarithms of sizes and figures."""
+    figures = [values[name] for values in found.values()]
+    if min(figures) <= 0:
+        return math.nan
+    return statistics.linear_regression([math.log(size) for size in found], list(map(math.log, figures))).slope
+
+
+def _text(found: dict[int, Figures], what: str) -> str:
+    sizes, width = list(found), max(16, *map(len, next(iter(found.values()))))
+    lines = [f"CPU seconds and MB by {what}, with the exponent since the size before:"]
+    lines.append(f"  {'':<{width}}" + "".join(f"{size:>17,}" for size in sizes))
     for name in found[sizes[0]]:
         cells = [f"{found[sizes[0]][name]:>17.3f}"]
         for before, size in pairwise(sizes):
             small, large = found[before][name], found[size][name]
             power = math.log(large / small) / math.log(size / before) if small > 0 and large > 0 else math.nan
             cells.append(f"{large:>9.3f} ^{power:<6.2f}")
-        lines.append(f"  {name:<16}" + "".join(cells))
+        if len(sizes) > 2:
+            cells.append(f"   in all ^{_fitted(found, name):.2f}")
+        lines.append(f"  {name:<{width}}" + "".join(cells))
     return "\n".join(lines)
 
 

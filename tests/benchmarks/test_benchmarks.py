@@ -61,6 +61,22 @@ def test_the_figures_of_growth_are_there_for_each_size_and_command() -> None:
         assert all(value > 0 for value in figures.values())
 
 
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--weights", "64,1e3"], {"all", "lmc", "peak, MB"}),
+        pytest.param(["--rows", "30,60", "--epochs", "2"], {"compare", "report, MB"}, marks=pytest.mark.slow),
+    ],
+    ids=["weights", "rows"],
+)
+def test_growth_by_weights_and_by_rows(options: list[str], names: set[str]) -> None:
+    done = run(["benchmarks", "growth", *options, "--json"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert len(found) == 2
+    assert all(names <= set(figures) for figures in found.values())
+
+
 def test_a_name_that_is_none_of_them_is_one_line() -> None:
     done = run(["benchmarks", "nosuch"])
     assert (done.returncode, done.stdout) == (2, "")
