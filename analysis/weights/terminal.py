@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -132,7 +132,9 @@ def number_text(value: float | None, figures: int = 4) -> str:
 @contextmanager
 def progress_bar(console: Console, run: RunFolder) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal, nothing elsewhere."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    # Before version 14.3, rich prints an empty line at the end of a bar that it does not show.
+    with nullcontext() if bar.disable else bar:
         task = bar.add_task(f"measuring {run.sweep}/{run.run_id}", total=None)
 
         def update(done: int, total: int) -> None:
