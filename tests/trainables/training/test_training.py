@@ -205,6 +205,8 @@ def test_weights_and_images_lie_in_the_chosen_order(channels_last: bool) -> None
     assert all(output.is_contiguous(memory_format=order) for output in seen)
 
 
+# torch 2.9 looks at gradients of captured tensors, and warns of itself.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.parametrize("values", [{}, {"activation": "jump_relu"}], ids=str)
 def test_a_compiled_model_trains_alike(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Captured and differentiated as a graph; without the last step, which calls a C++ compiler for half a minute."""
