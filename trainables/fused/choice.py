@@ -34,6 +34,8 @@ STEPS, ROUNDS = 3, 4
 WORTH = 5
 # Together must take at most this share of the time of one by one.
 ENOUGH = 0.95
+# Raised where joint steps become faster or slower, so that shapes that are known are measured anew.
+GENERATION = 2
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _key(config: TrialConfig, info: DataInfo, states: Sequence[TrainingState], d
         config.model, config.batch_size, config.accumulate, config.optimizer, config.precision, config.channels_last,
         config.ema is None, config.clip_norm is None, config.augmentation, info.shape, len(states),
     )  # fmt: skip
-    where = (torch.__version__, torch.get_num_threads(), _name_of(device))
+    where = (GENERATION, torch.__version__, torch.get_num_threads(), _name_of(device))
     return hashlib.sha256(repr((layers, settings, where)).encode()).hexdigest()[:16]
 
 
