@@ -56,12 +56,20 @@ def idle_reason(address: str | None) -> str:
     if address is not None:
         return f"the cluster at {address} has no room for one, or its nodes are slow; `ray status` there shows its load"
     used, total = memory_in_use()
-    limit = float(os.environ.get(THRESHOLD, DEFAULT_THRESHOLD))
+    limit = _threshold()
     memory = f"{used / GIB:.1f} of {total / GIB:.1f} GiB of memory are in use ({used / total:.0%})"
     if used >= limit * total:
         return f"{memory}, and Ray keeps no worker above {limit:.0%} ({THRESHOLD}): end other programs"
     cpus, load = os.cpu_count() or 1, psutil.getloadavg()[0]
     return f"its worker is still starting; the load is {load:.1f} on {cpus} CPU, {memory}"
+
+
+def _threshold() -> float:
+    """Return the share of memory above which Ray kills workers; Ray itself says what is wrong with an odd value."""
+    try:
+        return float(os.environ.get(THRESHOLD, DEFAULT_THRESHOLD))
+    except ValueError:
+        return DEFAULT_THRESHOLD
 
 
 def larger_share(cause: str, share: float) -> float | None:
