@@ -17,6 +17,11 @@ from trainables.user_code.part_names import arguments_in
 from trainables.user_code.signature import Scalar
 
 Groups = list[dict[str, Any]]
+# On a CPU torch can step through all values of these in one loop, which is quicker for small networks. It has such an
+# SGD, too, which takes no sparse gradients, and an Adagrad, whose checkpoints would not go on on a GPU.
+ONE_LOOP: tuple[type[optim.Optimizer], ...] = (optim.Adam, optim.AdamW)
+# Arguments that say how a step is computed; torch takes one of them.
+HOW = ("foreach", "fused", "capturable", "differentiable")
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,15 @@ def _of_torch(meaning: str, kind: Callable[..., optim.Optimizer], lr: float) -> 
     """Return the entry of one of torch's optimisers that reads nothing but the common fields."""
 
     def build(groups: Groups, config: TrialConfig, **arguments: Scalar) -> optim.Optimizer:
-        return kind(groups, weight_decay=config.weight_decay, **arguments)
+        return kind(groups, weight_decay=config.weight_decay, **_how(kind, groups, arguments), **arguments)
 
     return OptimizerEntry(meaning, build, lr, kind=kind)
+
+
+def _how(kind: Callable[..., optim.Optimizer], groups: Groups, arguments: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Return what makes a step quick, unless the arguments say how it is computed."""
+    on_cpu = all(parameter.device.type == "cpu" for group in groups for parameter in group["params"])
+    return {"fused": True} if kind in ONE_LOOP and on_cpu and not set(HOW) & set(arguments) else {}
 
 
 def _sgd(meaning: str, nesterov: bool) -> OptimizerEntry:

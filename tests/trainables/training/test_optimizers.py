@@ -19,8 +19,8 @@ from trainables.training.optimizers import OPTIMIZERS, MuonWithAdamW, make_optim
 TORCH: dict[str, tuple[type[optim.Optimizer], dict[str, Any]]] = {
     "sgd": (optim.SGD, {"momentum": 0.9}),
     "sgd_nesterov": (optim.SGD, {"momentum": 0.9, "nesterov": True}),
-    "adam": (optim.Adam, {}),
-    "adamw": (optim.AdamW, {}),
+    "adam": (optim.Adam, {"fused": True}),
+    "adamw": (optim.AdamW, {"fused": True}),
     "adamax": (optim.Adamax, {}),
     "nadam": (optim.NAdam, {}),
     "radam": (optim.RAdam, {}),
@@ -52,6 +52,19 @@ def test_steps_are_torchs_at_its_own_rate(name: str) -> None:
     reference = kind(theirs.parameters(), weight_decay=0.02, **arguments)  # type: ignore[call-arg]
     found, expected = steps(mine, make_optimizer(mine, config)), steps(theirs, reference)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_one_loop_steps_as_torch_does_by_itself(name: str) -> None:
+    kind, _ = TORCH[name]
+    mine, theirs = small_net(), small_net()
+    optimizer = make_optimizer(mine, small_config(optimizer=name, weight_decay=0.02))
+    assert optimizer.param_groups[0]["fused"]
+    found, expected = steps(mine, optimizer), steps(theirs, kind(theirs.parameters(), weight_decay=0.02))  # type: ignore[call-arg]
+    assert all(torch.allclose(a, b, rtol=1e-6, atol=1e-8) for a, b in zip(found, expected, strict=True))
+    own = make_optimizer(small_net(), small_config(**{"optimizer": name, "optimizer.foreach": True}))
+    assert own.param_groups[0]["foreach"]
+    assert not own.param_groups[0]["fused"]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
