@@ -30,7 +30,7 @@ def state(*statuses: str) -> RunState:
 
 @pytest.fixture(autouse=True)
 def hang_ups_are_heard() -> Iterator[None]:
-    """Whoever runs the tests under `nohup` has them ignored."""
+    """Hear hang-ups, which are ignored where the tests are run under `nohup`."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
