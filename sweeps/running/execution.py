@@ -150,9 +150,13 @@ class _Execution:
     def _stuck(self, state: RunState, brake: Brake, service: str) -> None:
         """Leave a call of Ray's that waits for a lost service for ever. Called from a thread; does not return."""
         halt = self._lost(state, brake, f"its {service} has ended")
-        if halt.new_process and self.interrupt.restart:
-            self.interrupt.restart(halt, time.monotonic() - self.began)
-        end_process(f"{halt.reason}; what was reported is in the ledger. {self.interrupt.advice()}", halt.code)
+        try:
+            if halt.new_process and self.interrupt.restart:
+                self.interrupt.restart(halt, time.monotonic() - self.began)
+        finally:
+            # an error here would leave the driver waiting
+            text = f"{halt.reason}; what was reported is in the ledger. {self.interrupt.advice()}"
+            end_process(text, self._outcome(state, brake.halt or halt, []).exit_code)
 
     def _outcome(self, state: RunState, halt: Halt | None, problems: list[str]) -> Outcome:
         seconds = time.monotonic() - self.began

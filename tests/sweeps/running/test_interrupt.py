@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from analysis.terminal.exit_codes import ExitCode
 from sweeps.planning.settings import Settings
 from sweeps.record.outcome import Halt, Outcome
 from sweeps.record.state import RunState, TrialState
-from sweeps.running import interrupt
+from sweeps.running import execution, interrupt
 from sweeps.running.interrupt import FROM_THE_START, SIGNALS, Brake, Interrupt, time_left
 
 
@@ -140,3 +141,24 @@ def test_handlers_that_ray_set_when_it_started_give_way(number: int, ended: list
         os.kill(os.getpid(), number)
         assert taken.signal == number
     assert ended == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(None, 75), (signal.SIGTERM, 143)])
+def test_a_driver_that_is_stuck_ends_where_no_process_takes_its_place(
+    number: int | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[str, int]] = []
+    monkeypatch.setattr(execution, "end_process", lambda text, code: found.append((text, code)))
+    taken, known = Interrupt(), state("running")
+    taken.signal, taken.go_on = number, "python -m sweeps.run x --resume y"
+    taken.restart = lambda halt, seconds: (_ for _ in ()).throw(OSError("no process"))
+    unused: Any = None
+    run = execution._Execution(
+        unused, unused, RunFolder(Path("r")), Settings(), unused, taken, time.monotonic(), unused
+    )  # fmt: skip
+    with suppress(OSError):
+        run._stuck(known, Brake(taken, Settings(), known, time.monotonic()), "raylet")
+    ((text, given),) = found
+    assert given == code
+    assert text.startswith("Ray was lost: its raylet has ended;")
+    assert text.endswith("x --resume y")
