@@ -100,12 +100,18 @@ def test_a_click_on_a_head_sorts_and_a_word_filters(page: Any, address: str) -> 
 
 def test_a_brush_on_an_axis_filters_the_table(page: Any, address: str, results: Path) -> None:
     open_run(page, address, "first")
+    # what comes later, and stands above the axes, would move them while the mouse is down
+    page.wait_for_selector('[data-figure="curves"] .xy')
+    page.wait_for_function("document.querySelector('#computed').textContent.startsWith('as of')")
     plot = page.locator('[data-figure="coordinates"]')
     plot.scroll_into_view_if_needed()
-    page.wait_for_selector('[data-figure="coordinates"] .axis-brush')
+    page.wait_for_function("document.querySelector('[data-figure=coordinates]').listens")
     assert page.inner_text("#trials-tools .count") == "rows 1 to 50 of 60"
     # the upper half of the last axis, which is the metric's
-    box = page.locator('[data-figure="coordinates"] .axis-brush .background').last.bounding_box()
+    axis = page.locator('[data-figure="coordinates"] .axis-brush .background').last
+    # it waits until the axis stands still
+    axis.hover()
+    box = axis.bounding_box()
     middle = box["x"] + box["width"] / 2
     page.mouse.move(middle, box["y"] + box["height"] * 0.5)
     page.mouse.down()
