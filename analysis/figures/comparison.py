@@ -134,15 +134,18 @@ def _same_limits(axis: Any, curves: pd.DataFrame, metric: str) -> None:
 def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, best: str | None) -> None:
     from matplotlib.collections import LineCollection
 
-    finished = trials.groupby("trial")["finished"].all()
-    lines = {str(trial): line[["epoch", metric]] for trial, line in curves.sort_values("epoch").groupby("trial")}
+    finished = trials.groupby("trial")["finished"].all().to_dict()
+    curves = curves.sort_values(["trial", "epoch"])
+    names, firsts = np.unique(curves["trial"].to_numpy(str), return_index=True)
+    points = np.split(curves[["epoch", metric]].to_numpy(float), firsts[1:])
+    lines = dict(zip(map(str, names), points, strict=False))
     clear = seen_through(len(lines))
     for done, colour, opacity in ((False, FAINT, 0.6 * clear), (True, COLOURS[0], clear)):
-        part = [line.to_numpy(float) for trial, line in lines.items() if finished[trial] == done]
+        part = [line for trial, line in lines.items() if finished[trial] == done]
         pixels = len(part) > LONG
         axis.add_collection(LineCollection(part, colors=colour, alpha=opacity, linewidths=0.9, rasterized=pixels))
         if part and not done:
             ends = np.array([line[-1] for line in part])
             axis.scatter(*ends.T, marker="x", s=22, color=FAINT, linewidths=1, alpha=clear, rasterized=pixels)
     if best is not None and best in lines:
-        axis.plot(lines[best]["epoch"], lines[best][metric], color=COLOURS[4], linewidth=2.4)
+        axis.plot(*lines[best].T, color=COLOURS[4], linewidth=2.4)

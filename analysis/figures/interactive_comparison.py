@@ -93,14 +93,14 @@ def _curves(
 ) -> list[Curve]:
     """Return the curves of a block; the best trials with the range of their replicates."""
     fields = [*results.scientific, *results.nuisance]
-    settings = results.trials.drop_duplicates("trial").set_index("trial")[fields]
+    settings = results.trials.drop_duplicates("trial").set_index("trial")[fields].to_dict("index")
     by_epoch = epochs.sort_values("epoch").groupby(["trial", "value", "epoch"], sort=False)[metric]
+    rows = by_epoch.agg(["mean", "min", "max"]).reset_index()
+    numbers = rows[["mean", "min", "max"]].to_numpy(float)
     found = []
-    for (trial, value), part in by_epoch.agg(["mean", "min", "max"]).groupby(level=["trial", "value"], sort=False):
-        words = ", ".join(f"{name} {_word(settings.at[trial, name])}" for name in fields)
-        middle, low, high = (
-            [None if math.isnan(one) else float(one) for one in part[name]] for name in ("mean", "min", "max")
-        )
+    for (trial, value), places in rows.groupby(["trial", "value"], sort=False).indices.items():
+        words = ", ".join(f"{name} {_word(settings[trial][name])}" for name in fields)
+        middle, low, high = ([None if math.isnan(one) else one for one in part] for part in numbers[places].T.tolist())
         first = trial in best
         label = f"{trial}: {words}" if words else str(trial)
         spread = (low, high) if first and None not in low + high else None

@@ -180,7 +180,8 @@ def test_the_list_of_runs_breaks_no_name_and_no_value_at_80_columns(sweep: str) 
     console = Console(file=io.StringIO(), width=80, color_system=None)
     _print_rows(console, [row, {**row, "run": "first", "state": "damaged: the ledger cannot be read"}])
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert lines[1].startswith(f"{sweep}  {row['run']}  ")
+    # Rich shares out the room that is left in its own way in each version
+    assert lines[1].split()[:2] == [sweep, row["run"]]
     assert max(map(len, lines)) <= 80
     left_out = lines[-1].partition("left out for want of width: ")[2].partition(";")[0].split(", ")
     for column in set(row) - set(left_out) - {"state"}:
