@@ -98,7 +98,8 @@ def _curves(
     rows = by_epoch.agg(["mean", "min", "max"]).reset_index()
     numbers = rows[["mean", "min", "max"]].to_numpy(float)
     found = []
-    for (trial, value), places in rows.groupby(["trial", "value"], sort=False).indices.items():
+    places_of: dict[Any, Any] = rows.groupby(["trial", "value"], sort=False).indices
+    for (trial, value), places in places_of.items():
         words = ", ".join(f"{name} {_word(settings[trial][name])}" for name in fields)
         middle, low, high = ([None if math.isnan(one) else one for one in part] for part in numbers[places].T.tolist())
         first = trial in best
