@@ -13,6 +13,7 @@ from rich.console import Console
 from analysis.command_line import new_app, start
 from deployment.export import write_exports
 from deployment.registration.client import shown
+from deployment.registration.opening import open_registry
 from deployment.registration.registry_store import (
     CARD_FILE,
     GATE,
@@ -20,7 +21,6 @@ from deployment.registration.registry_store import (
     NewVersion,
     add_version,
     check_names,
-    open_registry,
     promote,
 )
 from trainables.atomic_files import read_regular
@@ -29,7 +29,8 @@ from trainables.errors import InputError
 if TYPE_CHECKING:
     from analysis.trial_evaluation.select_trials import ChosenTrial
     from deployment.model.metadata import ModelMetadata
-    from deployment.registration.registry_store import RegisteredVersion, Registry
+    from deployment.registration.opening import Registry
+    from deployment.registration.registry_store import RegisteredVersion
     from deployment.trial_network.network import DeployedNetwork
 
 app = new_app()

@@ -10,13 +10,13 @@ from rich.console import Console
 from analysis.command_line import new_app, start
 from analysis.grids import Cell, Column, Grid, print_grid
 from analysis.terminal.plain_text import visible
+from deployment.registration.opening import open_registry
 from deployment.registration.registry_store import (
     CARD_FILE,
     EXTRA_FILES,
     files_of,
     find_version,
     model_names,
-    open_registry,
     versions_of,
 )
 from deployment.registration.registry_store import promote as give
@@ -52,7 +52,7 @@ def list_(registry: RegistryUri = None, storage: Storage = "results") -> None:
 def show(name: Name, version: Version = "", registry: RegistryUri = None, storage: Storage = "results") -> None:
     """Print the card of a version, by default the newest."""
     opened = open_registry(registry, storage)
-    chosen = find_version(opened, name, version) if version else versions_of(opened, name)[-1]
+    chosen = find_version(opened, name, version or None)
     try:
         card = read_regular(files_of(opened, chosen) / EXTRA_FILES / CARD_FILE).decode()
     except (OSError, ValueError) as error:

@@ -12,7 +12,8 @@ from analysis.runs.find import refuse_unused_storage
 from analysis.trial_evaluation.select_trials import BEST, ChosenTrial
 from deployment.formats.artefact import Artefact
 from deployment.formats.opening import ONNX, PT2, SUFFIXES, open_artefact
-from deployment.registration.registry_store import MODEL_FILE, files_of, find_version, open_registry
+from deployment.registration.opening import open_registry
+from deployment.registration.registry_store import MODEL_FILE, files_of, find_version
 from deployment.trial_network.selection import choose_one
 from trainables.errors import InputError
 

@@ -33,7 +33,11 @@ class Client:
 
 def shown(uri: str) -> str:
     """Return a URI without its password."""
-    split = urlsplit(uri)
+    try:
+        split = urlsplit(uri)
+    except ValueError:
+        # what is no URI holds no password
+        return uri
     name, at, host = split.netloc.rpartition("@")
     return urlunsplit(split._replace(netloc=f"{name.partition(':')[0]}{at}{host}")) if ":" in name else uri
 

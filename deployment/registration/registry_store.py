@@ -6,19 +6,16 @@ What is read back is an ONNX file, opened as every other, and JSON: no flavour o
 from __future__ import annotations
 
 import json
-import logging
-import os
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from deployment.registration.client import Client, first_line, shown
-from trainables.errors import InputError, pip_install
+from deployment.registration.client import first_line, shown
+from deployment.registration.opening import Registry, own_warnings
+from trainables.errors import InputError
 
 # semver.org's own expression.
 SEMANTIC = re.compile(
@@ -47,54 +44,6 @@ class RegisteredVersion:
     tags: Mapping[str, str]
     description: str
     created: int
-
-
-@dataclass(frozen=True)
-class Registry:
-    """An open registry. artifacts: where files of new versions go; None for a server's own place."""
-
-    client: Client
-    uri: str
-    artifacts: Path | None
-
-
-def open_registry(uri: str | None, storage: str, *, create: bool = False) -> Registry:
-    """Open a registry at a URI, by default an SQLite file in the results' folder. Raises `InputError`."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # by default it takes minutes to say that nobody answers
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    try:
-        with _own_warnings():
-            import mlflow
-            from mlflow import MlflowClient
-    except ImportError:
-        raise InputError(f"the registry needs mlflow-skinny: {pip_install('registry')}") from None
-    # MLflow sets them when it is imported.
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    artifacts = None
-    if uri is None:
-        folder = Path(storage).absolute() / "registry"
-        if not create and not (folder / "mlflow.db").is_file():
-            raise InputError(f"there is no registry in {folder}: register a model first, or give --registry")
-        folder.mkdir(parents=True, exist_ok=True)
-        uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
-    try:
-        with _own_warnings():
-            mlflow.set_tracking_uri(uri)
-            return Registry(Client(MlflowClient(tracking_uri=uri, registry_uri=uri), uri), uri, artifacts)
-    except Exception as error:
-        # MLflow's stores raise errors of their own libraries.
-        raise InputError(f"the registry {shown(uri)} cannot be opened ({first_line(error)})") from None
-
-
-@contextmanager
-def _own_warnings() -> Iterator[None]:
-    """Keep warnings that MLflow causes in itself and in SQLAlchemy off the terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def check_names(name: str, version: str, alias: str | None, tags: Sequence[str]) -> dict[str, str]:
@@ -142,13 +91,18 @@ def versions_of(registry: Registry, name: str) -> list[RegisteredVersion]:
     ]  # fmt: skip
 
 
-def find_version(registry: Registry, name: str, which: str) -> RegisteredVersion:
-    """Return the version of an alias or of a semantic version. Raises `InputError`."""
+def find_version(registry: Registry, name: str, which: str | None) -> RegisteredVersion:
+    """Return the version of an alias or of a semantic version, None for the newest. Raises `InputError`."""
     versions = versions_of(registry, name)
-    found = [one for one in versions if which == one.version or which in one.aliases]
+    found = (
+        [one for one in versions if which == one.version or which in one.aliases]
+        if which is not None
+        else versions[-1:]
+    )
     if not found:
-        known = ", ".join(one.version + "".join(f" ({alias})" for alias in one.aliases) for one in versions)
-        raise InputError(f"{name} has no {which!r}: known: {known}")
+        # a command that was killed may have made a model without one
+        known = ", ".join(one.version + "".join(f" ({alias})" for alias in one.aliases) for one in versions) or "none"
+        raise InputError(f"{name} has no {'version' if which is None else repr(which)}: known: {known}")
     return found[0]
 
 
@@ -267,7 +221,7 @@ def _log_and_register(registry: Registry, new: NewVersion, example: Any, answer:
     experiment = client.get_experiment_by_name(new.name)
     place = registry.artifacts.as_uri() if registry.artifacts else None
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(new.name, place)
-    with _own_warnings(), mlflow.start_run(experiment_id=experiment_id, run_name=new.version) as run:
+    with own_warnings(), mlflow.start_run(experiment_id=experiment_id, run_name=new.version) as run:
         mlflow.set_tags(dict(new.tags))
         mlflow.log_metrics(dict(new.metrics))
         logged = mlflow.onnx.log_model(

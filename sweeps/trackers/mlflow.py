@@ -15,13 +15,11 @@ from typing import Any
 from urllib.parse import urlparse
 
 from analysis.comparison.labels import show_value
-from deployment.registration.registry_store import open_registry
+from deployment.registration.opening import SCHEMES, SERVERS, open_registry
 from sweeps.trackers.tracker import Row, RunEnding, TrackedEpoch, TrackedRun, TrackedTrial
 from trainables.errors import InputError
 
 ID, KIND, PARENT, NOTE = "sweeps_id", "kind", "mlflow.parentRunId", "mlflow.note.content"
-SERVERS = ("http", "https", "databricks")
-SCHEMES = (*SERVERS, "sqlite", "postgresql", "mysql", "mssql")
 # The kind of experiment for which MLflow's page shows training runs, and not prompts.
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 # MLflow's statuses. A trial that its scheduler has stopped went as planned.
@@ -62,11 +60,8 @@ def make(target: str, results: Path) -> Mlflow:
 
 
 def _artifacts(uri: str, results: Path) -> Path | None:
-    """Return where files go that belong to a database, beside its file where it has one; None: its server decides."""
-    parts = urlparse(uri)
-    if parts.scheme in SERVERS:
-        return None
-    return (Path(parts.path[1:]).absolute().parent if parts.scheme == "sqlite" else results.absolute()) / "artifacts"
+    """Return where files go that belong to a database which is no file; None: its server decides."""
+    return None if urlparse(uri).scheme in SERVERS else results.absolute() / "artifacts"
 
 
 class Mlflow:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,13 +21,12 @@ from deployment.predict import app as predict
 from deployment.register import app as register
 from deployment.registration.client import shown
 from deployment.registration.model_card import licence_of
+from deployment.registration.opening import Registry, open_registry
 from deployment.registration.registry_store import (
     SEMANTIC,
-    Registry,
     _first_of_its_version,
     files_of,
     find_version,
-    open_registry,
     promote,
     rollback,
     versions_of,
@@ -144,6 +145,19 @@ def test_of_two_commands_that_register_one_version_the_second_takes_it_back(draw
         _first_of_its_version(drawn, "m", str(twice.version))
     assert _first_of_its_version(drawn, "m", "2").version == "1.1.0"
     assert [one.number for one in versions_of(drawn, "m")] == ["1", "2", "3"]
+
+
+def test_a_model_whose_first_version_was_not_made_is_said(drawn: Registry, tmp_path: Path) -> None:
+    """Its maker was killed once MLflow had the model's name."""
+    drawn.client.create_registered_model("bare")
+    found = CliRunner().invoke(registry, ["show", "bare", "--storage", str(tmp_path)])
+    assert isinstance(found.exception, InputError)
+    assert str(found.exception) == "bare has no version: known: none"
+    with pytest.raises(InputError, match=r"bare has no '1.0.0': known: none"):
+        promote(drawn, "bare", "1.0.0", "staging")
+    assert find_version(drawn, "m", None).version == "2.0.0"
+    with pytest.raises(InputError, match="m has no ''"):
+        find_version(drawn, "m", "")
 
 
 def test_an_alias_that_others_set_or_a_kill_left_half_done_is_followed(drawn: Registry) -> None:
@@ -270,7 +284,66 @@ def test_no_registry_and_no_model_are_said(tmp_path: Path) -> None:
     assert "there is no registry" in str(found.exception)
     assert not list(tmp_path.iterdir())
     open_registry(None, str(tmp_path), create=True)
-    CliRunner().invoke(registry, ["list", "--storage", str(tmp_path)])
+    assert CliRunner().invoke(registry, ["list", "--storage", str(tmp_path)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--registry", "nonsense"], "write http://127.0.0.1:5000, sqlite:///FILE.db"),
+        (["--registry", ""], "write http://"),
+        (["--registry", "file:///etc"], "write http://"),
+        (["--registry", "sqlite://"], "write http://"),
+        (["--registry", "sqlite:///:memory:"], "write http://"),
+        (["--registry", "http://[::1"], "cannot be opened|refuses"),
+        (["--registry", "sqlite:///no/such/folder/x.db"], "there is no registry in"),
+        (["--storage", "s3://bucket/results"], "give --registry URI"),
+        (["--storage", "what?"], "without a question mark"),
+    ],
+)
+def test_an_address_that_is_none_is_said_and_nothing_is_made(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(registry, ["list", *words])
+    assert isinstance(found.exception, InputError)
+    assert re.search(said, str(found.exception))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_maker_of_a_database_may_be_killed_and_two_may_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow makes the tables in many steps; a file with half of them can be opened by nobody."""
+    file = tmp_path / "registry" / "mlflow.db"
+    make, seen = mlflow.MlflowClient.__init__, []
+
+    def killed(client: object, tracking_uri: str, **named: object) -> None:
+        make(client, tracking_uri, **named)
+        seen.append(file.exists())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "__init__", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_registry(None, str(tmp_path), create=True)
+    assert seen == [False]
+    # by a SIGKILL nothing is cleared away
+    for left in (f".{file.name}.1.1", f".{file.name}.1.1-journal"):
+        (file.parent / left).write_bytes(b"half")
+    # an empty file is no registry either
+    file.write_bytes(b"")
+    with pytest.raises(InputError, match="there is no registry"):
+        open_registry(None, str(tmp_path))
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: open_registry(None, str(tmp_path), create=True), range(2)))
+    assert [one.client.search_registered_models() for one in both] == [[], []]
+    assert {path.name for path in file.parent.iterdir()} <= {file.name, f"{file.name}.lock"}
+
+
+def test_files_of_a_database_stand_beside_it(tmp_path: Path) -> None:
+    opened = open_registry(f"sqlite:///{tmp_path / 'own.db'}", "results", create=True)
+    assert opened.artifacts == tmp_path / "artifacts"
 
 
 @pytest.mark.parametrize(("version", "is_one"), [("1.0.0-rc.1+5", True), ("1.0.0-01", False), ("v1.0.0", False)])
