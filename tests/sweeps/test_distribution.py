@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from sweeps.record import provenance
 from tests.conftest import ROOT
@@ -27,6 +28,15 @@ def test_the_citation_names_the_version_and_licence_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+
+
+def test_every_extra_has_the_bounds_that_the_tests_run_with() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    tested = {need.name: need for need in map(Requirement, [*project["dependencies"], *extras["dev"]])}
+    for extra in extras.keys() - {"dev"}:
+        for need in map(Requirement, extras[extra]):
+            assert need.specifier == tested[need.name].specifier, (extra, need.name)
 
 
 def test_an_extra_is_installed_from_the_checkout_or_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
