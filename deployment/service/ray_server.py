@@ -6,6 +6,9 @@ import asyncio
 import logging
 import signal
 import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,27 +25,31 @@ from deployment.formats.opening import open_artefact
 from deployment.prediction.answers import model_name
 from deployment.service.application import make_app
 from deployment.service.guard import LOG, Guard
-from deployment.service.run_server import bound_pillow, log_to_stderr, make_service, read_card
+from deployment.service.run_server import (
+    bound_pillow,
+    cannot_listen,
+    free_port,
+    log_to_stderr,
+    make_service,
+    read_card,
+)
 from deployment.service.settings import Settings
 from trainables.errors import InputError
 
 NAME = "medsweeps"
+# Of Ray's own processes.
+QUIET = {"log_level": "WARNING", "enable_access_log": False}
 # Seconds for which a network waits for more images; it is far away, and each call costs a millisecond.
 BATCH_WAIT = 0.002
 
 
 def opened(content: bytes, suffix: str, threads: int) -> Artefact:
     """Open a model from its bytes: the driver's files are not on all nodes."""
-    folder = TemporaryDirectory(prefix="sweeps-model-")
-    path = Path(folder.name) / f"model{suffix}"
-    path.write_bytes(content)
-    artefact = open_artefact(path, threads)
-    # The folder goes when the process ends: `TemporaryDirectory` removes it with its last reference.
-    _FOLDERS.append(folder)
-    return artefact
-
-
-_FOLDERS: list[TemporaryDirectory[str]] = []
+    # A file is read whole when it is opened. Ray kills replicas: a folder that is still there then would stay.
+    with TemporaryDirectory(prefix="sweeps-model-") as folder:
+        path = Path(folder) / f"model{suffix}"
+        path.write_bytes(content)
+        return open_artefact(path, threads)
 
 
 class Network:
@@ -62,12 +69,15 @@ class Network:
 
 @serve.ingress()
 class Door:
-    """The application, which Ray's proxies pass requests to. network: a handle of the replicas."""
+    """The application, which Ray's proxies pass requests to. network: a handle of the replicas; name: the model's."""
 
-    def __init__(self, network: Any, content: bytes, suffix: str, card: str | None, settings: Settings) -> None:
+    def __init__(
+        self, network: Any, content: bytes, suffix: str, name: str, card: str | None, settings: Settings
+    ) -> None:
         ray_private.close_replica_port()
         self.network = network
-        self.artefact = opened(content, suffix, 1)
+        self.metadata = opened(content, suffix, 1).metadata
+        self.name = name
         self.card = card
         self.settings = settings
 
@@ -75,7 +85,7 @@ class Door:
         """Return the application."""
         log_to_stderr()
         bound_pillow(self.settings)
-        return make_app(make_service(self.artefact, self.card, self.settings, self.scores))
+        return make_app(make_service(self.metadata, self.name, self.card, self.settings, self.scores))
 
     async def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the probabilities of images, from one of the replicas."""
@@ -105,18 +115,59 @@ def start_own_ray() -> None:
 def run_on_ray(artefact: Artefact, settings: Settings, replicas: int, threads: int, address: str | None) -> None:
     """Serve on a cluster, or on a Ray of this machine, until SIGTERM or SIGINT. Raises `InputError`."""
     log_to_stderr()
+    # Ray's own log of a request says less than ours.
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if address is None:
+        settings = replace(settings, port=free_port(settings))
         start_own_ray()
+    elif settings.port == 0:
+        raise InputError("--port 0 is for one machine: with --address name a port that is free on all nodes")
     else:
         join(address)
-    processors = int(ray.cluster_resources().get("CPU", 0))
-    if address is None and replicas > processors:
+    try:
+        if address is None:
+            _refuse_too_many(replicas)
+        else:
+            _refuse_other_services(address)
+        _serve(artefact, settings, replicas, threads, own=address is None)
+    # A stop while it starts is no failure either.
+    except KeyboardInterrupt:
+        pass
+    finally:
         ray.shutdown()
+    LOG.info("stopped")
+
+
+def _refuse_too_many(replicas: int) -> None:
+    processors = int(ray.cluster_resources().get("CPU", 0))
+    if replicas > processors:
         raise InputError(f"--replicas {replicas} need a processor each, and this machine has {processors}: "
                          "ask for fewer, or give the --address of a cluster")  # fmt: skip
-    ended = threading.Event()
+
+
+def _refuse_other_services(address: str) -> None:
+    """Refuse a cluster where Ray Serve runs: its door has a port of its own, and a stop would end what it serves."""
+    found = serve.status()
+    if found.proxies or found.applications:
+        names = ", ".join(sorted(found.applications)) or "nothing"
+        raise InputError(
+            f"Ray Serve runs on {address} already, and serves {names}: end it there first (serve shutdown)"
+        )
+
+
+def _serve(artefact: Artefact, settings: Settings, replicas: int, threads: int, own: bool) -> None:
+    """Serve until a signal comes. Raises `KeyboardInterrupt` where it comes at the start. own: Ray ends with it."""
+    ended, started = threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        # Ray waits for a place for the replicas for as long as there is none.
+        if not (started.is_set() or ended.is_set()):
+            ended.set()
+            raise KeyboardInterrupt
+        ended.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, end)
     content, suffix = artefact.path.read_bytes(), artefact.path.suffix
     patience = settings.upload + settings.answer
     network: Any = serve.deployment(
@@ -127,14 +178,37 @@ def run_on_ray(artefact: Artefact, settings: Settings, replicas: int, threads: i
         Door, max_ongoing_requests=settings.connections, graceful_shutdown_timeout_s=patience,
         ray_actor_options={"num_cpus": 0},
     )  # fmt: skip
+    name, card = model_name(artefact), read_card(artefact.path)
     try:
-        serve.start(http_options={"host": settings.host, "port": settings.port, "request_timeout_s": patience + 1})
-        bound = door.bind(network.bind(content, suffix, threads), content, suffix, read_card(artefact.path), settings)
-        serve.run(bound, name=NAME, route_prefix="/")
+        _open_door(settings, patience)
+        bound = door.bind(network.bind(content, suffix, threads), content, suffix, name, card, settings)
+        serve.run(bound, name=NAME, route_prefix="/", logging_config=QUIET)
+        started.set()
         LOG.info("serving %s on http://%s:%d with %d replicas; for research use only",
-                 model_name(artefact), settings.host, settings.port, replicas)  # fmt: skip
+                 name, settings.host, settings.port, replicas)  # fmt: skip
         ended.wait()
     finally:
+        started.set()
+        _finish(patience, own)
+
+
+def _open_door(settings: Settings, patience: float) -> None:
+    """Start Ray's proxies. Raises `InputError` where one of them finds no port."""
+    options = {"host": settings.host, "port": settings.port, "request_timeout_s": patience + 1}
+    try:
+        serve.start(http_options=options, logging_config=QUIET)
+    except RuntimeError as error:
+        if "bind" not in str(error):
+            raise
+        raise cannot_listen(settings, "it is taken on a node of the cluster") from None
+
+
+def _finish(patience: float, own: bool) -> None:
+    """End the service once what it accepted is answered: Ray itself would give up after 30 or 60 seconds."""
+    until = time.monotonic() + patience
+    while NAME in serve.status().applications and time.monotonic() < until:
+        with suppress(TimeoutError):
+            serve.delete(NAME)
+    # Our own Ray ends Serve as well, and without a line of Ray's about a controller that was killed.
+    if not own:
         serve.shutdown()
-        ray.shutdown()
-    LOG.info("stopped")

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from deployment.formats.artefact import Artefact
 from deployment.model.image_statistics import STATISTICS
+from deployment.model.metadata import ModelMetadata
 from deployment.prediction.answers import model_name
 from deployment.registration.registry_store import CARD_FILE, EXTRA_FILES
 from deployment.service.application import make_app
@@ -41,9 +42,8 @@ LARGEST_CARD = 2**20
 OPEN_FILES = 8192
 
 
-def make_service(artefact: Artefact, card: str | None, settings: Settings, scores: Scorer) -> Service:
-    """Return a model as a service. card: its Markdown; scores: runs its network."""
-    metadata, name = artefact.metadata, model_name(artefact)
+def make_service(metadata: ModelMetadata, name: str, card: str | None, settings: Settings, scores: Scorer) -> Service:
+    """Return a model as a service. name: by `model_name`; card: its Markdown; scores: runs its network."""
     drift = Drift(metadata.training_deciles, metadata.training_ranges)
     service: Service
     metrics = Metrics(drift, name, STATISTICS, lambda: service.waiting)
@@ -62,7 +62,7 @@ def read_card(model: Path) -> str | None:
 def app_of(artefact: Artefact, settings: Settings) -> Guard:
     """Return a model as an ASGI application that runs the network in a thread of its own."""
     batcher = Batcher(partial(artefact.predict, batch=settings.batch), settings.batch)
-    service = make_service(artefact, read_card(artefact.path), settings, batcher.scores)
+    service = make_service(artefact.metadata, model_name(artefact), read_card(artefact.path), settings, batcher.scores)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -163,8 +163,18 @@ def _listener(settings: Settings) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        raise InputError(f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): choose another "
-                         "--port or --host") from None  # fmt: skip
+        raise cannot_listen(settings, error.strerror) from None
+
+
+def free_port(settings: Settings) -> int:
+    """Return the port of the settings, or a free one for 0. Raises `InputError` where it cannot be listened on."""
+    with _listener(settings) as listener:
+        return int(listener.getsockname()[1])
+
+
+def cannot_listen(settings: Settings, why: str | None) -> InputError:
+    """Return the error of an address that cannot be listened on."""
+    return InputError(f"{settings.host}:{settings.port} cannot be listened on ({why}): choose another --port or --host")
 
 
 def bound_pillow(settings: Settings) -> None:
