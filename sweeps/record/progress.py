@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from analysis.comparison.labels import show_value
-from analysis.trial_status import ENDED, has_ended
+from analysis.trial_status import BY_REQUEST, ENDED, has_ended
 from sweeps.record.state import RunState, TrialState
 
 STATUSES = ("running", "waiting", "completed", "stopped", "diverged", "failed", "interrupted", "planned")
@@ -61,6 +61,13 @@ class _Counted(NamedTuple):
     planned_epochs: int
     pruned: bool
     cause: str
+    # somebody stopped it by hand
+    by_request: bool
+
+    @property
+    def telling(self) -> bool:
+        """Tell whether its length says how long others will train."""
+        return self.ended and not self.by_request
 
     @property
     def ended(self) -> bool:
@@ -90,7 +97,7 @@ class Tally:
         self._running: dict[str, None] = {}
         # neither untouched nor ended
         self._begun: dict[str, None] = {}
-        self.epochs = self._ended_epochs = self._untouched = self._untouched_epochs = 0
+        self.epochs = self._telling = self._telling_epochs = self._untouched = self._untouched_epochs = 0
         self.update()
         self.earlier = self.epochs
 
@@ -114,7 +121,8 @@ class Tally:
         group = known.group if known else " ".join(f"{name}={show_value(config.get(name))}" for name in self.fields)
         cause = trial.stop_reason if trial.status == "failed" else ""
         planned = config["epochs"]
-        return _Counted(group, trial.stratum, trial.status, trial.epoch, planned, trial.pruned, cause)
+        by_request = trial.stop_reason.startswith(BY_REQUEST)
+        return _Counted(group, trial.stratum, trial.status, trial.epoch, planned, trial.pruned, cause, by_request)
 
     def _count(self, one: _Counted, sign: int) -> None:
         for name, totals in ((one.group, self._groups), (one.stratum, self._strata)):
@@ -124,7 +132,8 @@ class Tally:
             total.stopped += sign * one.pruned
             total.epochs += sign * one.epoch
         self.epochs += sign * one.epoch
-        self._ended_epochs += sign * one.epoch * one.ended
+        self._telling += sign * one.telling
+        self._telling_epochs += sign * one.epoch * one.telling
         self._untouched += sign * one.untouched
         self._untouched_epochs += sign * one.untouched * one.planned_epochs
         if one.cause:
@@ -144,14 +153,17 @@ class Tally:
         state = self.state
         counts = {status: state.count(status) for status in STATUSES}
         ended = state.count(*ENDED)
-        typical = self._ended_epochs / ended if ended else None
+        typical = self._telling_epochs / self._telling if self._telling else None
         left = sum(self._epochs_left(state.trials[trial_id], typical) for trial_id in self._begun)
         left += self._untouched * max(typical, 0.5) if typical is not None else self._untouched_epochs
         left += (state.total - len(state.trials)) * (typical or self._longest())
         share = self.epochs / (self.epochs + left) if self.epochs else 0.0
         done = self.epochs - (0 if since_start else self.earlier)
+        # A driver interrupts what trains as its last act: nobody works at what is left.
+        over = counts["interrupted"] and not counts["running"] + counts["waiting"]
+        known = done and (self._telling or not left) and not over
         # 0 where all have ended
-        seconds_left = seconds_gone * left / done if done and ended else None
+        seconds_left = seconds_gone * left / done if known else None
         return Progress(state.total, ended, counts, share, seconds_gone, seconds_left)
 
     def _longest(self) -> int:
@@ -159,7 +171,8 @@ class Tally:
 
     @staticmethod
     def _epochs_left(trial: TrialState, typical: float | None) -> float:
-        planned = trial.config["epochs"] if typical is None else typical
+        # Who has outlived the others is likely to train to its end.
+        planned = trial.config["epochs"] if typical is None or trial.epoch > typical else typical
         return float(max(planned - trial.epoch, 0.5))
 
     def best(self) -> list[Best]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analysis.trial_status import ENDED
+from analysis.trial_status import BY_REQUEST, ENDED
 from sweeps.record.progress import STATUSES, Tally
 from sweeps.record.state import RunState
 from sweeps.screen.live import make_view
@@ -85,6 +85,47 @@ def test_time_left_after_a_resume_is_at_this_drivers_pace() -> None:
     # one epoch in 10 seconds, and five of three-epoch trials to come
     assert tally.progress(10.0).seconds_left == 50.0
     assert tally.progress(70.0, since_start=True).seconds_left == 50.0
+
+
+def test_a_trial_that_was_stopped_by_hand_says_nothing_of_the_time_left() -> None:
+    state = RunState()
+    for number in range(3):
+        state.apply(planned(number))
+        state.apply(event("started", number, 0, None))
+        state.apply(event("epoch", number, 1, 0.5))
+    by_hand = event("stopped", 0, 1, None)
+    state.apply({**by_hand, "reason": f"{BY_REQUEST} after epoch 1"})
+    progress = Tally(state, "val_auc", "max").progress(30.0, since_start=True)
+    # each has trained one epoch, of one, four and three
+    assert progress.share == 3 / (1 + 4 + 3)
+    assert progress.seconds_left is None
+
+
+def test_a_trial_that_outlived_the_others_trains_to_its_end() -> None:
+    state = RunState()
+    for number in range(2):
+        state.apply(planned(number))
+        state.apply(event("started", number, 0, None))
+        state.apply(event("epoch", number, 1, 0.5))
+    state.apply({**event("stopped", 0, 1, None), "reason": "asha", "rung": 1})
+    state.apply(event("epoch", 1, 2, 0.5))
+    planned_epochs = state.trials["0001"].config["epochs"]
+    # three epochs in 30 seconds
+    left = Tally(state, "val_auc", "max").progress(30.0, since_start=True).seconds_left
+    assert left == 10.0 * (planned_epochs - 2)
+
+
+def test_no_time_is_left_where_the_driver_has_interrupted_what_trained() -> None:
+    state = RunState()
+    for number in range(3):
+        state.apply(planned(number))
+        state.apply(event("started", number, 0, None))
+        state.apply(event("epoch", number, 1, 0.5))
+    state.apply(event("completed", 0, 1, None))
+    state.apply(event("interrupted", 1, 1, None))
+    assert Tally(state, "val_auc", "max").progress(30.0, since_start=True).seconds_left is not None
+    state.apply(event("interrupted", 2, 1, None))
+    assert Tally(state, "val_auc", "max").progress(30.0, since_start=True).seconds_left is None
 
 
 def test_rows_of_running_trials_keep_their_places() -> None:
