@@ -182,7 +182,7 @@ def _serve(artefact: Artefact, settings: Settings, replicas: int, threads: int, 
     try:
         _open_door(settings, patience)
         bound = door.bind(network.bind(content, suffix, threads), content, suffix, name, card, settings)
-        serve.run(bound, name=NAME, route_prefix="/", logging_config=QUIET)
+        _start(bound)
         started.set()
         LOG.info("serving %s on http://%s:%d with %d replicas; for research use only",
                  name, settings.host, settings.port, replicas)  # fmt: skip
@@ -201,6 +201,19 @@ def _open_door(settings: Settings, patience: float) -> None:
         if "bind" not in str(error):
             raise
         raise cannot_listen(settings, "it is taken on a node of the cluster") from None
+
+
+def _start(bound: Any) -> None:
+    """Start the application and wait until it answers. Raises `InputError` where a node cannot run it."""
+    try:
+        serve.run(bound, name=NAME, route_prefix="/", logging_config=QUIET)
+    # Ray says no more than that it failed; the nodes' own words stand in the application's state.
+    except RuntimeError as error:
+        found = serve.status().applications.get(NAME)
+        states = found.deployments.values() if found else ()
+        lines = " ".join(state.message for state in states).strip().splitlines() or [str(error)]
+        fix = "every node needs the version of this package that is here, with its extras deploy and serve"
+        raise InputError(f"Ray Serve could not start the service ({lines[-1].strip()}): {fix}") from None
 
 
 def _finish(patience: float, own: bool) -> None:
