@@ -150,9 +150,8 @@ def _refuse_other_services(address: str) -> None:
     found = serve.status()
     if found.proxies or found.applications:
         names = ", ".join(sorted(found.applications)) or "nothing"
-        raise InputError(
-            f"Ray Serve runs on {address} already, and serves {names}: end it there first (serve shutdown)"
-        )
+        fix = "end it there first, by Ctrl-C where it was started or by `serve shutdown`"
+        raise InputError(f"Ray Serve runs on {address} already, and serves {names}: {fix}")
 
 
 def _serve(artefact: Artefact, settings: Settings, replicas: int, threads: int, own: bool) -> None:
