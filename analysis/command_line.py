@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path
@@ -19,6 +20,7 @@ import typer
 from analysis.terminal.exit_codes import ExitCode
 from analysis.terminal.home import find_home
 from analysis.terminal.plain_text import visible
+from trainables.atomic_files import check_regular
 from trainables.errors import DISTRIBUTION, LONGEST, InputError
 
 BAD_INPUT = int(ExitCode.BAD_INPUT)
@@ -46,6 +48,7 @@ def start(app: Callable[..., Any], arguments: Sequence[str] | None = None) -> No
     try:
         guard(check_current_folder)
         guard(check_own_package)
+        guard(partial(check_words, words))
         code = guard(lambda: app(args=words, standalone_mode=False))
     except SystemExit as end:
         code = end.code
@@ -76,6 +79,31 @@ def check_current_folder() -> None:
         os.getcwd()
     except OSError as error:
         raise InputError(f"the current folder cannot be read ({error.strerror}): cd to one that is there") from None
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise `InputError` for an empty word: paths, runs and gates of that name would be others than were meant."""
+    if "" in words:
+        before = next((word for word in reversed(words[: words.index("")]) if word), "the command")
+        raise InputError(
+            f"the word after {before} is empty: was a variable of the shell not set? Write it, or leave it out"
+        )
+
+
+def check_outputs(files: Sequence[Path | None], folder: Path | None = None) -> None:
+    """Make the folders that files are written to. Raises `InputError` for a path that no file, or folder, can have.
+
+    Nothing may be logged of a command that cannot give its answers.
+    """
+    for path in filter(None, (*files, folder)):
+        try:
+            if path != folder and path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "is a folder")
+            (path if path == folder else path.parent).mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                check_regular(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}): name another, or mend its rights") from None
 
 
 def check_own_package() -> None:

@@ -69,7 +69,7 @@ def evaluate(
     if compare and trial != "all":
         trial = _all_to_compare(trial)
     refuse_unused_storage(context, runs)
-    thresholds = read_thresholds(gate) if gate else None
+    thresholds = None if gate is None else read_thresholds(gate)
     options = EvaluationOptions(split, data_root, thresholds, groups, cost, draws)
     found = find_runs(runs, storage)
     evaluate_runs(Console(stderr=json_), found, trial, options, figures, compare, json_, trust_code)

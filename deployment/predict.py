@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from analysis.command_line import new_app, start
+from analysis.command_line import check_outputs, new_app, start
 from analysis.grids import Cell, Column, Grid, format_number, print_grid
 from analysis.terminal.exit_codes import ExitCode
 from deployment.prediction.audit_log import append
@@ -68,6 +68,7 @@ def predict(
     refuse_unused_options(context, model)
     if trust_code and explain is None:
         raise InputError("--trust-code has no effect without --explain (a model's file needs no code): leave it out")
+    check_outputs([csv_, audit], explain)
     found = find_model(model, storage, registry, trial, trust_code)
     artefact = open_artefact(found.path)
     read = list(read_inputs(find_inputs(images), artefact.metadata))

@@ -43,7 +43,7 @@ def serve(
     timeout: Annotated[int, typer.Option(min=1, max=3600, help="Seconds for an answer, once its images are there.")] = (
         60
     ),
-    threads: Annotated[int, typer.Option(min=0, help="Of ONNX Runtime; 0: all processors.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, max=1024, help="Of ONNX Runtime; 0: all processors.")] = 0,
     ray: Annotated[bool, typer.Option("--ray", help="On Ray Serve: replicas of the network over a cluster.")] = False,
     address: Annotated[str | None, typer.Option(help="With --ray: a cluster, as auto; else a Ray of its own.")] = None,
     replicas: Annotated[int, typer.Option(min=1, max=1000, help="With --ray: networks.")] = 2,

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from analysis.command_line import new_app, refuse_unused, start
+from analysis.command_line import check_outputs, new_app, refuse_unused, start
 from analysis.runs.find import runs_in
 from analysis.terminal.plain_text import plain, visible
 from search_spaces.definition import METRICS, mode_of
@@ -226,6 +226,9 @@ def _print_check(name: str, image_size: int | None, data_root: Path | None, as_j
 
 
 def _plot_schedules(path: Path) -> None:
+    if path.suffix not in (".png", ".svg"):
+        raise InputError(f"--plot {path}: name a file that ends with .png or .svg")
+    check_outputs([path])
     from analysis.figures.trial import save, schedules
     from trainables.training.schedules import SCHEDULES, curve
 

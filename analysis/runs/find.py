@@ -85,6 +85,7 @@ def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) 
     whole: what is fetched of a run that is kept at a URI: all of it, or the ledger and the tables.
     Raises `InputError`, also where several runs have that id.
     """
+    _refuse_empty(name)
     if is_uri(name):
         return _at_uri(name, whole)
     if _is_file(as_path(name) / "run.json"):
@@ -98,6 +99,12 @@ def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) 
         return _fetched(same[0], storage, whole)
     known = f"newest are {_names(runs[:5], ', ')}" if runs else "there are no runs yet"
     raise InputError(f"no run {name!r} in {storage}/: {known}")
+
+
+def _refuse_empty(name: str) -> None:
+    if not name:
+        # as a path it would be the current folder
+        raise InputError(f"the run's name is empty: say {LATEST}, a sweep's name, a run id, a path or a URI")
 
 
 def _names(runs: Iterable[RunFolder], between: str) -> str:
@@ -129,6 +136,7 @@ def find_runs(names: Iterable[str], storage: Storage = DEFAULT_STORAGE) -> list[
     """Return the runs of several names, each once; a folder of results stands for all its runs. Raises `InputError`."""
     found: dict[Path, RunFolder] = {}
     for name in names:
+        _refuse_empty(name)
         for run in _inside(name) or [find_run(name, storage)]:
             found.setdefault(run.path.resolve(), run)
     return list(found.values())

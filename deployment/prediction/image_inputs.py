@@ -116,6 +116,8 @@ def _arrays(path: Path, metadata: ModelMetadata, most: int) -> Iterator[InputIma
         # NumPy and its zip reader raise many things for a damaged file.
         yield InputImage(name, None, reason(error))
     else:
+        if not len(images):
+            yield InputImage(name, None, f"its array {ARRAY!r} holds no image")
         for number, image in enumerate(images):
             pixels = np.ascontiguousarray(image)
             yield InputImage(f"{name}[{number}]", pixels, "", hashlib.sha256(pixels.tobytes()).hexdigest())

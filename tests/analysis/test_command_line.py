@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from analysis.command_line import guard
+from analysis.command_line import check_outputs, check_words, guard
+from sweeps.list import app as list_
+from trainables.errors import InputError
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.ENAMETOOLONG])
@@ -30,3 +34,33 @@ def test_a_fault_of_the_program_is_shown() -> None:
 
     with pytest.raises(FileNotFoundError):
         guard(look)
+
+
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [([""], "the command"), (["latest", "--gate", ""], "--gate"), (["", ""], "the command"), (["x", "", "y"], "x")],
+)
+def test_an_empty_word_is_refused(words: list[str], before: str) -> None:
+    """A variable of the shell that is not set: `--gate "$GATE"` would judge nothing, and end with 0."""
+    with pytest.raises(InputError, match=f"the word after {before} is empty"):
+        check_words(words)
+    check_words(["latest", "--resume=", " "])
+
+
+def test_a_file_is_not_written_to_a_folder_below_a_file_or_to_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    os.mkfifo(tmp_path / "pipe.svg")
+    for wrong in (tmp_path, tmp_path / "file" / "x", tmp_path / "pipe.svg", Path("/dev/null"), Path("")):
+        with pytest.raises(InputError, match="cannot be written"):
+            check_outputs([wrong])
+    check_outputs([None, tmp_path / "new" / "file.csv"], tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "new", "pipe.svg"]
+    for name, said in (
+        ("x.html", "ends with .png or .svg"),
+        ("x", "ends with .png"),
+        ("pipe.svg", "cannot be written"),
+    ):
+        found = CliRunner().invoke(list_, ["schedules", "--plot", str(tmp_path / name)])
+        assert isinstance(found.exception, InputError)
+        assert said in str(found.exception)
+    assert not (tmp_path / "x.png").exists()

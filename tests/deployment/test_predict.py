@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,6 +197,32 @@ def test_a_model_that_is_not_there_gets_one_line(
     code, text = command(*words)
     assert code == 2
     assert said in text
+
+
+def test_an_array_without_an_image_is_no_answer(network: DeployedNetwork, model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "none.npz", images=network.data.splits["test"].images[:0])
+    code, text = command(model, tmp_path / "none.npz", "--json")
+    (row,) = json.loads(text)["images"]
+    assert (code, row["fault"]) == (1, "its array 'images' holds no image")
+
+
+@pytest.mark.parametrize("option", ["--csv", "--explain", "--audit"])
+@pytest.mark.parametrize("place", ["folder", "file/below", "pipe"])
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_logged(
+    option: str, place: str, network: DeployedNetwork, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept")
+    os.mkfifo(tmp_path / "pipe")
+    if (option, place) == ("--explain", "folder"):
+        place = "file"
+    np.savez(tmp_path / "one.npz", images=network.data.splits["test"].images[:1])
+    log = [] if option == "--audit" else ["--audit", tmp_path / "log"]
+    code, text = command(model, tmp_path / "one.npz", *log, option, tmp_path / place)
+    assert code == 2
+    assert f"{place} cannot be written" in text
+    assert not (tmp_path / "log").exists()
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_a_folder_without_images_gets_one_line(model: Path, tmp_path: Path) -> None:

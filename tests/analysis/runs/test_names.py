@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.runs import sync
-from analysis.runs.find import find_run, new_run, refuse_other_storage, run_to_resume
+from analysis.runs.find import find_run, find_runs, new_run, refuse_other_storage, run_to_resume
 from analysis.runs.remote import Remote
 from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
 from cluster.start import command
@@ -114,6 +114,11 @@ def test_a_folder_is_a_run_by_its_own_name_from_inside(tmp_path: Path, monkeypat
     assert (find_run(".").sweep, find_run(".").run_id) == ("smoke", "first")
     with pytest.raises(InputError, match="no run"):
         find_run("x" * 5000)
+    # as a path it is the folder one stands in
+    with pytest.raises(InputError, match="the run's name is empty"):
+        find_run("")
+    with pytest.raises(InputError, match="the run's name is empty"):
+        find_runs([""])
 
 
 @pytest.mark.parametrize(

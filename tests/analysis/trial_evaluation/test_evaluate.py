@@ -119,6 +119,7 @@ def test_bad_input_gets_one_line_and_leaves_no_file(run: RunFolder, tmp_path: Pa
         (("--split", "tset"), "did you mean 'test'"),
         (("--groups", str(csv)), "268 of the split's 269 images are missing"),
         (("--gate", "nosuch.yaml"), "nosuch.yaml"),
+        (("--gate", ""), "say --gate clinical"),
         (("--compare", "--trial", "0001"), "leave out --trial"),
     ):
         code, text = command(str(run.path), *words)
