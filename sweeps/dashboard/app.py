@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -30,14 +30,12 @@ from sweeps.dashboard.results import Results
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.live_run.tables import differing
 from sweeps.live_run.trial import repeating_command
-from sweeps.steering.requests import Request as Asked
-from sweeps.steering.requests import StopTrial, leave_request
+from sweeps.steering.requests import REQUEST, StopTrial, leave_request
 from trainables.errors import InputError
 
 MOST_COMPARED = 12
 MOST_BODY = 2000
 BLOCK = 2**18
-ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
 
 
 @dataclass
@@ -161,7 +159,7 @@ class Page:
             if len(body) > MOST_BODY:
                 raise HTTPException(413, "too long")
         try:
-            asked = ASKED.validate_json(bytes(body))
+            asked = REQUEST.validate_json(bytes(body))
         except ValidationError as error:
             raise HTTPException(400, f"no request: {error.errors()[0]['msg']}") from None
         followed = self._followed(request)
@@ -242,6 +240,11 @@ async def _refused(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{visible(error)}\n", 404)
 
 
+async def _unwritable(request: Request, error: Exception) -> Response:
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return PlainTextResponse(f"{visible(getattr(error, 'filename', None) or 'a file')}: {visible(why)}\n", 500)
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     detail = error.detail if isinstance(error, HTTPException) else "this cannot be shown"
     code = error.status_code if isinstance(error, HTTPException) else 500
@@ -269,5 +272,5 @@ def make_app(page: Page, token: str = "") -> Guard:
     ]
     zipped = Mount("/", routes=routes, middleware=[Middleware(GZipMiddleware, compresslevel=3)])
     plain = [Route("/static/{name}", static), Route(f"/files{run}/{{path:path}}", page.file)]
-    handlers: Any = {InputError: _refused, HTTPException: _failed}
+    handlers: Any = {InputError: _refused, OSError: _unwritable, HTTPException: _failed}
     return Guard(Starlette(routes=[*plain, zipped], exception_handlers=handlers), token)

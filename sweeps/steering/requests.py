@@ -48,7 +48,7 @@ class AddValues(BaseModel):
 
 
 Request = StopTrial | EndRun | AddValues
-_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 
 def leave_request(run: RunFolder, request: Request) -> Path:
@@ -95,7 +95,7 @@ def _read(path: Path, since: float) -> Request | None:
         return None
     try:
         recent = os.fstat(file).st_mtime >= since
-        return _REQUEST.validate_json(os.read(file, MOST_BYTES)) if recent else None
+        return REQUEST.validate_json(os.read(file, MOST_BYTES)) if recent else None
     except (OSError, ValidationError):
         return None
     finally:

@@ -246,6 +246,18 @@ def test_a_request_is_left_for_the_driver(content: str, code: int, tmp_path: Pat
             assert foreign.status_code == 403
 
 
+def test_a_request_that_cannot_be_written_or_is_none_is_said_in_one_line(tmp_path: Path) -> None:
+    run = played(tmp_path, 20, open_trials=2)
+    run.requests.write_text("a file where the folder goes")
+    with client(tmp_path, control=True) as browser, hold(run):
+        answer = browser.post(f"{api(run)}/ask", content='{"kind": "end_run"}')
+        assert (answer.status_code, answer.text) == (500, f"{run.requests}: File exists\n")
+        answer = browser.post(f"{api(run)}/ask", content='{"kind": "add_values", "values": ""}')
+        assert answer.text == "no request: String should have at least 1 character\n"
+        answer = browser.post(f"{api(run)}/ask", content='{"kind": "delete"}')
+        assert "'stop_trial', 'end_run', 'add_values'" in answer.text
+
+
 def test_a_place_without_results_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         Results(tmp_path / "none")
