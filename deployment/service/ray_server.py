@@ -76,7 +76,7 @@ class Door:
     ) -> None:
         ray_private.close_replica_port()
         self.network = network
-        self.metadata = opened(content, suffix, 1).metadata
+        self.artefact = opened(content, suffix, 1)
         self.name = name
         self.card = card
         self.settings = settings
@@ -85,7 +85,7 @@ class Door:
         """Return the application."""
         log_to_stderr()
         bound_pillow(self.settings)
-        return make_app(make_service(self.metadata, self.name, self.card, self.settings, self.scores))
+        return make_app(make_service(self.artefact.metadata, self.name, self.card, self.settings, self.scores))
 
     async def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the probabilities of images, from one of the replicas."""

@@ -149,7 +149,7 @@ def test_replicas_on_ray_open_no_port_at_which_pickles_are_read(monkeypatch: pyt
     door = server.Door.__mro__[1]
     for make in (
         lambda: server.Network(b"", ".onnx", 1),
-        lambda: door.__init__(SimpleNamespace(), None, b"", ".onnx", None, None),
+        lambda: door.__init__(SimpleNamespace(), None, b"", ".onnx", "", None, None),
     ):
         monkeypatch.setattr(replica, "add_port_to_grpc_server", lambda server, address: 4711)
         make()
