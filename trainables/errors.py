@@ -43,13 +43,15 @@ def pip_install(extra: str) -> str:
 def unknown_name(what: str, name: object, allowed: Iterable[str], also: Mapping[str, str] | None = None) -> str:
     """Return one line for a name that is not in a registry: the name, the closest match, and what is allowed.
 
-    also: names that other programs use, and ours for them.
+    Of more than 60 names, the ten that are nearest. also: names that other programs use, and ours for them.
     """
     names = [str(a) for a in allowed]
     other = (also or {}).get(str(name).lower())
     close = [other] if other in names else get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    shown = ", ".join(names if len(names) <= 60 else [*names[:60], "..."])
+    near = names if len(names) <= 60 else get_close_matches(str(name), names, n=10, cutoff=0.3) or names[:10]
+    more = f" and {len(names) - len(near):,} more" if len(near) < len(names) else ""
+    shown = ", ".join(near) + more
     return f"unknown {what} {shorten(name)}: {hint}known: {shown}"
 
 
