@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,22 @@ from trainables.errors import InputError
 BATCH = 64
 
 
+def digest_of(content: bytes) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
 @dataclass(frozen=True)
 class Artefact:
-    """An open model file. run: takes what `ModelMetadata.as_input` gives and returns probabilities (B, classes)."""
+    """An open model file. run: takes what `ModelMetadata.as_input` gives and returns probabilities (B, classes).
+
+    digest: of the bytes that were opened, since the file may be written again, or removed, while it is in use.
+    """
 
     path: Path
     metadata: ModelMetadata
     run: Callable[[np.ndarray], np.ndarray]
+    digest: str
 
     def predict(self, images: NDArray[np.uint8], batch: int = BATCH) -> NDArray[np.float64]:
         """Return the probabilities of uint8 images (N, [D,] H, W, C), as the network says. Raises `InputError`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deployment.formats.artefact import Artefact
+from deployment.formats.artefact import Artefact, digest_of
 from deployment.model.metadata import KEY, read_metadata
 from trainables.atomic_files import read_regular
 from trainables.errors import InputError, pip_install
@@ -46,7 +46,7 @@ def open_file(path: Path, threads: int = 0) -> Artefact:
             raise InputError(f"{path} does not take these images ({first_line(error)})") from None
         return found
 
-    return Artefact(path, metadata, run)
+    return Artefact(path, metadata, run, digest_of(content))
 
 
 def first_line(error: Exception) -> str:

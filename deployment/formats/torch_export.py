@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from deployment.formats.artefact import Artefact
+from deployment.formats.artefact import Artefact, digest_of
 from deployment.formats.onnx_file import first_line
 from deployment.model.metadata import KEY, ModelMetadata, read_metadata
 from trainables.atomic_files import read_regular, write_atomically
@@ -92,7 +92,8 @@ def write(program: ExportedProgram, module: nn.Module, metadata: ModelMetadata, 
 def open_file(path: Path, threads: int = 0) -> Artefact:
     """Open a `.pt2` of ours, once its content was checked. Raises `InputError`. threads: torch's own are used."""
     try:
-        records = _records(read_regular(path), path)
+        content = read_regular(path)
+        records = _records(content, path)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
     metadata = read_metadata(records.get(f"extra/{KEY}"), path)
@@ -114,7 +115,7 @@ def open_file(path: Path, threads: int = 0) -> Artefact:
             raise InputError(f"{path} does not take these images ({first_line(error)})") from None
         return found
 
-    return Artefact(path, metadata, run)
+    return Artefact(path, metadata, run, digest_of(content))
 
 
 def _records(content: bytes, path: Path) -> Records:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from deployment.formats.artefact import Artefact
+from deployment.formats.artefact import Artefact, digest_of
 from deployment.formats.onnx_file import first_line
 from deployment.model.inference import example_input
 from deployment.model.metadata import KEY, ModelMetadata
@@ -46,9 +46,10 @@ def _without_sources(content: bytes) -> bytes:
 
 def open_own(path: Path, metadata: ModelMetadata) -> Artefact:
     """Open a file that this process has just written."""
+    content = path.read_bytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = torch.jit.load(io.BytesIO(path.read_bytes()))
+        module = torch.jit.load(io.BytesIO(content))
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.no_grad(), warnings.catch_warnings():
@@ -62,4 +63,4 @@ def open_own(path: Path, metadata: ModelMetadata) -> Artefact:
                 ) from None
         return found
 
-    return Artefact(path, metadata, run)
+    return Artefact(path, metadata, run, digest_of(content))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -61,8 +60,7 @@ def answer_rows(
 def model_name(artefact: Artefact) -> str:
     """Return what identifies a model: run, trial, seed, and the digest of its file."""
     metadata = artefact.metadata
-    digest = hashlib.sha256(artefact.path.read_bytes()).hexdigest()[:16]
-    return f"{metadata.run}/{metadata.trial}, seed {metadata.seed}, file {digest}"
+    return f"{metadata.run}/{metadata.trial}, seed {metadata.seed}, file {artefact.digest[:16]}"
 
 
 def csv_text(rows: Sequence[dict[str, Any]], metadata: ModelMetadata) -> str:

@@ -20,7 +20,7 @@ from ray import serve
 
 from analysis.parallel import ray_private
 from analysis.parallel.ray_connection import join
-from deployment.formats.artefact import Artefact
+from deployment.formats.artefact import Artefact, digest_of
 from deployment.formats.opening import open_artefact
 from deployment.prediction.answers import model_name
 from deployment.service.application import make_app
@@ -34,6 +34,7 @@ from deployment.service.run_server import (
     read_card,
 )
 from deployment.service.settings import Settings
+from trainables.atomic_files import read_regular
 from trainables.errors import InputError
 
 NAME = "medsweeps"
@@ -167,7 +168,7 @@ def _serve(artefact: Artefact, settings: Settings, replicas: int, threads: int, 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    content, suffix = artefact.path.read_bytes(), artefact.path.suffix
+    content, suffix = _content(artefact), artefact.path.suffix
     patience = settings.upload + settings.answer
     network: Any = serve.deployment(
         Network, num_replicas=replicas, max_ongoing_requests=64, graceful_shutdown_timeout_s=patience
@@ -189,6 +190,17 @@ def _serve(artefact: Artefact, settings: Settings, replicas: int, threads: int, 
     finally:
         started.set()
         _finish(patience, own)
+
+
+def _content(artefact: Artefact) -> bytes:
+    """Return the bytes of a model that is open. Raises `InputError` where its file is another by now."""
+    try:
+        content = read_regular(artefact.path)
+    except OSError as error:
+        raise InputError(f"{artefact.path} cannot be read ({error.strerror})") from None
+    if digest_of(content) != artefact.digest:
+        raise InputError(f"{artefact.path} was written anew while it was opened: serve it again")
+    return content
 
 
 def _open_door(settings: Settings, patience: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -15,8 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from deployment.export import write_exports
+from deployment.formats.opening import open_artefact
 from deployment.model.image_statistics import image_statistics, training_deciles, unlike_training
 from deployment.predict import app
+from deployment.prediction.answers import model_name
 from deployment.prediction.audit_log import START, append, check
 from deployment.trial_network.network import DeployedNetwork
 from tests.support.deployed import drawn_network, made_data
@@ -64,6 +67,21 @@ def test_answers_are_the_networks_own(suffix: str, network: DeployedNetwork, mod
         inside = {name for name, score in zip(network.metadata.class_names, scores, strict=True) if score >= 0.2}
         assert set(row["prediction_set"]) == inside
     assert code == int(any(row["unlike_training"] for row in rows))
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_model_is_named_by_what_was_opened_and_not_by_what_stands_there_now(
+    suffix: str, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(model.with_suffix(suffix).read_bytes())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    artefact = open_artefact(path)
+    path.write_bytes(b"another")
+    assert model_name(artefact).endswith(f"file {digest[:16]}")
+    # a run that is removed while it predicts
+    path.unlink()
+    assert model_name(artefact).endswith(f"file {digest[:16]}")
 
 
 def test_a_class_with_a_comma_in_its_name_is_one_class_of_a_set(network: DeployedNetwork, tmp_path: Path) -> None:

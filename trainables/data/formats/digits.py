@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def load_digits(request: Request) -> Data:
     return make_data(request.name, "multi-class", tuple(map(str, range(10))), splits)
 
 
+# a worker that measures loads its data for each trial
+@cache
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return grey values 0..16 of shape (1797, 8, 8), and labels.
 
