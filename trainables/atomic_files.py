@@ -78,6 +78,16 @@ def append_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
         os.close(file)
 
 
+def lock_file(path: Path) -> Path:
+    """Return the file that is locked while `path` is written. Raises `OSError` where none can be made.
+
+    A lock of `filelock` would wait for ever where the system says that a new file is not found, as in /proc.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    lock.touch()
+    return lock
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left beside a file that nobody but the caller writes."""
     with suppress(OSError):

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from trainables.atomic_files import append_whole, open_regular
+from trainables.atomic_files import append_whole, lock_file, open_regular
 from trainables.errors import InputError
 
 START = "0" * 64
@@ -27,7 +27,7 @@ def append(path: Path, entries: Iterable[Mapping[str, Any]]) -> str:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
+        with FileLock(lock_file(path)):
             last = check(path) if path.exists() else START
             lines = []
             for entry in entries:

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from analysis.runs.remote import is_uri
 from deployment.registration.client import Client, first_line, shown
-from trainables.atomic_files import remove_leftovers, replaced
+from trainables.atomic_files import lock_file, remove_leftovers, replaced
 from trainables.errors import InputError, pip_install
 
 SERVERS = ("http", "https", "databricks")
@@ -78,7 +78,7 @@ def _make_database(file: Path) -> None:
     if _is_made(file):
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
+    with FileLock(lock_file(file)):
         if not _is_made(file):
             remove_leftovers(file)
             with replaced(file) as beside:

@@ -243,6 +243,13 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_logged(
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here")
+def test_a_place_where_no_file_can_be_made_is_not_waited_for() -> None:
+    # where a new file is not found, a lock waits until there is one
+    with pytest.raises(InputError, match="/proc/log cannot be written"):
+        append(Path("/proc/log"), [{"image": "a"}])
+
+
 def test_a_folder_without_images_gets_one_line(model: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     assert "holds no image file" in command(model, tmp_path)[1]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from trainables.atomic_files import lock_file
 from trainables.data.arrays import SPLITS, Data, DataInfo, Request, Split, load_stored, repeated
 from trainables.data.downloads import cache_root, unwritable
 from trainables.errors import InputError
@@ -43,7 +44,7 @@ def cached(request: Request, key: str, build: Build) -> Data:
     if not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(f".{key}.lock")):
+            with FileLock(lock_file(folder.with_name(f".{key}"))):
                 if not folder.exists():
                     _build(folder, build)
         except OSError as error:
