@@ -20,6 +20,7 @@ from tests.deployment.hostile_minute import OwnService, png
 from tests.support.deployed import drawn_network, made_data
 
 pytestmark = pytest.mark.slow
+pytest.importorskip("deployment.service.ray_server")
 SHAPE = (12, 12, 1)
 
 
