@@ -136,9 +136,10 @@ def _curves(axis: Any, curves: pd.DataFrame, metric: str, trials: pd.DataFrame, 
 
     finished = trials.groupby("trial")["finished"].all().to_dict()
     curves = curves.sort_values(["trial", "epoch"])
-    names, firsts = np.unique(curves["trial"].to_numpy(str), return_index=True)
+    # as objects: NumPy's own texts lose a zero character at their end, and a name of a stranger's may have one
+    names, firsts = np.unique(curves["trial"].to_numpy(object), return_index=True)
     points = np.split(curves[["epoch", metric]].to_numpy(float), firsts[1:])
-    lines = dict(zip(map(str, names), points, strict=False))
+    lines = dict(zip(names, points, strict=False))
     clear = seen_through(len(lines))
     for done, colour, opacity in ((False, FAINT, 0.6 * clear), (True, COLOURS[0], clear)):
         part = [line for trial, line in lines.items() if finished[trial] == done]
