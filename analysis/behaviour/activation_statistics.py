@@ -1,9 +1,8 @@
-"""Statistics of a trained model's weights and activations, for `run_stats.json`."""
+"""Statistics of a trained model's activations, for `run_stats.json`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,48 +12,10 @@ from torch import Tensor, nn
 from analysis.behaviour.forward_pass import Hook, watch
 from trainables.data.batches import DeviceSplit
 from trainables.json_values import as_json_value
-from trainables.layers.activations import hidden_activations, learned_values
-from trainables.layers.stochastic_matrices import column_sums
+from trainables.layers.activations import hidden_activations
 
 # The relative error that a sum of thousands of float32 numbers may have.
 SUM_TOLERANCE = 1e-4
-
-
-def run_statistics(model: nn.Module, split: DeviceSplit) -> dict[str, Any]:
-    """Measure weights by tensor, activations by layer (on the split, in evaluation mode), learned values, column sums.
-
-    Plain numbers, texts and lists: ready for JSON, where what is undefined stands as None.
-    """
-    return {
-        "weights": weight_statistics(model.state_dict()),
-        "activations": activation_statistics(model, split),
-        "learned_values": learned_values(model),
-        "column_sums": {path: list(sums) for path, sums in column_sums(model).items()},
-    }
-
-
-def weight_statistics(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
-    """Return mean, std (of the population), min, max, norm, shares of zeros and negatives, and shape by tensor."""
-    return {name: _of_tensor(tensor) for name, tensor in weights.items() if tensor.is_floating_point()}
-
-
-def _of_tensor(tensor: Tensor) -> dict[str, Any]:
-    values = tensor.detach().double().flatten()
-    if not len(values):
-        return {"shape": list(tensor.shape)}
-    numbers = torch.stack(
-        [
-            values.mean(),
-            values.std(correction=0),
-            values.min(),
-            values.max(),
-            values.norm(),
-            (values == 0).double().mean(),
-            (values < 0).double().mean(),
-        ]
-    ).tolist()
-    names = ("mean", "std", "min", "max", "norm", "sparsity", "negative")
-    return {**dict(zip(names, as_json_value(numbers), strict=True)), "shape": list(tensor.shape)}
 
 
 @dataclass

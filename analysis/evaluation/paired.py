@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,10 @@ from numpy.typing import NDArray
 
 from analysis.evaluation.bootstrap import (
     DRAWS,
-    HIGHER,
     Interval,
     Labels,
     Real,
-    headline,
+    auc_of_draws,
     percentile_interval,
     proportion_interval,
     resample_weights,
@@ -125,28 +125,22 @@ def independent_proportions(
     )
 
 
-def paired_bootstrap(
-    labels: Labels, first: Real, second: Real, task: Task, draws: int = DRAWS
-) -> dict[str, PairedTest]:
-    """Compare every headline figure of two networks on the same resampled images.
+def auc_in_draws(labels: Labels, networks: Sequence[Real], task: Task, draws: int = DRAWS) -> list[Real]:
+    """Return the AUC of each network, (draws,), in the same draws of images. networks: the scores (N, C) of each."""
+    pieces = [
+        [auc_of_draws(labels, scores, task, weights) for scores in networks]
+        for weights in resample_weights(len(labels), draws)
+    ]
+    return [np.concatenate([piece[i] for piece in pieces]) for i in range(len(networks))]
+
+
+def paired_bootstrap(first: float, second: float, differences: Real) -> PairedTest:
+    """Test two figures by their differences in the same draws of images.
 
     p: twice the share of draws on the other side of no difference, each side counted with one draw more (Davison &
     Hinkley 1997, eq. 4.11), so that it is never 0.
     """
-    pieces = []
-    for weights in resample_weights(len(labels), draws):
-        one, two = (headline(labels, scores, task, weights) for scores in (first, second))
-        pieces.append({name: one[name] - two[name] for name in one})
-    differences = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-    ends = [headline(labels, scores, task) for scores in (first, second)]
-    return {
-        name: PairedTest(
-            "paired bootstrap", float(ends[0][name][0]), float(ends[1][name][0]),
-            percentile_interval(values), bootstrap_p(values),
-        )
-        for name, values in differences.items()
-        if name in HIGHER
-    }  # fmt: skip
+    return PairedTest("paired bootstrap", first, second, percentile_interval(differences), bootstrap_p(differences))
 
 
 def bootstrap_p(differences: Real) -> float:

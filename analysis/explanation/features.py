@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from analysis.explanation.layers import feature_module
 from trainables.data.arrays import Data
 from trainables.data.batches import DeviceSplit, batches
+from trainables.data.duplicates import rows_by_image
 from trainables.training.evaluation import evaluation_batch
 
 Real = NDArray[np.float64]
@@ -138,18 +138,16 @@ class Duplicate:
 
 def duplicates_across_splits(data: Data) -> list[Duplicate]:
     """Return every image of a split that stands byte for byte in an earlier one (train, val, test)."""
-    seen: dict[bytes, tuple[str, int]] = {}
+    first: dict[bytes, tuple[str, int]] = {}
     duplicates = []
     for name, split in data:
-        own: dict[bytes, tuple[str, int]] = {}
-        for number, image in enumerate(split.stored):
-            digest = hashlib.sha256(np.ascontiguousarray(image).data.cast("B")).digest()
-            if digest in seen:
-                other, there = seen[digest]
-                agree = bool(np.all(data.splits[other].labels[there] == split.labels[number]))
-                duplicates.append(Duplicate((other, name), (there, number), agree))
-            own.setdefault(digest, (name, number))
-        seen = {**own, **seen}
+        rows = rows_by_image(split.stored)
+        again = ((row, digest) for digest in rows.keys() & first.keys() for row in rows[digest])
+        for number, digest in sorted(again):
+            other, there = first[digest]
+            agree = bool(np.all(data.splits[other].labels[there] == split.labels[number]))
+            duplicates.append(Duplicate((other, name), (there, number), agree))
+        first = {**{digest: (name, numbers[0]) for digest, numbers in rows.items()}, **first}
     return duplicates
 
 

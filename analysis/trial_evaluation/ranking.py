@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.evaluation.bootstrap import DRAWS, Figure, Real, auc_of_draws, percentile_interval, resample_weights
-from analysis.evaluation.paired import PairedTest, bootstrap_p, delong, mcnemar
+from analysis.evaluation.bootstrap import DRAWS, Figure, Real
+from analysis.evaluation.paired import PairedTest, auc_in_draws, bootstrap_p, delong, mcnemar, paired_bootstrap
 from analysis.evaluation.predictions import Predictions
 from analysis.statistics.estimates_and_tests import holm
 from analysis.trial_evaluation.trial import TrialEvaluation
@@ -168,11 +168,7 @@ def _pairs(evaluations: Sequence[TrialEvaluation], draws: int) -> list[Pair]:
 
 
 def _auc_draws(predictions: Sequence[Predictions], draws: int) -> list[Real]:
-    """Return the AUC of each network in the same draws of images."""
-    labels, task = predictions[0].labels, predictions[0].task
-    pieces = [[auc_of_draws(labels, p.scores, task, weights) for p in predictions]
-              for weights in resample_weights(len(labels), draws)]  # fmt: skip
-    return [np.concatenate([piece[i] for piece in pieces]) for i in range(len(predictions))]
+    return auc_in_draws(predictions[0].labels, [one.scores for one in predictions], predictions[0].task, draws)
 
 
 def _auc_test(first: Predictions, second: Predictions, of_first: Real, of_second: Real) -> PairedTest:
@@ -180,8 +176,7 @@ def _auc_test(first: Predictions, second: Predictions, of_first: Real, of_second
     if first.task == "binary-class":
         return delong(first.labels == 1, first.scores[:, -1], second.scores[:, -1])
     one, two = (auc(p.labels, p.scores, p.task) for p in (first, second))
-    differences = of_first - of_second
-    return PairedTest("paired bootstrap", one, two, percentile_interval(differences), bootstrap_p(differences))
+    return paired_bootstrap(one, two, of_first - of_second)
 
 
 def _recommend(

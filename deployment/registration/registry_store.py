@@ -43,7 +43,6 @@ class RegisteredVersion:
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
     description: str
-    created: int
 
 
 def check_names(name: str, version: str, alias: str | None, tags: Sequence[str]) -> dict[str, str]:
@@ -85,7 +84,6 @@ def versions_of(registry: Registry, name: str) -> list[RegisteredVersion]:
         RegisteredVersion(
             name, str(one.version), one.tags.get(VERSION, ""), one.tags.get(GATE, ""),
             tuple(sorted(aliases.get(str(one.version), []))), dict(one.tags), one.description or "",
-            int(one.creation_timestamp),
         )
         for one in sorted(found, key=lambda one: int(one.version))
     ]  # fmt: skip

@@ -344,7 +344,7 @@ def test_a_browser_draws_sorts_and_filters(run: RunFolder, page: Page) -> None:
             plots.nth(number).scroll_into_view_if_needed()
             plots.nth(number).locator(".main-svg").first.wait_for()
         assert plots.count() == len(list((run.path / "figures").glob("*.svg")))
-        assert shown.locator(".axis-brush").count() > 3
+        shown.locator(".axis-brush").nth(3).wait_for(state="attached")
         assert len(shown.pdf()) > 10_000
         silent = opened.new_context(java_script_enabled=False).new_page()
         silent.goto(address)

@@ -218,7 +218,6 @@ def seen_by_shared(storage: Path) -> set[str]:
 
 
 def test_a_wrong_token_and_a_dead_address_are_refused_in_one_line(nodes: Nodes, tmp_path: Path) -> None:
-    began = time.monotonic()
     refused = nodes.driver(tmp_path, token="6" * 64)
     out, errors = refused.communicate(timeout=DEADLINE)
     assert refused.returncode == 2, out + errors
@@ -230,4 +229,3 @@ def test_a_wrong_token_and_a_dead_address_are_refused_in_one_line(nodes: Nodes, 
     assert "nothing answers at" in errors
     assert len(errors.splitlines()) == 1
     assert not events(tmp_path)
-    assert time.monotonic() - began < 120

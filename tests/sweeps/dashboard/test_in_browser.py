@@ -78,6 +78,12 @@ def heads(page: Any) -> list[str]:
     return [text.strip() for text in page.locator("#trials-table th").all_inner_texts()]
 
 
+def texts(page: Any, selector: str) -> list[str]:
+    """Wait until there is such an element, and return the texts of all of them."""
+    page.wait_for_selector(selector, state="attached")
+    return list(page.locator(selector).all_text_contents())
+
+
 def open_run(page: Any, address: str, name: str) -> None:
     page.goto(f"{address}run/growth/{name}", wait_until="commit")
     page.wait_for_selector("#trials-table tbody tr")
@@ -147,8 +153,7 @@ def test_a_trial_is_one_click_away_and_shows_what_it_is(page: Any, address: str)
     page.wait_for_selector('[data-figure="curves"] .xy')
     page.locator('[data-figure="gradients"]').scroll_into_view_if_needed()
     page.wait_for_selector('[data-figure="gradients"] .xy')
-    names = page.locator('[data-figure="gradients"] .legendtext').all_text_contents()
-    assert "features.0.weight" in names
+    assert "features.0.weight" in texts(page, '[data-figure="gradients"] .legendtext')
 
 
 def test_an_event_of_the_ledger_is_on_the_page_by_itself(page: Any, address: str, results: Path) -> None:
@@ -190,10 +195,8 @@ def test_hostile_names_are_shown_as_text_and_run_nothing(page: Any, address: str
     for name in ("curves", "coordinates", "timeline"):
         page.locator(f'[data-figure="{name}"]').scroll_into_view_if_needed()
         page.wait_for_selector(f'[data-figure="{name}"] svg')
-    legend = page.locator('[data-figure="curves"] .legendtext').all_text_contents()
-    assert shown in legend
-    ticks = page.locator('[data-figure="coordinates"] .axis text').all_text_contents()
-    assert shown in ticks
+    assert shown in texts(page, '[data-figure="curves"] .legendtext')
+    assert shown in texts(page, '[data-figure="coordinates"] .axis text')
     page.wait_for_selector("#report-provenance")
     assert page.locator("main img, main b, main script:not([type])").count() == 0
     assert page.evaluate("window.hacked") is None
