@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from io import TextIOWrapper
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -91,7 +92,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def check_outputs(files: Sequence[Path | None], folder: Path | None = None) -> None:
-    """Make the folders that files are written to. Raises `InputError` for a path that no file, or folder, can have.
+    """Raise `InputError` for a path that no file, or folder, can have, before slow work. Nothing is left behind.
 
     Nothing may be logged of a command that cannot give its answers.
     """
@@ -99,11 +100,28 @@ def check_outputs(files: Sequence[Path | None], folder: Path | None = None) -> N
         try:
             if path != folder and path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
-            (path if path == folder else path.parent).mkdir(parents=True, exist_ok=True)
+            _try_folder(path if path == folder else path.parent)
             if path.exists():
                 check_regular(path)
         except OSError as error:
             raise InputError(f"{path} cannot be written ({error.strerror}): name another, or mend its rights") from None
+
+
+def _try_folder(folder: Path) -> None:
+    """Raise `OSError` where a folder cannot be made or written into; one that is new is removed again.
+
+    Only making it tells: the rights of a folder say nothing of a full disk, or of /proc.
+    """
+    new = [*takewhile(lambda path: not path.exists(), (folder, *folder.parents))]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    finally:
+        for made in new:
+            # another command may have written into it meanwhile
+            with suppress(OSError):
+                made.rmdir()
 
 
 def check_own_package() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from analysis.command_line import new_app, refuse_unused, start
+from analysis.command_line import check_outputs, new_app, refuse_unused, start
 from analysis.runs.find import refuse_unused_storage
 from trainables.errors import InputError
 
@@ -98,6 +98,9 @@ def complexity(
         raise InputError("name runs or weights files, not both at once")
     if output and not files:
         raise InputError("--output is for weights files: a run's table is its weights.parquet")
+    if output and output.suffix != ".parquet":
+        raise InputError(f"--output {output}: give a name that ends in .parquet")
+    check_outputs([output])
     if files:
         refuse_unused(context, OF_RUNS, "it is for runs")
     elif not on_data:

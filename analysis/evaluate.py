@@ -62,6 +62,7 @@ def evaluate(
     """
     from analysis.commands.evaluate import evaluate_runs
     from analysis.evaluation.gate import read_thresholds
+    from analysis.evaluation.group_table import read_group_table
     from analysis.trial_evaluation.trial import EvaluationOptions
 
     if split not in SPLITS:
@@ -70,7 +71,8 @@ def evaluate(
         trial = _all_to_compare(trial)
     refuse_unused_storage(context, runs)
     thresholds = None if gate is None else read_thresholds(gate)
-    options = EvaluationOptions(split, data_root, thresholds, groups, cost, draws)
+    table = None if groups is None else read_group_table(groups, split)
+    options = EvaluationOptions(split, data_root, thresholds, table, cost, draws)
     found = find_runs(runs, storage)
     evaluate_runs(Console(stderr=json_), found, trial, options, figures, compare, json_, trust_code)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from analysis.command_line import check_outputs, new_app, start
+from analysis.terminal.plain_text import visible
 from trainables.data.datasets import load
 from trainables.errors import InputError
 
@@ -23,12 +24,15 @@ AUGMENTATIONS = (
     "mixup:1", "cutmix", "light", "strong",
 )  # fmt: skip
 DRAWS = 8
+SUFFIXES = (".png", ".svg", ".pdf")
+app = new_app()
 
 
 def augmentation_grid(data: Data, augmentations: Sequence[str] = AUGMENTATIONS, row: int = 0, seed: int = 0) -> Figure:
     """Draw one training image and the next one of another class, four draws of each by every augmentation.
 
-    They are one batch, so mixup and cutmix mix these two. Of a 3D image the middle slice is shown.
+    They are one batch, so mixup and cutmix mix these two; where all are of one class the image stands for both. Of a 3D
+    image the middle slice is shown.
     """
     from matplotlib.figure import Figure as NewFigure
 
@@ -55,8 +59,11 @@ def drawn(data: Data, augmentation: str, row: int, seed: int) -> np.ndarray:
     from trainables.data.mixing import cut_and_mix
 
     train = data.splits["train"]
+    if not 0 <= row < len(train):
+        raise InputError(f"row {row}: the training images have rows 0 to {len(train) - 1}")
     unlike = (train.labels != train.labels[row]).reshape(len(train), -1).any(axis=1)
-    rows = np.repeat([row, np.flatnonzero(unlike)[0]], DRAWS // 2)
+    other = next(iter(np.flatnonzero(unlike)), row)
+    rows = np.repeat([row, other], DRAWS // 2)
     images = torch.from_numpy(np.ascontiguousarray(train.images[rows])).movedim(-1, 1).float()
     strengths = strengths_of(augmentation)
     torch.manual_seed(seed)
@@ -67,6 +74,7 @@ def drawn(data: Data, augmentation: str, row: int, seed: int) -> np.ndarray:
     return shown[:, shown.shape[1] // 2] if data.info.is_3d else shown
 
 
+@app.command()
 def main(
     dataset: Annotated[str, typer.Argument(help="dataset name, or data of your own, such as npz:FILE (docs/data.md)")],
     out: Annotated[Path, typer.Argument(help="the PNG file to write")],
@@ -76,13 +84,14 @@ def main(
     seed: Annotated[int, typer.Option(help="seed of the draws")] = 0,
 ) -> None:
     """Draw one training image eight times by each augmentation."""
-    try:
-        augmentation_grid(load(dataset, image_size, data_root), row=row, seed=seed).savefig(out, dpi=100)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
-    print(out)
+    if out.suffix not in SUFFIXES:
+        raise InputError(f"{out}: name a file that ends with {', '.join(SUFFIXES)}")
+    check_outputs([out])
+    figure = augmentation_grid(load(dataset, image_size, data_root), row=row, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=100)
+    print(visible(out))
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(app)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.command_line import new_app, start
+from analysis.command_line import check_outputs, new_app, start
 from analysis.runs.find import find_runs, refuse_unused_storage
 from analysis.runs.lease import hold as lease
 from analysis.runs.remote import as_path, is_uri
@@ -57,6 +57,8 @@ def report(
         refuse_unused_storage(context, runs)
     home = selected[0].path if len(selected) == 1 else Path() if is_uri(storage) else as_path(storage)
     page = output or home / "report.html"
+    if output:
+        check_outputs([page], page.parent / "figures")
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
     inside = output is None and home == selected[0].path
     with lease(selected[0], instead="write elsewhere with --output FILE") if inside else nullcontext():

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.command_line import new_app, refuse_unused, start
+from analysis.command_line import check_outputs, new_app, refuse_unused, start
 from analysis.runs.find import find_run, refuse_unused_storage
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
@@ -45,6 +45,7 @@ def scalars(
     if Path(target).is_dir():
         refuse_unused(context, ("storage",), "it is for the name of a run")
     refuse_unused_storage(context, [target])
+    check_outputs([], output)
     folder, run = folder_of(target, storage)
     content = read_files(folder)
     with hold(run, instead="write elsewhere with --output FOLDER") if run and not output else nullcontext():

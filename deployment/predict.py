@@ -69,6 +69,8 @@ def predict(
     if trust_code and explain is None:
         raise InputError("--trust-code has no effect without --explain (a model's file needs no code): leave it out")
     check_outputs([csv_, audit], explain)
+    if csv_ and audit and csv_.resolve() == audit.resolve():
+        raise InputError(f"--csv and --audit both name {csv_}: the answers would take the place of the log")
     found = find_model(model, storage, registry, trial, trust_code)
     artefact = open_artefact(found.path)
     read = list(read_inputs(find_inputs(images), artefact.metadata))

@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.command_line import new_app, start
 from deployment.export import write_exports
 from deployment.registration.client import shown
-from deployment.registration.opening import open_registry
+from deployment.registration.opening import open_existing, open_registry
 from deployment.registration.registry_store import (
     CARD_FILE,
     GATE,
@@ -22,6 +22,7 @@ from deployment.registration.registry_store import (
     add_version,
     check_names,
     promote,
+    refuse_taken,
 )
 from trainables.atomic_files import read_regular
 from trainables.errors import InputError
@@ -74,9 +75,12 @@ def register(
     chosen = choose_one(run, trial, storage, trust_code)
     metrics, gate = read_evaluation(chosen)
     allow(chosen, gate, alias, force)
+    # the export takes long, and a registry is made for what can be exported alone; `add` looks again
+    if opened := open_existing(registry, storage):
+        refuse_taken(opened, name, version)
     network = deployed_network(chosen, seed, data_root, "normalized")
     check_evaluation(metrics, network.metadata)
-    opened = open_registry(registry, storage, create=True)
+    opened = opened or open_registry(registry, storage, create=True)
     made = add(opened, network, name, version, description, tags, metrics, gate, force, alias)
     console = Console()
     in_use = f"; {', '.join(made.aliases)}" if made.aliases else ""

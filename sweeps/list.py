@@ -232,6 +232,7 @@ def _plot_schedules(path: Path) -> None:
     from analysis.figures.trial import save, schedules
     from trainables.training.schedules import SCHEDULES, curve
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     save(schedules({name: curve(name, epochs=20, steps_per_epoch=10) for name in SCHEDULES}, 10), path)
     print(f"drawn to {path}")
 

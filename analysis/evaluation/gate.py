@@ -128,9 +128,7 @@ def check_gate(
     its bootstrap interval, latency that of order statistics; what is estimated without an interval is not decided. The
     imbalance is counted. Raises `InputError` for a positive class that is not there.
     """
-    names = [row.name for row in rows]
-    if unknown := [name for name in thresholds.positive if name not in names]:
-        raise InputError(f"--gate: positive names {unknown[0]!r}, the classes are {', '.join(names)}")
+    check_positive(thresholds, [row.name for row in rows])
     criteria: list[Criterion] = []
 
     def add(name: str, value: float, interval: Interval | None, relation: Any, threshold: float | None) -> None:
@@ -153,6 +151,12 @@ def check_gate(
     add("calibration error", figures["ece"].value, figures["ece"].images, "<=", thresholds.calibration_error)
     warnings = _warnings(thresholds.warn, rows, confusion, train_accuracy - accuracy)
     return Gate(tuple(criteria), tuple(warnings))
+
+
+def check_positive(thresholds: Thresholds, names: Sequence[str]) -> None:
+    """Raise `InputError` for a positive class that is not among the names of the classes."""
+    if unknown := [name for name in thresholds.positive if name not in names]:
+        raise InputError(f"--gate: positive names {unknown[0]!r}, the classes are {', '.join(names)}")
 
 
 def imbalance(counts: Sequence[int]) -> float:

@@ -1,12 +1,10 @@
-"""Figures by group of images: by class, brightness and contrast, and by the columns of a user's CSV."""
+"""Figures by group of images: by class, brightness and contrast, and by the columns of a user's file."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +12,9 @@ from numpy.typing import NDArray
 from analysis.evaluation.bootstrap import Interval, headline, proportion_interval
 from analysis.evaluation.paired import independent_proportions
 from analysis.evaluation.predictions import Predictions
-from trainables.atomic_files import check_regular
-from trainables.errors import InputError
 
 # The width of an interval from which on a group is called too small.
 WIDE = 0.2
-# Values of one column of a CSV.
-MOST_GROUPS = 50
-# Bytes of a CSV.
-LARGEST = 2**28
 CLASS = "class"
 # Columns of our own.
 OURS = (CLASS, "brightness", "contrast")
@@ -115,75 +107,3 @@ def gaps(rows: Sequence[GroupRow]) -> list[Gap]:
             interval = independent_proportions(high, best.n, low, worst.n, 1 - 0.05 / pairs)
             result.append(Gap(column, best.group, worst.group, high - low, interval))
     return result
-
-
-def read_groups(path: Path, predictions: Predictions) -> dict[str, NDArray[np.str_]]:
-    """Read a CSV that names images by `file` or `index` and holds a column for each grouping. Raises `InputError`.
-
-    Every image of the split must be in it once; rows of other splits are ignored where a column `split` names them.
-    """
-    rows = _read_rows(path)
-    if "split" in rows[0]:
-        rows = [row for row in rows if row["split"] == predictions.split]
-    by = "file" if "file" in _columns(path, rows) else "index"
-    columns = [name for name in _columns(path, rows) if name not in ("file", "index", "split")]
-    if by not in _columns(path, rows) or not columns:
-        raise InputError(f"{path}: needs a column file or index that names the images, and one or more to group by")
-    if by == "file" and not predictions.files:
-        raise InputError(f"{path}: this dataset's images have no file names: name them by a column index, from 0")
-    wanted = predictions.files if by == "file" else tuple(map(str, range(len(predictions))))
-    matched = _matched(path, rows, by, wanted)
-    return {column: _values(path, column, matched) for column in columns}
-
-
-def _columns(path: Path, rows: Sequence[Mapping[str, str]]) -> list[str]:
-    if not rows:
-        raise InputError(f"{path}: holds no row of this split")
-    return [name for name in rows[0] if name]
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    try:
-        check_regular(path)
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path} is larger than {LARGEST // 2**20} MiB: give one row an image")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            names = [name for name in table.fieldnames or () if name]
-            if wrong := [name for name in names if names.count(name) > 1 or name in OURS]:
-                said = "is made here, too" if wrong[0] in OURS else "stands twice"
-                raise InputError(f"{path}: column {wrong[0]!r} {said}: rename it")
-            rows = list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"--groups {path} cannot be read as CSV in UTF-8 ({error})") from None
-    if not rows:
-        raise InputError(f"{path} holds no rows: give a header and one row an image")
-    if any(None in row or None in row.values() for row in rows):
-        line = next(n for n, row in enumerate(rows, start=2) if None in row or None in row.values())
-        raise InputError(f"{path}: line {line} has not as many values as the header")
-    return rows
-
-
-def _matched(path: Path, rows: Sequence[dict[str, str]], by: str, wanted: Sequence[str]) -> list[dict[str, str]]:
-    known: dict[str, dict[str, str]] = {}
-    for row in rows:
-        name = row[by].strip()
-        if name in known:
-            raise InputError(f"{path}: {by} {name!r} stands twice")
-        known[name] = row
-    missing = [name for name in wanted if name not in known]
-    if missing:
-        raise InputError(f"{path}: {len(missing)} of the split's {len(wanted)} images are missing, the first is {by} "
-                         f"{missing[0]!r}")  # fmt: skip
-    extra = set(known) - set(wanted)
-    if extra and "split" not in rows[0]:
-        raise InputError(f"{path}: {len(extra)} rows name images that are not in the split, one is {by} "
-                         f"{min(extra)!r}; add a column split, or leave them out")  # fmt: skip
-    return [known[name] for name in wanted]
-
-
-def _values(path: Path, column: str, rows: Sequence[Mapping[str, str]]) -> NDArray[np.str_]:
-    values = np.array([row[column].strip() or "(empty)" for row in rows])
-    if len(kinds := set(values.tolist())) > MOST_GROUPS:
-        raise InputError(f"{path}: column {column!r} has {len(kinds)} values: group numbers into at most {MOST_GROUPS}")
-    return values

@@ -298,6 +298,11 @@ class EvaluationFolder:
         return self.path / "clinical_gate.json"
 
     @property
+    def earlier_gate(self) -> Path:
+        """Return the path of the verdict on the evaluation that the present one took the place of."""
+        return self.path / "clinical_gate_earlier.json"
+
+    @property
     def explanations(self) -> Path:
         """Return the folder of `analysis.explain`."""
         return self.path / "explain"

@@ -22,6 +22,8 @@ from trainables.errors import InputError
 from trainables.json_values import as_json_value
 
 REPORT_WIDTH = 100
+# what a verdict says of the evaluation that it is of, so that it can be read alone
+JUDGED = ("run", "trial", "dataset", "dataset_digest", "split", "weights")
 
 
 def metrics_document(evaluation: TrialEvaluation) -> dict[str, Any]:
@@ -66,19 +68,23 @@ def write_evaluation(
 ) -> None:
     """Write report.txt, metrics.json, predictions.parquet, MedMNIST's CSVs and the gate; not the pictures.
 
-    What an earlier evaluation left there, of another split or with a gate, is removed. Raises `InputError`.
+    What an earlier evaluation left there is removed, but for the verdict of its gate, which moves to a file of its own:
+    it does not belong to these figures, and must not be lost. Raises `InputError`.
     """
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        _remove_old(folder)
+        _put_aside(folder)
         write_predictions(evaluation, folder.predictions)
         for predictions in evaluation.predictions:
             run = f"{evaluation.chosen.run.run_id}-{evaluation.chosen.trial_id}-{predictions.model}"
             write_medmnist_csv(folder.path, predictions, evaluation.dataset, evaluation.image_size, run)
-        if evaluation.gate and thresholds:
-            write_json(folder.gate, gate_document(evaluation.gate, thresholds))
         write_atomically(folder.report, report_text(evaluation).encode())
-        write_json(folder.metrics, metrics_document(evaluation))
+        document = metrics_document(evaluation)
+        write_json(folder.metrics, document)
+        # last, so that no verdict ever stands beside figures that it was not made of
+        if evaluation.gate and thresholds:
+            judged = {name: document[name] for name in JUDGED}
+            write_json(folder.gate, gate_document(evaluation.gate, thresholds) | judged)
     except OSError as error:
         raise InputError(
             f"{folder.path} cannot be written ({error.strerror}): free space, or mend its rights"
@@ -87,20 +93,28 @@ def write_evaluation(
 
 def replaced_note(folder: EvaluationFolder, evaluation: TrialEvaluation) -> str:
     """Return what an earlier evaluation says that this one does not, "" where there is nothing to miss."""
+    said = []
+    before = _before(folder.metrics, "split")
+    if before and before != evaluation.split:
+        said.append(f"its evaluation on {before} is replaced by that on {evaluation.split}")
+    verdict, now = _before(folder.gate, "verdict"), evaluation.gate.verdict if evaluation.gate else ""
+    if verdict and verdict != now:
+        why = f"it is {now!r} now" if now else "this time no gate was asked"
+        said.append(f"the verdict {verdict!r} of its gate moves to {folder.earlier_gate.name}: {why}")
+    return "; ".join(said)
+
+
+def _before(path: Path, name: str) -> str:
+    """Return a word of an earlier evaluation's file, "" where it cannot be read."""
     try:
-        before = json.loads(read_regular(folder.metrics))
-        split, gate = str(before["split"]), before["gate"]
+        return str(json.loads(read_regular(path))[name])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
-    if split != evaluation.split:
-        return f"its evaluation on {split} is replaced by that on {evaluation.split}"
-    if gate and not evaluation.gate:
-        return f"the verdict {gate!r} of its gate is removed: this time no gate was asked"
-    return ""
 
 
-def _remove_old(folder: EvaluationFolder) -> None:
-    folder.gate.unlink(missing_ok=True)
+def _put_aside(folder: EvaluationFolder) -> None:
+    if folder.gate.is_file():
+        folder.gate.replace(folder.earlier_gate)
     for pattern in ("*@*.csv", "*.png"):
         for path in folder.path.glob(pattern):
             path.unlink()

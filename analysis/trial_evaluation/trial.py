@@ -12,8 +12,9 @@ import numpy as np
 from analysis.evaluation.bootstrap import DRAWS, Figure, Real, estimate_figures
 from analysis.evaluation.calibration import Calibration, calibrate
 from analysis.evaluation.cost import Cost, measure_cost
-from analysis.evaluation.gate import Gate, Thresholds, check_gate
-from analysis.evaluation.groups import Gap, GroupRow, gaps, group_rows, image_groups, read_groups
+from analysis.evaluation.gate import Gate, Thresholds, check_gate, check_positive
+from analysis.evaluation.group_table import GroupTable, match_groups
+from analysis.evaluation.groups import Gap, GroupRow, gaps, group_rows, image_groups
 from analysis.evaluation.per_class import (
     ClassRow,
     OperatingPoint,
@@ -92,7 +93,7 @@ class EvaluationOptions:
     split: str = "test"
     data_root: Path | None = None
     thresholds: Thresholds | None = None
-    groups: Path | None = None
+    groups: GroupTable | None = None
     cost: bool = True
     draws: int = DRAWS
 
@@ -101,6 +102,7 @@ def evaluate_trial(chosen: ChosenTrial, options: EvaluationOptions, shared: Shar
     """Evaluate a trial. shared: from the trials before; what is new is added. Raises `InputError`."""
     shared = Shared() if shared is None else shared
     loaded = [chosen.load(seed) for seed in chosen.weights]
+    _check_options(options, loaded[0])
     data = _data_for(loaded, options.data_root, shared)
     here = [predict_split(trained, data, options.split) for trained in loaded]
     val = here if options.split == "val" else [predict_split(trained, data, "val") for trained in loaded]
@@ -149,6 +151,14 @@ def data_key(evaluation: TrialEvaluation) -> DataKey:
     return evaluation.dataset, evaluation.image_size, evaluation.channels
 
 
+def _check_options(options: EvaluationOptions, trained: TrainedModel) -> None:
+    """Refuse what does not go with a network before its data are loaded, which may take long."""
+    if options.groups and options.split == "train" and trained.config.data_fraction < 1:
+        raise InputError("--groups with --split train: the trial was trained on a part of it; choose val or test")
+    if options.thresholds:
+        check_positive(options.thresholds, trained.info.class_names)
+
+
 def _data_for(loaded: Sequence[TrainedModel], data_root: Path | None, shared: Shared) -> Data:
     config = loaded[0].config
     key = (config.dataset, config.image_size, config.channels)
@@ -171,11 +181,9 @@ def _cost_of(trained: TrainedModel, shared: Shared) -> Cost:
 def _grouped(predictions: Sequence[Predictions], data: Data, options: EvaluationOptions) -> list[GroupRow]:
     # With data_fraction a part of the training split was used.
     if len(data.splits[options.split]) != len(predictions[0]):
-        if options.groups:
-            raise InputError("--groups with --split train: the trial was trained on a part of it; choose val or test")
         return []
     groups = image_groups(predictions[0], data.splits[options.split].images)
-    groups |= read_groups(options.groups, predictions[0]) if options.groups else {}
+    groups |= match_groups(options.groups, predictions[0]) if options.groups else {}
     return group_rows(predictions, groups)
 
 

@@ -23,7 +23,6 @@ from analysis.runs.run_folder import RunFolder
 from analysis.terminal.plain_text import plain
 from analysis.weights.measure_run import Measured
 from analysis.weights.rows import Row, measure_file, model_means, read_weights
-from trainables.errors import InputError
 from trainables.json_values import as_json_value
 
 SHOWN = (
@@ -62,8 +61,6 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write a Parquet file of the rows, with unit, direction and meaning of every measure. Raises `InputError`."""
-    if path.suffix != ".parquet":
-        raise InputError(f"--output {path}: give a name that ends in .parquet")
     types = {"file": pa.string(), "size": pa.int64(), "shape": pa.list_(pa.int64()), "position": pa.int64()}
     described = table.tensor_measures()
     fields = [
@@ -72,6 +69,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         else pa.field(name, types.get(name, pa.string()))
         for name in rows[0]
     ]
+    path.parent.mkdir(parents=True, exist_ok=True)
     table.write_arrow(path, pa.Table.from_pylist(list(rows), schema=pa.schema(fields)))
 
 

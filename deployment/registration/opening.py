@@ -63,6 +63,12 @@ def open_registry(uri: str | None, storage: str, *, create: bool = False) -> Reg
         raise InputError(f"the registry {shown(uri)} cannot be opened ({first_line(error)}): {mend}") from None
 
 
+def open_existing(uri: str | None, storage: str) -> Registry | None:
+    """Open a registry, None where it is an SQLite file that is not made yet. Raises `InputError`."""
+    file = database_of(default_address(storage) if uri is None else uri)
+    return None if file and not _is_made(file) else open_registry(uri, storage)
+
+
 def _is_made(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 

@@ -175,13 +175,18 @@ class NewVersion:
     extra: Sequence[Path]
 
 
+def refuse_taken(registry: Registry, name: str, version: str) -> None:
+    """Raise `InputError` where a model has a version of this name already."""
+    if name in model_names(registry) and any(one.version == version for one in versions_of(registry, name)):
+        raise InputError(f"{name} {version} is registered already: choose the next version")
+
+
 def add_version(registry: Registry, new: NewVersion, example: Any, answer: Any) -> RegisteredVersion:
     """Log a model with signature and example, and register it. example, answer: a batch and its probabilities.
 
     Raises `InputError` where the version is there already, or the registry refuses it.
     """
-    if new.name in model_names(registry) and any(one.version == new.version for one in versions_of(registry, new.name)):
-        raise InputError(f"{new.name} {new.version} is registered already: choose the next version")
+    refuse_taken(registry, new.name, new.version)
     try:
         number = _log_and_register(registry, new, example, answer)
     except InputError:

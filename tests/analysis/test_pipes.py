@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from analysis import table
-from analysis.evaluation.groups import read_groups
+from analysis.evaluation.group_table import read_group_table
 from analysis.runs.lease import hold
 from analysis.runs.lease_holder import seen_lease
 from analysis.runs.run_folder import RunFolder
@@ -69,7 +69,7 @@ def pipe(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         ("ledger.jsonl", lambda path: list(read_ledger(path))),
         ("token", read_token),
         ("own.py", lambda path: read_source(f"{path}:f")),
-        ("groups.csv", lambda path: read_groups(path, [])),  # type: ignore[arg-type]
+        ("groups.csv", lambda path: read_group_table(path, "test")),
         ("s/r/.lease", lambda path: hold(RunFolder(path.parent)).__enter__()),
     ],
 )

@@ -116,7 +116,10 @@ def test_versions_are_registered_promoted_and_rolled_back(run: RunFolder, monkey
     assert find_version(opened, "digits", "staging").tags["forced"] == "true"
     assert "by --force" in command(registry, run, "show", "digits", "staging")[1]
     assert "only if its gate passes" in command(registry, run, "promote", "digits", "1.1.0")[1]
-    assert "registered already" in command(register, run, *second, "--force")[1]
+    with monkeypatch.context() as patch:
+        # before the data are loaded and the network is exported
+        patch.setattr("deployment.trial_network.network.deployed_network", None)
+        assert "registered already" in command(register, run, *second, "--force")[1]
 
     # Production moves on, and back.
     third = [path, "--trial", "0001", "--seed", "1", *common, "--version", "2.0.0", "--alias", "production"]
@@ -262,6 +265,13 @@ def predictions(run: RunFolder, trial: str) -> list[list[float]]:
 )
 def test_bad_input_gets_one_line_before_anything_is_written(words: list[str], said: str, run: RunFolder) -> None:
     assert said in command(register, run, str(run.path), *words)[1]
+
+
+def test_no_registry_is_made_for_what_cannot_be_exported(run: RunFolder, tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'new' / 'r.db'}"
+    words = ["--name", "digits", "--version", "1.0.0", "--seed", "7", "--registry", address, "--trial", "0001"]
+    assert command(register, run, str(run.path), *words)[0] == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_evaluation_of_other_data_does_not_count(run: RunFolder) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from analysis.evaluation.bootstrap import Interval
-from analysis.evaluation.groups import GroupRow, gaps, group_rows, image_groups, read_groups
+from analysis.evaluation.group_table import MOST_COLUMNS, match_groups, read_group_table
+from analysis.evaluation.groups import GroupRow, gaps, group_rows, image_groups
 from analysis.evaluation.predictions import Predictions
 from trainables.errors import InputError
 
@@ -61,6 +62,10 @@ def test_brightness_and_contrast_part_the_images_in_thirds() -> None:
     assert math.isnan(of_class[0].figures["f1_macro"])
 
 
+def matched(path: Path) -> dict[str, np.ndarray]:
+    return match_groups(read_group_table(path, FOUND.split), FOUND)
+
+
 def write(path: Path, rows: list[str]) -> Path:
     path.write_text("\n".join(rows) + "\n")
     return path
@@ -68,10 +73,10 @@ def write(path: Path, rows: list[str]) -> Path:
 
 def test_a_csv_may_name_files_or_numbers_and_other_splits(tmp_path: Path) -> None:
     by_file = write(tmp_path / "f.csv", ["file,sex", *(f"{name},{'fm'[n % 2]}" for n, name in enumerate(FILES))])
-    assert read_groups(by_file, FOUND)["sex"].tolist() == ["f", "m"] * 30
+    assert matched(by_file)["sex"].tolist() == ["f", "m"] * 30
     lines = [f"test,{n},s{n // 30}" for n in reversed(range(60))]
     by_number = write(tmp_path / "n.csv", ["split,index,scanner", "train,0,s9", *lines])
-    assert read_groups(by_number, FOUND)["scanner"].tolist() == ["s0"] * 30 + ["s1"] * 30
+    assert matched(by_number)["scanner"].tolist() == ["s0"] * 30 + ["s1"] * 30
 
 
 @pytest.mark.parametrize(
@@ -85,21 +90,30 @@ def test_a_csv_may_name_files_or_numbers_and_other_splits(tmp_path: Path) -> Non
         (["file,sex", *(f"{name},f,1" for name in FILES)], "line 2"),
         (["file,age", *(f"{name},{n}" for n, name in enumerate(FILES))], "has 60 values"),
         (["file,sex"], "holds no rows"),
+        (["file,split,sex", *(f"{name},val,f" for name in FILES)], "no row of the split test"),
+        (["file,sex", *(f"{name},f\0" for name in FILES)], "line 2: 'sex' holds a control character"),
+        (["file,sex", "", f'{FILES[0]},"f\ngate: pass"'], "line 4: 'sex' holds a control character"),
+        (["file,s\x1b[31m", *(f"{name},f" for name in FILES)], "the header: .*control character"),
+        (["file,sex", *(f"{name},{'f' * 201}" for name in FILES)], "more than 200 characters"),
+        (
+            [",".join(["file", *(f"c{n}" for n in range(MOST_COLUMNS + 1))]), ",".join(["a"] * (MOST_COLUMNS + 2))],
+            f"has {MOST_COLUMNS + 1} columns to group by",
+        ),
     ],
 )
 def test_a_csv_that_does_not_match_is_refused_in_one_line(rows: list[str], said: str, tmp_path: Path) -> None:
     path = write(tmp_path / "groups.csv", rows)
     with pytest.raises(InputError, match=said) as error:
-        read_groups(path, FOUND)
+        matched(path)
     assert "\n" not in str(error.value)
     (tmp_path / "bad.csv").write_bytes(b"file,sex\n\xff,f\n")
     with pytest.raises(InputError, match="UTF-8"):
-        read_groups(tmp_path / "bad.csv", FOUND)
+        matched(tmp_path / "bad.csv")
     with pytest.raises(InputError, match="cannot be read"):
-        read_groups(tmp_path / "none.csv", FOUND)
+        matched(tmp_path / "none.csv")
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(InputError, match="is no regular file"):
-        read_groups(tmp_path / "pipe.csv", FOUND)
+        matched(tmp_path / "pipe.csv")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +124,7 @@ def test_a_column_that_would_take_another_ones_place_is_refused(header: str, sai
     columns = header.count(",")
     path = write(tmp_path / "g.csv", [header, *(f"{name}{',a' * columns}" for name in FILES)])
     with pytest.raises(InputError, match=said):
-        read_groups(path, FOUND)
+        matched(path)
 
 
 def test_a_gap_is_between_two_groups_also_where_all_are_alike() -> None:
@@ -118,3 +132,9 @@ def test_a_gap_is_between_two_groups_also_where_all_are_alike() -> None:
     (gap,) = gaps(rows)
     assert gap.best != gap.worst
     assert gap.interval.low < 0 < gap.interval.high
+
+
+def test_names_of_files_are_no_groups_and_may_be_long(tmp_path: Path) -> None:
+    long = tuple(f"{'folder/' * 40}{name}" for name in FILES)
+    path = write(tmp_path / "g.csv", ["file,site", *(f"{name},[red]" for name in long)])
+    assert set(match_groups(read_group_table(path, "test"), replace(FOUND, files=long))["site"]) == {"[red]"}

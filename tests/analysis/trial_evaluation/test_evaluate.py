@@ -89,10 +89,17 @@ def test_the_gate_fails_with_code_1_and_passes_with_0(run: RunFolder, tmp_path: 
     assert "research use only" in text.lower()
     (path,) = run.path.glob("evaluation/*/clinical_gate.json")
     assert json.loads(path.read_text())["verdict"] == "pass"
+    said = "the verdict 'fail' of its gate moves to clinical_gate_earlier.json: it is 'pass' now"
+    assert said in " ".join(text.split())
     code, text = command(str(run.path), "--no-figures")
     assert code == 0
-    assert "the verdict 'pass' of its gate is removed" in " ".join(text.split())
-    assert not path.exists()  # of an earlier evaluation
+    assert "the verdict 'pass' of its gate moves to clinical_gate_earlier.json" in " ".join(text.split())
+    # it is not lost, and does not stand beside figures that it was not made of
+    assert not path.exists()
+    earlier = path.with_name("clinical_gate_earlier.json")
+    assert command(str(run.path), "--no-figures")[0] == 0
+    kept = json.loads(earlier.read_text())
+    assert (kept["verdict"], kept["split"], len(kept["weights"])) == ("pass", "test", 3)
     assert "its evaluation on test is replaced by that on val" in " ".join(
         command(str(run.path), "--split", "val", "--no-figures", "--no-cost")[1].split()
     )
@@ -125,6 +132,24 @@ def test_bad_input_gets_one_line_and_leaves_no_file(run: RunFolder, tmp_path: Pa
         code, text = command(str(run.path), *words)
         assert (code, said in text) == (2, True), text
     assert not run.evaluation.exists()
+
+
+def test_files_are_looked_at_before_the_data(run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> None:
+        raise AssertionError("the data were loaded first")
+
+    monkeypatch.setattr("analysis.trial_evaluation.trial.load_data_of", slow)
+    unknown, wrong = tmp_path / "unknown.yaml", tmp_path / "wrong.csv"
+    unknown.write_text("accuracy: 0.5\npositive: [nosuch]\n")
+    wrong.write_text("image,site\n0,a\n")
+    for words, said in (
+        (("--groups", str(tmp_path / "none.csv")), "none.csv"),
+        (("--groups", str(tmp_path)), "directory"),
+        (("--groups", str(wrong)), "needs a column file or index"),
+        (("--gate", str(unknown)), "positive names 'nosuch'"),
+    ):
+        code, text = command(str(run.path), *words)
+        assert (code, said in text) == (2, True), text
 
 
 def test_a_trial_without_weights_and_a_run_without_any(run: RunFolder) -> None:

@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as theirs
+from typer.testing import CliRunner
 
-from analysis.plots_augmentation import augmentation_grid, drawn
+from analysis.plots_augmentation import app, augmentation_grid, drawn
 from trainables.config import make_config
 from trainables.data import batches as batches_module
 from trainables.data.arrays import MULTI_LABEL, SPLITS, Data, Task, make_data
@@ -267,3 +268,21 @@ def test_grid_of_drawn_images(kind: str, tmp_path: Path) -> None:
     augmentation_grid(data).savefig(path)
     with Image.open(path) as picture:
         assert len(np.unique(np.asarray(picture.convert("L")))) > 100
+
+
+def test_the_command_draws_into_a_new_folder_and_refuses_in_one_line(tmp_path: Path) -> None:
+    for words, said in (
+        (["digits", str(tmp_path / "new" / "x.html")], "ends with .png"),
+        (
+            ["digits", str(tmp_path / "new" / "x.png"), "--row", "99999"],
+            "row 99999: the training images have rows 0 to",
+        ),
+        (["digits", str(tmp_path)], "ends with .png"),
+        (["nosuch", str(tmp_path / "new" / "x.png")], "unknown dataset 'nosuch'"),
+    ):
+        refused = CliRunner().invoke(app, words)
+        assert isinstance(refused.exception, InputError)
+        assert said in str(refused.exception)
+        assert not list(tmp_path.iterdir())
+    assert CliRunner().invoke(app, ["digits", str(tmp_path / "new" / "x.png")]).exit_code == 0
+    assert (tmp_path / "new" / "x.png").read_bytes().startswith(b"\x89PNG")
