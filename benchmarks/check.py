@@ -186,12 +186,12 @@ def check(
         # a page without marks is refused before the hour that the benchmarks take
         put_into(page, "")
     rows = [row for each in checks for row in _rows(each, data_root)]
-    about = machine()
+    facts = machine()
     out.mkdir(parents=True, exist_ok=True)
-    text = markdown(rows, about)
+    text = markdown(rows, facts)
     (out / "ratios.md").write_text(text)
     columns = pa.Table.from_pylist(rows)
-    pq.write_table(columns.replace_schema_metadata({"machine": json.dumps(about)}), out / "ratios.parquet")
+    pq.write_table(columns.replace_schema_metadata({"machine": json.dumps(facts)}), out / "ratios.parquet")
     if page:
         put_into(page, text)
     print(text)
@@ -255,9 +255,9 @@ def _processor() -> str:
         return platform.processor()
 
 
-def markdown(rows: list[dict[str, Any]], about: Mapping[str, Any]) -> str:
+def markdown(rows: list[dict[str, Any]], facts: Mapping[str, Any]) -> str:
     """Return the table of ratios, below a line that describes the machine."""
-    lines = ["; ".join(f"{name}: {value}" for name, value in about.items()), ""]
+    lines = ["; ".join(f"{name}: {value}" for name, value in facts.items()), ""]
     lines += ["| benchmark | ratio | value | bound | goal | |", "| --- | --- | --- | --- | --- | --- |"]
     for row in rows:
         goal = "" if row["goal"] is None else f"{row['goal']:.2f}"

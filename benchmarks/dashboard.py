@@ -56,9 +56,9 @@ def dashboard(
 
 def _played(storage: Path, trials: int) -> RunFolder:
     run = play_run(storage, trials, open_trials=2)
-    trials_of, about = read_state(run.ledger).trials.values(), run.metadata()
-    write_trials(run, trials_table(run, trials_of, about))
-    table.write_arrow(run.epochs_table, epochs_table(run, trials_of, about))
+    trials_of, metadata = read_state(run.ledger).trials.values(), run.metadata()
+    write_trials(run, trials_table(run, trials_of, metadata))
+    table.write_arrow(run.epochs_table, epochs_table(run, trials_of, metadata))
     return run
 
 

@@ -193,9 +193,9 @@ def _resume(run: RunFolder, epochs: int) -> RunState:
 
 
 def _write_tables(run: RunFolder, state: RunState) -> None:
-    about, trials = run.read_description(), state.trials.values()
-    write_trials(run, trials_table(run, trials, about))
-    table.write_arrow(run.epochs_table, epochs_table(run, trials, about))
+    description, trials = run.read_description(), state.trials.values()
+    write_trials(run, trials_table(run, trials, description))
+    table.write_arrow(run.epochs_table, epochs_table(run, trials, description))
 
 
 def _screen(state: RunState) -> float:

@@ -39,12 +39,12 @@ def play_run(storage: Path, trials: int, epochs: int = 6, seeds: int = 3, open_t
     run = RunFolder(storage / "growth" / f"20260101-000000-played-{trials}")
     run.trials.mkdir(parents=True)
     roles = {"scientific": {"activation": list(ACTIVATIONS)}, "nuisance": {"lr": "grid"}, "fixed": {}}
-    about = {
+    description = {
         "sweep": run.sweep, "run_id": run.run_id, "question": "Does it grow?", "roles": roles, "metric": "val_auc",
         "mode": "max", "seeds": list(range(seeds)), "scheduler": "fifo", "replicates": "together",
         "datasets": {"digits": "00aa"}, "provenance": {"command": ["sweeps/run.py", "growth"]},
     }  # fmt: skip
-    run.description.write_text(json.dumps(about))
+    run.description.write_text(json.dumps(description))
     with run.ledger.open("w") as file:
         for second, event in enumerate(_events(trials, epochs, seeds, open_trials)):
             time = (BEGAN + timedelta(seconds=second)).isoformat(timespec="milliseconds")

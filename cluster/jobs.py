@@ -93,7 +93,7 @@ class Jobs:
             self.client = JobSubmissionClient(self.address)
 
     def submit(
-        self, job_id: str, command: str, folder: Path, about: Mapping[str, str], settings: Mapping[str, str]
+        self, job_id: str, command: str, folder: Path, metadata: Mapping[str, str], settings: Mapping[str, str]
     ) -> None:
         """Send a folder of code and start a command in it. settings: environment variables of its own."""
         environment = {"working_dir": str(folder), "env_vars": {**STOP_SETTINGS, **settings}}
@@ -102,7 +102,7 @@ class Jobs:
             try:
                 with ray_errors(self.address):
                     self.client.submit_job(
-                        entrypoint=command, submission_id=job_id, runtime_env=environment, metadata=dict(about)
+                        entrypoint=command, submission_id=job_id, runtime_env=environment, metadata=dict(metadata)
                     )
                 return
             except InputError as error:
@@ -176,10 +176,10 @@ def use_token() -> None:
 
 
 def _job(entry: Any) -> SubmittedJob:
-    about = entry.metadata or {}
+    metadata = entry.metadata or {}
     times = [None if not moment else moment / 1000 for moment in (entry.start_time, entry.end_time)]
     return SubmittedJob(
-        entry.submission_id, str(getattr(entry.status, "value", entry.status)), about.get("sweep", ""),
-        about.get("run", ""), about.get("storage", ""), str(entry.message or ""), times[0], times[1],
+        entry.submission_id, str(getattr(entry.status, "value", entry.status)), metadata.get("sweep", ""),
+        metadata.get("run", ""), metadata.get("storage", ""), str(entry.message or ""), times[0], times[1],
         entry.driver_exit_code,
     )  # fmt: skip

@@ -120,28 +120,32 @@ def complete(words: Sequence[str]) -> tuple[Command, dict[str, str]]:
 
 
 def _submit(words: Sequence[str], address: str, follow: bool) -> int:
-    command, about = complete(words)
+    command, metadata = complete(words)
     with packed(command) as files:
         jobs = Jobs(address)
-        _refuse_a_second(jobs, about)
-        job_id = f"{about['run']}-{secrets.token_hex(2)}"
+        _refuse_a_second(jobs, metadata)
+        job_id = f"{metadata['run']}-{secrets.token_hex(2)}"
         line = shlex.join(["exec", "python", "-m", "cluster.start", *files.words, "--address", "auto"])
         settings = {"SWEEPS_GIT": dumps(git_state())}
-        jobs.submit(job_id, line, files.folder, about, settings)
-        print(f"submitted {job_id}: run {about['run']} of {about['sweep']}; sent {files.text}", flush=True)
-    print(f"results will be in {about['storage'].rstrip('/')}/{about['sweep']}/{about['run']} on the cluster")
+        jobs.submit(job_id, line, files.folder, metadata, settings)
+        print(f"submitted {job_id}: run {metadata['run']} of {metadata['sweep']}; sent {files.text}", flush=True)
+    print(f"results will be in {metadata['storage'].rstrip('/')}/{metadata['sweep']}/{metadata['run']} on the cluster")
     if follow:
         return _follow(jobs, job_id)
     _say_how_to_go_on(jobs.address, job_id)
     return 0
 
 
-def _refuse_a_second(jobs: Jobs, about: dict[str, str]) -> None:
+def _refuse_a_second(jobs: Jobs, metadata: dict[str, str]) -> None:
     """Raise `InputError` where a job, or a lease in the storage that we can read from here, works on the run."""
-    storage = about["storage"]
-    refuse_if_under_way(new_run(folder_of(storage), about["sweep"], about["run"]))
+    storage = metadata["storage"]
+    refuse_if_under_way(new_run(folder_of(storage), metadata["sweep"], metadata["run"]))
     for job in jobs.all():
-        same = (job.sweep, job.run, same_storage(job.storage)) == (about["sweep"], about["run"], same_storage(storage))
+        same = (job.sweep, job.run, same_storage(job.storage)) == (
+            metadata["sweep"],
+            metadata["run"],
+            same_storage(storage),
+        )
         if not job.over and same:
             raise InputError(
                 f"the run {job.run} is under way as job {job.id}: --status or --stop it, or take another --name"

@@ -39,11 +39,11 @@ def draw_live_view(run: RunFolder) -> None:
     """Draw the live view as it stood when a part of the ledger had been written."""
     events = list(read_ledger(run.ledger))
     state = fold(events[: int(SHARE * len(events))], RunState())
-    about, console = run.read_description(), recorder()
-    roles = about["roles"]
+    description, console = run.read_description(), recorder()
+    roles = description["roles"]
     gone = ((state.last or datetime.now(UTC)) - (state.first or datetime.now(UTC))).total_seconds()
     fields = tuple(roles["scientific"]), tuple(roles.get("nuisance", ()))
-    view = make_view(state, about["metric"], about["mode"], fields[0], console, False, fields[1], gone)
+    view = make_view(state, description["metric"], description["mode"], fields[0], console, False, fields[1], gone)
     assert isinstance(view, _Screen)
     with view:
         picture = view.render()

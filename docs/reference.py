@@ -138,7 +138,7 @@ def _measures() -> str:
             "taken by every sweep": measure.default,
             "compares with the initial weights": measure.initial,
         }
-        rows = [[f"`{column}`", about.meaning, about.unit] for column, about in measure.columns.items()]
+        rows = [[f"`{column}`", entry.meaning, entry.unit] for column, entry in measure.columns.items()]
         says = "; ".join(text for text, holds in flags.items() if holds)
         text = f"```text\n{_without_examples(described(name, measure.function))}\n```\n\n"
         source = f"Source: {measure.reference}.\n\n"

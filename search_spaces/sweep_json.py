@@ -43,8 +43,8 @@ def read_sweep(path: Path) -> tuple[str, Sweep]:
     """Return (name, sweep) that a run's folder, or its `run.json`, was made from. Raises `InputError`."""
     file = path / "run.json" if path.is_dir() else path
     try:
-        about = json.loads(read_regular(file))
-        return str(about["sweep"]), from_data(about["definition"])
+        content = json.loads(read_regular(file))
+        return str(content["sweep"]), from_data(content["definition"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file} holds no sweep that can be run again ({type(error).__name__}: {error})") from None
 

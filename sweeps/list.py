@@ -81,9 +81,9 @@ def _measures() -> Rows:
     from analysis.measures import MEASURES
 
     return [
-        {"measure": name, "column": column, "what": about.meaning, "unit": about.unit, "source": measure.reference}
+        {"measure": name, "column": column, "what": entry.meaning, "unit": entry.unit, "source": measure.reference}
         for name, measure in MEASURES.items()
-        for column, about in measure.columns.items()
+        for column, entry in measure.columns.items()
     ]
 
 

@@ -234,13 +234,13 @@ def model_line(plan: Plan) -> str:
     return f"networks of {span} parameters, in {', '.join(formats)}"
 
 
-def machine_line(sweep: Sweep, about: Mapping[str, Any], settings: Settings) -> str:
+def machine_line(sweep: Sweep, description: Mapping[str, Any], settings: Settings) -> str:
     """Return `on 2 CPUs, 3.8 GiB of memory, no GPU; a trial takes 1 CPU`, of a cluster its address."""
     wants = sweep.resources
     takes = f"a trial takes {wants.cpus:g} CPU"
     if settings.address is not None:
         return f"on the cluster at {settings.address}; {takes}"
-    found = about.get("provenance", {}).get("hardware", {})
+    found = description.get("provenance", {}).get("hardware", {})
     names: list[str] = found.get("gpus") or []
     gpus = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
     takes += f" and {'a measured share of a' if wants.gpus is None else f'{wants.gpus:g}'} GPU" if names else ""

@@ -134,8 +134,8 @@ def _plan_and_run(
             refuse_other_storage(old, command.storage)
     if old and not command.dry_run:
         leases.enter_context(hold(old))
-    about = old.read_description() if old else {}
-    sweep, added = with_added(decide_replicates(sweep, command.address, about), about)
+    description = old.read_description() if old else {}
+    sweep, added = with_added(decide_replicates(sweep, command.address, description), description)
     for text in added:
         say(console, f"{text} was added while the run went on", "note:")
     try:

@@ -31,12 +31,14 @@ def document(folder: RunFolder) -> dict[str, Any]:
 
 def watch_run(console: Console, folder: RunFolder) -> None:
     """Draw the live view of a run in another process, drawn from its ledger, until it has ended or Ctrl-C."""
-    about, remote = folder.read_description(), remote_of(folder)
-    scientific = tuple(about["roles"]["scientific"])
-    nuisance = tuple(about["roles"].get("nuisance", ()))
+    description, remote = folder.read_description(), remote_of(folder)
+    scientific = tuple(description["roles"]["scientific"])
+    nuisance = tuple(description["roles"].get("nuisance", ()))
     ledger, now = GrowingLedger(folder.ledger), datetime.now(UTC)
     gone = (now - (ledger.look().first or now)).total_seconds()
-    view = make_view(ledger.state, about["metric"], about["mode"], scientific, console, False, nuisance, gone)
+    view = make_view(
+        ledger.state, description["metric"], description["mode"], scientific, console, False, nuisance, gone
+    )
     with contextlib.suppress(KeyboardInterrupt), view:
         while not view.state.ended:
             if remote:
@@ -50,10 +52,10 @@ def watch_run(console: Console, folder: RunFolder) -> None:
 
 def print_run(console: Console, folder: RunFolder) -> None:
     """Print a run's question, how far it is, and the summary of what has ended."""
-    about, state = folder.read_description(), read_state(folder.ledger)
+    description, state = folder.read_description(), read_state(folder.ledger)
     gone = state.last - state.first if state.first and state.last else timedelta()
-    progress = Tally(state, about["metric"], about["mode"]).progress(gone.total_seconds(), since_start=True)
-    console.print(f"[bold]{plain(about['sweep'])}[/bold]: {plain(about['question'])}", highlight=False)
+    progress = Tally(state, description["metric"], description["mode"]).progress(gone.total_seconds(), since_start=True)
+    console.print(f"[bold]{plain(description['sweep'])}[/bold]: {plain(description['question'])}", highlight=False)
     console.print(describe(progress), highlight=False)
     if folder.trials_table.exists():
         print_summary(console, folder, test=state.ended)

@@ -193,9 +193,9 @@ class ImageTraining:
         """Train on, and yield after every epoch."""
         splits = to_device(self.data, self.normalization, self.device)
         choice = choose(fuse, self.config, self.data.info, splits, self.states)
-        way, about = (choice.way, asdict(choice)) if choice else (one_by_one, None)
+        way, described = (choice.way, asdict(choice)) if choice else (one_by_one, None)
         for metrics in train_replicates(self.config, self.data.info, splits, self.states, way):
-            yield replace(_report(metrics), fused=about)
+            yield replace(_report(metrics), fused=described)
 
     def save(self, path: Path) -> bool:
         """Write a checkpoint of all replicates."""

@@ -53,7 +53,7 @@ def placeholders(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 def _node_configs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     types = content.get("available_node_types") or {}
-    return {name: about.get("node_config") or {} for name, about in types.items()}
+    return {name: node_type.get("node_config") or {} for name, node_type in types.items()}
 
 
 def _aws(content: Mapping[str, Any]) -> Iterator[Finding]:

@@ -113,9 +113,9 @@ def log(followed: FollowedRun) -> bytes:
     return as_text({"text": "\n".join(visible(line.replace("\t", "    ")) for line in lines)})
 
 
-def grids_of(about: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the fields of a run that list their values, with these. about: its description."""
-    roles = about.get("roles")
+def grids_of(description: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the fields of a run that list their values, with these. description: the content of `run.json`."""
+    roles = description.get("roles")
     found = [roles.get(role) for role in ("scientific", "nuisance")] if isinstance(roles, dict) else []
     pairs = [pair for domains in found if isinstance(domains, dict) for pair in domains.items()]
     return {name: values for name, values in pairs if isinstance(values, list) and values}

@@ -60,14 +60,16 @@ class Page:
     def run(self, request: Request) -> Response:
         """Answer with the page of a run; what its ledger says follows."""
         run = self.results.run(*_names(request))
-        about = run.read_description()
+        description = run.read_description()
         commands = {
             "watch": f"python -m sweeps.show {where(run)} --watch",
             "report": f"python -m analysis.report {where(run)}",
             "extend": answers.extending_command(run),
         }
-        grids = answers.grids_of(about)
-        return self._html("run.html.j2", run=run, about=about, commands=commands, place=where(run), grids=grids)
+        grids = answers.grids_of(description)
+        return self._html(
+            "run.html.j2", run=run, description=description, commands=commands, place=where(run), grids=grids
+        )
 
     def trial(self, request: Request) -> Response:
         """Answer with the page of a trial."""

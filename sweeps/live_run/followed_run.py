@@ -42,9 +42,9 @@ class FollowedRun:
     """A run whose ledger is read as it grows. Looks and answers one at a time: call `look` first, under `lock`."""
 
     def __init__(self, run: RunFolder) -> None:
-        self.run, self.about = run, run.read_description()
-        self.metric, self.mode = str(self.about["metric"]), str(self.about["mode"])
-        roles = self.about["roles"]
+        self.run, self.description = run, run.read_description()
+        self.metric, self.mode = str(self.description["metric"]), str(self.description["mode"])
+        roles = self.description["roles"]
         self.scientific, self.nuisance = tuple(roles["scientific"]), tuple(roles.get("nuisance", ()))
         self.lock = threading.RLock()
         self.log = EventLog()

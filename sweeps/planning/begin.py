@@ -92,18 +92,18 @@ class Resumed:
 
 def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool = False) -> Resumed:
     """Match the plan with the run's trials and append what is new. Raises `InputError` for what cannot go together."""
-    about = folder.read_description()
-    check_same_metric(about, sweep)
+    description = folder.read_description()
+    check_same_metric(description, sweep)
     damaged = cut_damaged_end(folder.ledger)
     state = read_state(folder.ledger)
     plan = replace(plan, trials=(*plan.trials, *_proposed_before(sweep, plan, state)))
     damaged_tables = put_aside_damaged(folder)
-    match = match_trials(plan.trials, state.trials.values(), about, plan.planner.trainable, retry_failed)
+    match = match_trials(plan.trials, state.trials.values(), description, plan.planner.trainable, retry_failed)
     requeued = [trial for trial in match.known.values() if retry_failed and trial.status == "failed"]
     finished = sum(trial.ended for trial in match.known.values()) - len(requeued)
     added = [trial for trial in match.trials if trial.trial_id not in match.known]
     foreign = sorted(set(state.trials) - set(match.known))
-    update = extend_run_json(about, sweep, plan, len(state.trials) + len(added))
+    update = extend_run_json(description, sweep, plan, len(state.trials) + len(added))
     save_sources(folder.code, sources_of(sweep))
     write_atomically(folder.description, json.dumps(update, indent=1).encode())
     news = tuple(new_values(added, list(state.trials.values())))
@@ -136,13 +136,13 @@ def resume_run(folder: RunFolder, sweep: Sweep, plan: Plan, retry_failed: bool =
     )  # fmt: skip
 
 
-def with_added(sweep: Sweep, about: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
+def with_added(sweep: Sweep, description: Mapping[str, Any]) -> tuple[Sweep, list[str]]:
     """Return a sweep with the values that were added to its run while it went on, and these as `FIELD=V[,V...]`.
 
-    about: the run's description. What no longer fits the sweep, whose field may be held still now, is left out.
+    description: the content of `run.json`. What no longer fits the sweep is left out: its field may be held still now.
     """
     found = []
-    for text in given if isinstance(given := about.get(ADDED), list) else []:
+    for text in given if isinstance(given := description.get(ADDED), list) else []:
         with suppress(InputError):
             sweep = add_values(sweep, str(text))
             found.append(str(text))
@@ -185,10 +185,10 @@ def record_extension(
 
     In this order: a driver that is killed in between has lost nothing, since a resume plans what `run.json` has.
     """
-    about = run.read_description()
-    update = extend_run_json(about, extension.sweep, extension.plan, len(state.trials) + len(extension.added))
-    earlier = given if isinstance(given := about.get(ADDED), list) else []
-    update |= {"resumes": about.get("resumes", []), ADDED: [*earlier, text]}
+    description = run.read_description()
+    update = extend_run_json(description, extension.sweep, extension.plan, len(state.trials) + len(extension.added))
+    earlier = given if isinstance(given := description.get(ADDED), list) else []
+    update |= {"resumes": description.get("resumes", []), ADDED: [*earlier, text]}
     write_atomically(run.description, json.dumps(update, indent=1).encode())
     record("values_added", values=text, trials=len(extension.added))
     for trial in extension.added:
@@ -208,10 +208,10 @@ def new_values(added: Sequence[PlannedTrial], known: Sequence[TrialState]) -> li
     return found
 
 
-def check_same_metric(about: Mapping[str, Any], sweep: Sweep) -> None:
+def check_same_metric(description: Mapping[str, Any], sweep: Sweep) -> None:
     """Raises `InputError` where a run was judged by another metric: its decisions and those to come cannot be one."""
     for name, option in (("metric", "--metric"), ("mode", "the mode")):
-        known, asked = about.get(name), getattr(sweep, name)
+        known, asked = description.get(name), getattr(sweep, name)
         if known is not None and known != asked:
             raise InputError(f"this run goes by {name} {known}, not {asked}: leave out {option}, or begin another run")
 

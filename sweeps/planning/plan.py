@@ -77,7 +77,7 @@ def by_seed(config: Any) -> list[Any]:
     return [config.model_copy(update={"seeds": (seed,)}) for seed in config.seeds]
 
 
-def decide_replicates(sweep: Sweep, address: str | None, about: Mapping[str, Any]) -> Sweep:
+def decide_replicates(sweep: Sweep, address: str | None, description: Mapping[str, Any]) -> Sweep:
     """Return the sweep with `replicates="auto"` decided: as the run that is resumed decided, else by this machine.
 
     'apart' where nothing is stopped or searched by means over replicates, and there are fewer trials than CPUs; else
@@ -85,7 +85,7 @@ def decide_replicates(sweep: Sweep, address: str | None, about: Mapping[str, Any
     """
     if sweep.replicates != "auto":
         return sweep
-    known: Any = about.get("replicates")
+    known: Any = description.get("replicates")
     if known is None:
         free = sweep.scheduler == "fifo" and not isinstance(sweep.searcher, Optuna) and len(sweep.seeds) > 1
         few = free and address is None and len(expand(sweep)) < sweep.resources.slots(os.cpu_count() or 1, 0)

@@ -62,19 +62,19 @@ def describe_trainable(plan: Plan) -> dict[str, Any]:
     return plan.planner.trainable.describe(configs)
 
 
-def _own_fields(about: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = about.get("trainable", {}).get("fields", {})
+def _own_fields(description: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = description.get("trainable", {}).get("fields", {})
     return fields
 
 
-def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: int) -> dict[str, Any]:
+def extend_run_json(description: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: int) -> dict[str, Any]:
     """Return the content of `run.json` after a resume: as it was, with what this command asks put in.
 
-    about: the content so far; trials: of the whole run. `definition` is the sweep of now, and `resumes` holds the
+    description: the content so far; trials: of the whole run. `definition` is the sweep of now, and `resumes` holds the
     sweep, the command and the code of every resume. A field has the strongest role that any command gave it, and all
     of its values.
     """
-    now = describe_run(sweep, str(about["sweep"]), str(about["run_id"]), plan)
+    now = describe_run(sweep, str(description["sweep"]), str(description["run_id"]), plan)
     made = now["provenance"]
     resume = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -82,16 +82,16 @@ def extend_run_json(about: Mapping[str, Any], sweep: Sweep, plan: Plan, trials: 
         **{name: made[name] for name in ("command", "git", "code_digest", "code_files")},
     }
     return {
-        **about,
+        **description,
         **{name: now[name] for name in ("samples", "scheduler", "searcher", "stratify", "resources", "definition")},
         "trials": max(trials, now["trials"]),
-        "roles": unite_roles(about.get("roles", {}), now["roles"]),
-        "seeds": sorted({*about.get("seeds", ()), *now["seeds"]}),
-        "trainable": {**now["trainable"], "fields": {**_own_fields(about), **_own_fields(now)}},
-        "datasets": {**about.get("datasets", {}), **now["datasets"]},
-        "code": {**about.get("code", {}), **now["code"]},
-        "notes": sorted({*about.get("notes", ()), *now["notes"]}),
-        "resumes": [*about.get("resumes", ()), resume],
+        "roles": unite_roles(description.get("roles", {}), now["roles"]),
+        "seeds": sorted({*description.get("seeds", ()), *now["seeds"]}),
+        "trainable": {**now["trainable"], "fields": {**_own_fields(description), **_own_fields(now)}},
+        "datasets": {**description.get("datasets", {}), **now["datasets"]},
+        "code": {**description.get("code", {}), **now["code"]},
+        "notes": sorted({*description.get("notes", ()), *now["notes"]}),
+        "resumes": [*description.get("resumes", ()), resume],
     }
 
 

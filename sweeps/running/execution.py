@@ -86,13 +86,13 @@ def _carried_out(
     sweep: Sweep, plan: Plan, folder: RunFolder, settings: Settings, console: Console, note: Callable[[str], None],
     notifier: Notifier, start: Callable[[], None] | None, interrupt: Interrupt | None, state: RunState | None,
 ) -> Outcome:  # fmt: skip
-    """Do what `execute` does, with a mirror, trackers and a sampler beside it."""
-    from sweeps.running.upload import Mirror
+    """Do what `execute` does, with an upload, trackers and a sampler beside it."""
+    from sweeps.running.upload import BackgroundUpload
 
     tell = partial(say, console, label="dashboard:", style="cyan")
     page = dashboard_beside(folder, tell) if settings.dashboard else nullcontext()
     companions = Companions(folder, settings.track, settings.track_files, note)
-    with Mirror(folder, note) as mirror, companions, page, Sampler(folder, settings.carbon, note) as sampler:
+    with BackgroundUpload(folder, note) as upload, companions, page, Sampler(folder, settings.carbon, note) as sampler:
         began = time.monotonic()
         with interrupt or Interrupt() as entered:
             entered.hold()
@@ -104,7 +104,7 @@ def _carried_out(
 
             outcome = with_report(outcome)
         outcome = replace(outcome, seconds=time.monotonic() - began)
-    return replace(outcome, problems=(*outcome.problems, *mirror.problems))
+    return replace(outcome, problems=(*outcome.problems, *upload.problems))
 
 
 @dataclass

@@ -131,10 +131,10 @@ class Recorder:
         if text is None or text in self.choices:
             return
         self.choices.add(text)
-        about = self.run.read_description()
-        choice, known = json.loads(text), about.get("fused")
+        description = self.run.read_description()
+        choice, known = json.loads(text), description.get("fused")
         fused = {**(known if isinstance(known, dict) else {}), choice.pop("key"): choice}
-        write_atomically(self.run.description, json.dumps({**about, "fused": fused}, indent=1).encode())
+        write_atomically(self.run.description, json.dumps({**description, "fused": fused}, indent=1).encode())
 
     def _conclude(self, trial: TrialState, event: Mapping[str, Any], decision: Decision | None) -> bool:
         """End a trial whose last epoch was its end. True: the worker is to be stopped here."""

@@ -144,7 +144,7 @@ def _link(path: Path, link: Path) -> None:
         shutil.copy2(path, link)
 
 
-class Mirror:
+class BackgroundUpload:
     """Uploads a run in a thread of its own between `with` and its end, and everything at the end.
 
     problems: why something could not be uploaded. say: called once when an upload fails during the run.
@@ -156,9 +156,9 @@ class Mirror:
         self.upload = Upload(run, remote) if remote else None
         self.problems: list[str] = []
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._rounds, name="mirror", daemon=True)
+        self._thread = threading.Thread(target=self._rounds, name="upload", daemon=True)
 
-    def __enter__(self) -> Mirror:
+    def __enter__(self) -> BackgroundUpload:
         """Upload the plan before the first trial. Raises `InputError`."""
         if self.upload:
             self.upload.begin()

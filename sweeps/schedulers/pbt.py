@@ -87,8 +87,8 @@ def compare_population(sweep: Sweep, rule: Pbt, state: RunState, stratum: str) -
             values = propose(sweep, state, stratum, donor, epoch, [change["values"] for change in replaced], rng)
         else:
             values = perturb(changeable_ranges(sweep), donor.config_now, rule.resample, rng)
-        about = {"value": trial.means[epoch - 1][sweep.metric], "donor_value": donor.means[epoch - 1][sweep.metric]}
-        replaced.append({"trial_id": trial.trial_id, "donor": donor.trial_id, **about, "values": values})
+        compared = {"value": trial.means[epoch - 1][sweep.metric], "donor_value": donor.means[epoch - 1][sweep.metric]}
+        replaced.append({"trial_id": trial.trial_id, "donor": donor.trial_id, **compared, "values": values})
     return Generation(stratum, epoch, len(alive), tuple(replaced))
 
 

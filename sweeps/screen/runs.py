@@ -28,16 +28,16 @@ def list_run(run: RunFolder, state: RunState | None = None) -> dict[str, str]:
 
 def summarize_run(run: RunFolder, state: RunState | None = None) -> dict[str, str]:
     """Return sweep, run, state, progress, best so far, age and size on disk of a run. Raises `InputError`."""
-    about, state = run.read_description(), state or read_state(run.ledger)
+    description, state = run.read_description(), state or read_state(run.ledger)
     ended = state.count(*ENDED)
-    best = Tally(state, about["metric"], about["mode"]).best()
+    best = Tally(state, description["metric"], description["mode"]).best()
     last = state.last or datetime.now(UTC)
     return {
         "sweep": run.sweep,
         "run": run.run_id,
         "state": state_of(run, state, last),
         "trials": f"{ended}/{state.total}",
-        "best": f"{about['metric']} {best[0].value:.4f}" if best else "-",
+        "best": f"{description['metric']} {best[0].value:.4f}" if best else "-",
         "age": age(datetime.now(UTC) - last),
         "size": in_words(size_there(run) or bytes_in(run.path)),
     }

@@ -82,12 +82,12 @@ class Mlflow:
         made = found or self.client.get_experiment(self.client.create_experiment(run.sweep, place, tags=TRAINING))
         self.experiment = made.experiment_id
         self._known = {one.data.tags[ID]: one.info.run_id for one in self._search(f"tags.run_key = '{run.id}'")}
-        tags = {**run.tags, KIND: "sweep", NOTE: run.question, "metric": str(run.about["metric"])}
+        tags = {**run.tags, KIND: "sweep", NOTE: run.question, "metric": str(run.description["metric"])}
         self.run_id = self._find_or_make(run.id, run.run_id, run.began, {**tags, "run_key": run.id})
         fields = {"trials": "trials", "scheduler": "scheduler", "searcher": "searcher", "seeds": "seeds"}
-        params = {name: run.about.get(key) for name, key in fields.items()}
-        self._params(self.run_id, {**params, **_values(run.about.get("roles", {}))})
-        self._datasets(self.run_id, run.about.get("datasets", {}))
+        params = {name: run.description.get(key) for name, key in fields.items()}
+        self._params(self.run_id, {**params, **_values(run.description.get("roles", {}))})
+        self._datasets(self.run_id, run.description.get("datasets", {}))
         self.name = f"{run.sweep}/{run.run_id}"
         self.tags, self.began = {"run_key": run.id}, run.began
 

@@ -48,12 +48,14 @@ def complete(run: RunFolder, data_root: Path | None = None) -> list[str]:
     Raises `InputError` where a link leads out of the run: what is written would not be in it.
     """
     refuse_links_out(run)
-    about, state = run.read_description(), read_state(run.ledger)
-    fields = (*about["roles"]["scientific"], *about["roles"].get("nuisance", {}))
+    description, state = run.read_description(), read_state(run.ledger)
+    fields = (*description["roles"]["scientific"], *description["roles"].get("nuisance", {}))
     notes: list[str] = []
     run.tensorboard.mkdir(exist_ok=True)
-    _write(run.tensorboard / RUN, [run.description, run.ledger], lambda: _of_run(run, about, state, data_root, notes))
-    shown = set(_best(state, about, MOST_TRIALS))
+    _write(
+        run.tensorboard / RUN, [run.description, run.ledger], lambda: _of_run(run, description, state, data_root, notes)
+    )
+    shown = set(_best(state, description, MOST_TRIALS))
     for trial in state.trials.values():
         if trial.status in ENDED and trial.epoch:
             curves = curves_of(run, trial, fields)
@@ -64,12 +66,12 @@ def complete(run: RunFolder, data_root: Path | None = None) -> list[str]:
     return notes
 
 
-def _best(state: RunState, about: Mapping[str, Any], most: int) -> list[str]:
+def _best(state: RunState, description: Mapping[str, Any], most: int) -> list[str]:
     """Return the ids of the trials with the best values."""
-    sign = 1 if about["mode"] == "max" else -1
+    sign = 1 if description["mode"] == "max" else -1
 
     def best(trial: TrialState) -> float:
-        known = (sign * value for value in trial.means.of(about["metric"]) if value is not None)
+        known = (sign * value for value in trial.means.of(description["metric"]) if value is not None)
         return max(known, default=-math.inf)
 
     return [trial.trial_id for trial in sorted(state.trials.values(), key=best, reverse=True)[:most]]
@@ -161,20 +163,20 @@ def _cell(text: str) -> str:
 
 
 def _of_run(
-    run: RunFolder, about: Mapping[str, Any], state: RunState, data_root: Path | None, notes: list[str]
+    run: RunFolder, description: Mapping[str, Any], state: RunState, data_root: Path | None, notes: list[str]
 ) -> Values:
-    made = about.get("provenance", {})
+    made = description.get("provenance", {})
     roles = {
         f"{role}: {name}": ", ".join(map(show_value, values if isinstance(values, list) else [values]))
-        for role, fields in about["roles"].items()
+        for role, fields in description["roles"].items()
         for name, values in fields.items()
     }
-    facts = {"question": about["question"], "metric": about["metric"], **roles}
+    facts = {"question": description["question"], "metric": description["metric"], **roles}
     facts |= {"git commit": (made.get("git") or {}).get("commit"), "command": " ".join(made.get("command", []))}
     yield 0, text_value("run", f"# {_cell(run.sweep)}\n\n{_table(facts)}")
     names = ("dataset", "image_size", "augmentation")
     shown = {tuple(trial.config.get(name) for name in names) for trial in state.trials.values()}
-    for dataset, size, augmentation in sorted(shown, key=str)[:MOST_DATASETS] if _has_images(about) else ():
+    for dataset, size, augmentation in sorted(shown, key=str)[:MOST_DATASETS] if _has_images(description) else ():
         # code that a file names is not run for a picture
         if is_user_code(dataset):
             continue
@@ -186,8 +188,8 @@ def _of_run(
             notes.append(f"no pictures of the images of {dataset}: {error}")
 
 
-def _has_images(about: Mapping[str, Any]) -> bool:
-    return not about.get("trainable", {}).get("own", False)
+def _has_images(description: Mapping[str, Any]) -> bool:
+    return not description.get("trainable", {}).get("own", False)
 
 
 def _inputs(dataset: Any, size: Any, kinds: Sequence[str], data_root: Path | None) -> bytes:

@@ -19,11 +19,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run. id: 16 hexadecimal digits that no other run has. about: the content of `run.json`."""
+    """A run. id: 16 hexadecimal digits that no other run has. description: the content of `run.json`."""
 
     id: str
     folder: RunFolder
-    about: Mapping[str, Any]
+    description: Mapping[str, Any]
     began: datetime
 
     @property
@@ -39,19 +39,19 @@ class TrackedRun:
     @property
     def question(self) -> str:
         """Return what the sweep asks."""
-        return str(self.about.get("question", ""))
+        return str(self.description.get("question", ""))
 
     @property
     def varied(self) -> tuple[str, ...]:
         """Return the fields that differ between trials, the compared ones first."""
-        roles = self.about.get("roles", {})
+        roles = self.description.get("roles", {})
         return (*roles.get("scientific", {}), *roles.get("nuisance", {}))
 
     @property
     def tags(self) -> dict[str, str]:
         """Return sweep, run, git commit, and the digest of the code and of each dataset."""
-        made = self.about.get("provenance", {})
-        data = self.about.get("datasets", {})
+        made = self.description.get("provenance", {})
+        data = self.description.get("datasets", {})
         found = {
             "sweep": self.sweep,
             "run": self.run_id,

@@ -66,8 +66,15 @@ class Wandb:
 
         self.run = run
         self.project = self.project or run.sweep
-        about = {name: run.about.get(name) for name in ("metric", "mode", "roles", "seeds", "scheduler", "datasets")}
-        arguments = {"name": run.run_id, "notes": run.question, "config": {**about, **run.tags}, "job_type": "sweep"}
+        description = {
+            name: run.description.get(name) for name in ("metric", "mode", "roles", "seeds", "scheduler", "datasets")
+        }
+        arguments = {
+            "name": run.run_id,
+            "notes": run.question,
+            "config": {**description, **run.tags},
+            "job_type": "sweep",
+        }
         try:
             self.sweep = self._init(run.id, arguments)
         except wandb.errors.UsageError as error:

@@ -237,10 +237,10 @@ class Feed:
         return "completed" if self.state.ended else "interrupted"
 
     def _ending(self, links: dict[str, dict[str, str]]) -> RunEnding:
-        about = self.run.read_description()
-        sign = 1 if about["mode"] == "max" else -1
+        description = self.run.read_description()
+        sign = 1 if description["mode"] == "max" else -1
         trials = self.state.trials.values()
-        reached = ((value, trial.trial_id) for trial in trials for value in trial.means.of(about["metric"]))
+        reached = ((value, trial.trial_id) for trial in trials for value in trial.means.of(description["metric"]))
         known = [(value, trial_id) for value, trial_id in reached if value is not None and math.isfinite(value)]
         best, trial_id = max(known, key=lambda pair: sign * pair[0]) if known else (None, "")
         counts = {status: count for status, count in self.state.counts.items() if count}
@@ -254,8 +254,8 @@ def tracked_run(run: RunFolder, state: RunState) -> TrackedRun:
     """Return a run as trackers know it. Its id is made of its names and of the first line of its ledger."""
     with open_regular(run.ledger) as file:
         first = file.readline().decode(errors="replace")
-    about = run.read_description()
-    return TrackedRun(_digest(run.sweep, run.run_id, first), run, about, state.first or datetime.now(UTC))
+    description = run.read_description()
+    return TrackedRun(_digest(run.sweep, run.run_id, first), run, description, state.first or datetime.now(UTC))
 
 
 def _digest(*texts: str) -> str:

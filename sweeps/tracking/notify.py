@@ -42,12 +42,12 @@ class Notifier:
     run: RunFolder
     say: Say
     timeout: float = TIMEOUT
-    _about: dict[str, Any] = field(default_factory=dict, init=False)
+    _description: dict[str, Any] = field(default_factory=dict, init=False)
     _failed: threading.Thread | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # the file may be gone when there is something to tell
-        self._about = self.run.read_description() if self.command is not None else {}
+        self._description = self.run.read_description() if self.command is not None else {}
 
     def check(self, state: RunState) -> None:
         """Tell of the first trial that has failed, without waiting for the command. To be called often."""
@@ -89,14 +89,14 @@ class Notifier:
 
     def _message(self, event: str, state: RunState | None, reason: str, **more: Any) -> dict[str, Any]:
         """Return what the command gets."""
-        about = self._about
+        description = self._description
         found = {
-            "event": event, "sweep": self.run.sweep, "run": self.run.run_id, "question": about["question"],
-            "reason": reason, "metric": about["metric"], "results": where(self.run), **more,
+            "event": event, "sweep": self.run.sweep, "run": self.run.run_id, "question": description["question"],
+            "reason": reason, "metric": description["metric"], "results": where(self.run), **more,
         }  # fmt: skip
         if state is not None:
             found["trials"] = {status: count for status, count in state.counts.items() if count}
-            found["best"] = _best(state, about["metric"], about["mode"])
+            found["best"] = _best(state, description["metric"], description["mode"])
         return {"text": _text(found), **found}
 
     def _send(self, message: dict[str, Any]) -> None:

@@ -37,8 +37,8 @@ from sweeps.planning.reuse import take_finished
 from sweeps.planning.settings import Settings
 from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.record.state import fold
-from sweeps.running import upload as mirror
-from sweeps.running.upload import Mirror, Upload
+from sweeps.running import upload as module
+from sweeps.running.upload import BackgroundUpload, Upload
 from tests.conftest import ROOT
 from tests.whole.test_sweep import VOLATILE
 from trainables.atomic_files import write_atomically
@@ -76,7 +76,7 @@ def environment(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     monkeypatch.setenv("SWEEPS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(mirror, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(module, "FIRST_WAIT", 0.01)
 
 
 @pytest.fixture(params=["s3", "fsspec+memory"])
@@ -221,11 +221,11 @@ def test_checkpoints_there_are_those_of_the_ledger_there(
             with run.ledger.open("a") as file:
                 file.write(json.dumps({"event": "epoch", "trial_id": "0002", "epoch": epoch}) + "\n")
 
-    write, read = Remote.write, mirror.whole_lines
+    write, read = Remote.write, module.whole_lines
     if moment == "while files are sent":
         monkeypatch.setattr(Remote, "write", lambda self, name, content: (train(), write(self, name, content))[1])
     else:
-        monkeypatch.setattr(mirror, "whole_lines", lambda path: (train(), read(path))[1])
+        monkeypatch.setattr(module, "whole_lines", lambda path: (train(), read(path))[1])
     train()
     upload = Upload(run, remote)
     trains.append(True)
@@ -244,20 +244,20 @@ def test_only_what_changed_is_sent_again(uri: str, monkeypatch: pytest.MonkeyPat
     sent: list[str] = []
     write = Remote.write
     monkeypatch.setattr(Remote, "write", lambda self, name, content: (sent.append(name), write(self, name, content))[1])
-    with Mirror(run):
+    with BackgroundUpload(run):
         pass
     assert sent[-1] == "ledger.jsonl"
     assert "run.json" in sent
     sent.clear()
     run.trials_table.write_bytes(b"new")
-    with Mirror(run):
+    with BackgroundUpload(run):
         pass
     assert sent == ["trials.parquet"]
 
 
 def test_a_run_goes_on_on_another_machine(uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run, remote = made(uri)
-    with Mirror(run):
+    with BackgroundUpload(run):
         pass
     monkeypatch.setenv("SWEEPS_CACHE", str(tmp_path / "another"))
     assert has_begun(uri, "s", "first")
@@ -276,7 +276,7 @@ def test_a_run_goes_on_on_another_machine(uri: str, monkeypatch: pytest.MonkeyPa
     ledger = Ledger(there.ledger)
     end(there, ledger, "0002")
     ledger.close()
-    with Mirror(there) as second:
+    with BackgroundUpload(there) as second:
         pass
     assert not second.problems
     monkeypatch.setenv("SWEEPS_CACHE", str(tmp_path / "cache"))
@@ -289,7 +289,7 @@ def test_what_only_this_machine_has_wins_and_a_run_that_went_on_elsewhere_puts_i
     uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, remote = made(uri)
-    with Mirror(run):
+    with BackgroundUpload(run):
         pass
     with run.ledger.open("ab") as file:
         file.write(b'{"time":"","event":"here"}\n')
@@ -298,7 +298,7 @@ def test_what_only_this_machine_has_wins_and_a_run_that_went_on_elsewhere_puts_i
     assert run.trials_table.read_bytes() == b"here"
     remote.write("ledger.jsonl", (remote.read("ledger.jsonl") or b"") + b'{"time":"","event":"there"}\n')
     with pytest.raises(InputError, match="another command goes on with this run"):
-        Mirror(run).__enter__()
+        BackgroundUpload(run).__enter__()
     assert find_run("first", uri).ledger.read_bytes().endswith(b'"there"}\n')
     assert "what only this machine had is kept in" in capsys.readouterr().err
     aside = next(run.path.parent.glob(".first.*"))
@@ -307,7 +307,7 @@ def test_what_only_this_machine_has_wins_and_a_run_that_went_on_elsewhere_puts_i
 
 def test_two_drivers_of_one_run_do_not_overwrite_each_other(uri: str) -> None:
     run, remote = made(uri)
-    with Mirror(run) as first:
+    with BackgroundUpload(run) as first:
         remote.write("ledger.jsonl", b"of another driver\n")
         with run.ledger.open("ab") as file:
             file.write(b'{"time":"","event":"here"}\n')
@@ -341,8 +341,8 @@ def test_an_upload_that_fails_in_the_end_names_the_copy_and_a_resume_sends_it(
     run, remote = made(uri)
     write = Remote.write
     said: list[str] = []
-    monkeypatch.setattr(mirror, "PAUSE", 0.01)
-    with Mirror(run, said.append) as failing:
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    with BackgroundUpload(run, said.append) as failing:
         run.trials_table.write_bytes(b"table")
 
         def refuse(self: Remote, name: str, content: bytes) -> None:
@@ -358,7 +358,7 @@ def test_an_upload_that_fails_in_the_end_names_the_copy_and_a_resume_sends_it(
     assert "Nothing is lost" in failing.problems[0]
     assert str(run.path) in failing.problems[0]
     monkeypatch.setattr(Remote, "write", write)
-    with Mirror(run) as again:
+    with BackgroundUpload(run) as again:
         pass
     assert not again.problems
     assert remote.read("epochs.parquet") == b"table"
@@ -366,7 +366,7 @@ def test_an_upload_that_fails_in_the_end_names_the_copy_and_a_resume_sends_it(
 
 def test_runs_there_are_listed_and_reused_and_what_analysis_writes_goes_back(uri: str) -> None:
     run, remote = made(uri)
-    with Mirror(run):
+    with BackgroundUpload(run):
         pass
     shutil.rmtree(folder_of(uri))
     assert [found.run_id for found in runs_in(uri)] == ["first"]
@@ -383,7 +383,7 @@ def test_runs_there_are_listed_and_reused_and_what_analysis_writes_goes_back(uri
 
 def test_a_dry_run_counts_what_has_finished_there_and_fetches_no_weights(uri: str) -> None:
     run, _ = made(uri)
-    with Mirror(run):
+    with BackgroundUpload(run):
         pass
     shutil.rmtree(folder_of(uri))
     console = Console(file=io.StringIO(), width=120)

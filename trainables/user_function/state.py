@@ -109,9 +109,9 @@ def tensors_of(weights: Any) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def write_weights(
-    path: Path, tensors: Mapping[str, Tensor], types: Mapping[str, str], about: Mapping[str, str]
+    path: Path, tensors: Mapping[str, Tensor], types: Mapping[str, str], metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors as safetensors. about: what the file says of itself."""
+    """Write tensors as safetensors. metadata: what the file says of itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
     more = {"module_types": json.dumps(types)} if types else {}
-    write_atomically(path, save(dict(tensors), {**about, **more}), durable=False)
+    write_atomically(path, save(dict(tensors), {**metadata, **more}), durable=False)

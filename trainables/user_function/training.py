@@ -182,8 +182,8 @@ class FunctionTraining:
             for stage, (tensors, types) in given.items():
                 file = folder_of(one.trial.seed) / f"{stage}_model.safetensors"
                 epoch = 0 if stage == "initial" else one.trial.epoch
-                about = {"seed": str(one.trial.seed), "epoch": str(epoch), "trainable": self.spec}
-                write_weights(file, tensors, types, about)
+                metadata = {"seed": str(one.trial.seed), "epoch": str(epoch), "trainable": self.spec}
+                write_weights(file, tensors, types, metadata)
 
     def _step(self, one: _Replicate, epoch: int) -> None:
         """Train one epoch of a replicate; one that has ended keeps what it gave last, with no time spent."""

@@ -13,7 +13,7 @@ from analysis.runs.remote import Remote, open_remote
 from analysis.runs.run_folder import RunFolder
 from sweeps.record.ledger import Ledger, read_ledger
 from sweeps.running import upload as uploads
-from sweeps.running.upload import Mirror, Upload
+from sweeps.running.upload import BackgroundUpload, Upload
 
 
 def begin_trial(run: RunFolder, ledger: Ledger, number: int) -> None:
@@ -79,11 +79,11 @@ def test_a_ledger_that_stays_behind_is_said_once(
     monkeypatch.setattr(uploads, "PAUSE", 0.0)
     monkeypatch.setattr(uploads, "SHARE", 1.0)
     Ledger(run.ledger).append("expected", trials=1)
-    mirror = Mirror(run, said.append)
-    assert mirror.upload
+    background = BackgroundUpload(run, said.append)
+    assert background.upload
     monkeypatch.setattr(uploads, "send_changed", lambda *arguments: (set(), {"trials/t0/seed_0/final_model"}))
     rounds = iter(range(2 * uploads.TELL_AFTER))
-    monkeypatch.setattr(mirror._ending, "wait", lambda pause: next(rounds, None) is None)
-    mirror._rounds()
+    monkeypatch.setattr(background._ending, "wait", lambda pause: next(rounds, None) is None)
+    background._rounds()
     assert len(said) == 1
     assert "rounds behind" in said[0]
