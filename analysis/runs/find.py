@@ -18,6 +18,10 @@ from trainables.errors import InputError
 LATEST = "latest"
 
 
+class UnknownRun(InputError):
+    """No run has the name that was given."""
+
+
 def new_run(results: Path, sweep: str, name: str) -> RunFolder:
     """Return the folder of a run that is to begin. Raises `InputError` for names that no folder may have."""
     if name == LATEST:
@@ -98,7 +102,7 @@ def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) 
     if same:
         return _fetched(same[0], storage, whole)
     known = f"newest are {_names(runs[:5], ', ')}" if runs else "there are no runs yet"
-    raise InputError(f"no run {name!r} in {storage}/: {known}")
+    raise UnknownRun(f"no run {name!r} in {storage}/: {known}")
 
 
 def _refuse_empty(name: str) -> None:

@@ -8,14 +8,18 @@ from pathlib import Path
 import typer
 
 from analysis.command_line import refuse_unused, was_given
-from analysis.runs.find import refuse_unused_storage
+from analysis.runs.find import UnknownRun, refuse_unused_storage
 from analysis.trial_evaluation.select_trials import BEST, ChosenTrial
 from deployment.formats.artefact import Artefact
 from deployment.formats.opening import ONNX, PT2, SUFFIXES, open_artefact
 from deployment.registration.opening import open_registry
-from deployment.registration.registry_store import MODEL_FILE, files_of, find_version
+from deployment.registration.registry_store import MODEL_FILE, files_of, find_version, model_names
 from deployment.trial_network.selection import choose_one
 from trainables.errors import InputError
+
+REGISTERED = "a registered model is named NAME@VERSION or NAME@ALIAS"
+# registered models that a message names
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def refuse_unused_options(context: typer.Context, name: str) -> None:
     elif is_registered(name):
         refuse_unused(context, ("trial", *(["storage"] * was_given(context, "registry"))), "MODEL is a registered one")
     else:
-        refuse_unused(context, ("registry",), "MODEL is a run")
+        refuse_unused(context, ("registry",), f"MODEL is a run ({REGISTERED})")
         refuse_unused_storage(context, [name])
 
 
@@ -60,7 +64,10 @@ def find_model(
         model, _, which = name.rpartition("@")
         opened = open_registry(registry, storage)
         return FoundModel(files_of(opened, find_version(opened, model, which)) / MODEL_FILE)
-    chosen = choose_one(name, trial, storage, trust_code)
+    try:
+        chosen = choose_one(name, trial, storage, trust_code)
+    except UnknownRun as error:
+        raise InputError(f"{error}; {REGISTERED}{_registered_in(storage)}") from None
     folder = chosen.run.deployment_of(chosen.trial_id)
     found = next((path for path in (folder.model(ONNX), folder.model(PT2)) if path.is_file()), None)
     if found is None:
@@ -69,3 +76,13 @@ def find_model(
             f"python -m deployment.export {chosen.run.path} --trial {chosen.trial_id}"
         )
     return FoundModel(found, chosen)
+
+
+def _registered_in(storage: str) -> str:
+    """Return `, known: NAMES` of the models that are registered in the results; "" for none."""
+    try:
+        known = model_names(open_registry(None, storage))
+    except InputError:
+        # without a registry there is no model
+        return ""
+    return f", known: {', '.join(known[:MOST_NAMES])}" if known else ""

@@ -25,7 +25,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Stop:
-    """A trial that was stopped: by which value at which epoch, against which cutoff among how many peers."""
+    """A trial that was stopped: by which value at which epoch, against which cutoff among how many peers.
+
+    epoch: the rung's; without one, by hand say, the last that was trained.
+    """
 
     trial_id: str
     time: float
@@ -46,10 +49,13 @@ class EventLog:
     resumed: list[float] = field(default_factory=list)
     last: float = 0.0
     _open: dict[str, Span] = field(default_factory=dict)
+    _trained: dict[str, int] = field(default_factory=dict)
 
     def note(self, event: Event) -> None:
         """Take an event in; those that say nothing here, or lack what they should have, are passed over."""
         kind, trial_id = event["event"], event.get("trial_id")
+        if kind == "epoch" and isinstance(trial_id, str) and isinstance(event.get("epoch"), int):
+            self._trained[trial_id] = event["epoch"]
         if kind == "epoch" or (moment := time_of(event)) is None:
             return
         self.last = now = moment.timestamp()
@@ -73,7 +79,7 @@ class EventLog:
         elif kind in CLOSING:
             self._close(trial_id, now, kind)
             if kind == "stopped":
-                self.stops.append(_stop(trial_id, now, event))
+                self.stops.append(_stop(trial_id, now, event, self._trained.get(trial_id)))
         elif kind == "stop_requested":
             self.asked.append((now, f"trial {trial_id} to stop"))
 
@@ -82,10 +88,10 @@ class EventLog:
             span.end, span.how = now, how
 
 
-def _stop(trial_id: str, now: float, event: Event) -> Stop:
-    epoch, peers = (event.get(name) if isinstance(event.get(name), int) else None for name in ("rung", "peers"))
+def _stop(trial_id: str, now: float, event: Event, trained: int | None) -> Stop:
+    rung, peers = (event.get(name) if isinstance(event.get(name), int) else None for name in ("rung", "peers"))
     value, cutoff = (_number(event.get(name)) for name in ("value", "cutoff"))
-    return Stop(trial_id, now, str(event.get("reason", "")), epoch, value, cutoff, peers)
+    return Stop(trial_id, now, str(event.get("reason", "")), trained if rung is None else rung, value, cutoff, peers)
 
 
 def _number(value: Any) -> Number:

@@ -206,7 +206,9 @@ def test_the_log_is_chained_and_every_change_shows(model: Path, network: Deploye
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["absent.onnx", "a.png"], "cannot be read"), (["a.torchscript.pt", "a.png"], "no model file"),
-     (["none@production", "a.png"], "there is no registry"), (["none", "a.png"], "no run 'none'")],
+     (["none@production", "a.png"], "there is no registry"), (["none", "a.png"], "no run 'none'"),
+     (["none", "a.png"], "yet; a registered model is named NAME@VERSION or NAME@ALIAS"),
+     (["none", "a.png", "--registry", "sqlite:///x.db"], "is named NAME@VERSION")],
 )  # fmt: skip
 def test_a_model_that_is_not_there_gets_one_line(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from analysis.evaluate import app as evaluate
 from analysis.runs.run_folder import RunFolder
 from deployment.formats.opening import open_artefact
 from deployment.predict import app as predict
+from deployment.prediction.resolve_model import find_model
 from deployment.register import app as register
 from deployment.registration.client import shown
 from deployment.registration.model_card import licence_of
@@ -161,6 +162,13 @@ def test_a_model_whose_first_version_was_not_made_is_said(drawn: Registry, tmp_p
     assert find_version(drawn, "m", None).version == "2.0.0"
     with pytest.raises(InputError, match="m has no ''"):
         find_version(drawn, "m", "")
+
+
+def test_a_registered_name_without_its_version_is_told_how_to_name_it(drawn: Registry, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as found:
+        find_model("m", str(tmp_path))
+    told = "there are no runs yet; a registered model is named NAME@VERSION or NAME@ALIAS, known: m"
+    assert str(found.value) == f"no run 'm' in {tmp_path}/: {told}"
 
 
 def test_an_alias_that_others_set_or_a_kill_left_half_done_is_followed(drawn: Registry) -> None:

@@ -48,6 +48,12 @@ def test_a_stop_has_its_value_its_cutoff_and_its_peers() -> None:
     assert (second.epoch, second.value, second.cutoff, second.peers) == (None, None, None, None)
 
 
+def test_a_stop_without_a_rung_has_the_last_epoch_that_was_trained() -> None:
+    epochs = [{"event": "epoch", "trial_id": trial, "epoch": epoch} for trial, epoch in (("1", 1), ("1", 2), ("2", 1))]
+    log = log_of(started("1"), started("2"), *epochs, ended("1", "stopped"), ended("2", "stopped", rung=4))
+    assert [stop.epoch for stop in log.stops] == [2, 4]
+
+
 def test_an_event_that_lacks_what_it_should_have_says_nothing() -> None:
     log = EventLog()
     for event in ({"event": "started"}, {"event": "started", "trial_id": "1"}, {"event": "stopped", "trial_id": 3}):
