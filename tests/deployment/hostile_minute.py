@@ -35,6 +35,8 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/fo
 PART = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
 # Statuses that a hostile request may get; 0: the connection was closed.
 REFUSALS = {0, 400, 408, 413, 415, 422, 503}
+# Seconds until a service has started or ended on a busy machine; Ray alone takes half a minute of two free cores.
+PATIENCE = 300
 SERVING = re.compile(r"on http://[^:]+:(\d+)")
 ACCEPTED = re.compile(r"request=(\S+) .*status=(\d+)")
 
@@ -66,10 +68,15 @@ class OwnService:
         self.log = log
         with log.open("wb") as target:
             self.process = subprocess.Popen(command, stderr=target, stdout=target)
-        self.port = self._port()
+        try:
+            self.port = self._port()
+        except RuntimeError:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def _port(self) -> int:
-        until = time.monotonic() + 120
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
             if found := SERVING.search(self.log.read_text()):
                 return int(found[1])
@@ -82,7 +89,7 @@ class OwnService:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(120)
+        return self.process.wait(PATIENCE)
 
     def requests(self) -> dict[str, int]:
         """Return the statuses of all requests that its log names."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -45,7 +45,7 @@ def test_it_answers_logs_each_request_once_and_leaves_nothing(model: Path, tempo
     images = made_data(SHAPE, "binary-class").splits["test"].images[:3]
     files = [("images", ("scan.png", png(image))) for image in images]
     try:
-        answer = httpx.post(f"http://127.0.0.1:{service.port}/predict", files=files, timeout=60)
+        answer = httpx2.post(f"http://127.0.0.1:{service.port}/predict", files=files, timeout=300)
     finally:
         code = service.stop()
 
@@ -63,7 +63,7 @@ def test_a_taken_port_is_one_line_before_ray_starts(model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "deployment.serve", str(model), "--ray", "--port", str(port)]
-        found = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        found = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert found.returncode == 2
     assert found.stderr.startswith(f"error: 127.0.0.1:{port} cannot be listened on")
     assert len(found.stderr.splitlines()) == 1
