@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.evaluation.calibration import Calibration
-from analysis.evaluation.per_class import FIGURES, ClassRow
+from analysis.evaluation.curves import ClassCurves, calibration_curves, precision_recall_curves, roc_curves
+from analysis.evaluation.per_class import ClassRow
 from analysis.evaluation.predictions import Predictions
 from analysis.figures.style import COLOURS, FAINT, INK, colour_of, marker_of, new_figure, styled
 from analysis.trial_evaluation.tables import short
 from analysis.trial_evaluation.trial import TrialEvaluation
-from trainables.metrics.calibration import accuracy_by_coverage, confidences, is_correct, reliability, with_temperature
-from trainables.metrics.per_class import positives
+from trainables.metrics.calibration import confidences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MOST_NAMED = 14
 # Classes of a matrix whose cells hold numbers.
 MOST_CELLS = 25
+# Figures that are drawn of each class, and what they are called.
+OF_CLASS = {"precision": "precision", "recall": "recall", "specificity": "specificity", "f1": "F1"}
 # Images in each row.
 SHOWN = 8
 
@@ -50,16 +52,26 @@ def confusion(counts: NDArray[np.float64], names: Sequence[str]) -> Figure:
     n = len(names)
     side = max(3.4, 0.62 * n + 1.6)
     figure, axes = new_figure(1, 1, side + 0.6, side)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = _matrix(axes[0, 0], shares, counts, names, written=n <= MOST_CELLS)
+    image = _matrix(axes[0, 0], counts, names, written=n <= MOST_CELLS)
     axes[0, 0].set(xlabel="predicted class", ylabel="true class")
     bar = figure.colorbar(image, ax=axes[0, 0], shrink=0.8)
     bar.set_label("% of the true class")
     return figure
 
 
-def _matrix(axis: Any, shares: Any, counts: Any, names: Sequence[str], *, written: bool) -> Any:
-    image = axis.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+def per_cent(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return per cent of each true class, the rows."""
+    return 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def cell_count(count: float) -> str:
+    """Return a count, which may be a mean over seeds, as a cell has it."""
+    return f"{count:.0f}" if float(count).is_integer() else f"{count:.1f}"
+
+
+def _matrix(axis: Any, counts: Any, names: Sequence[str], *, written: bool) -> Any:
+    shares = per_cent(counts)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     labels = [short(name) for name in names]
     flat = all(len(label) <= 6 for label in labels)
     turn = {} if flat else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
@@ -67,9 +79,9 @@ def _matrix(axis: Any, shares: Any, counts: Any, names: Sequence[str], *, writte
     axis.set_yticks(range(len(names)), labels)
     axis.spines[:].set_visible(False)
     for i, j in np.ndindex(counts.shape) if written else ():
-        colour = "white" if shares[i, j] > 0.55 else INK
-        whole = f"{counts[i, j]:.0f}" if float(counts[i, j]).is_integer() else f"{counts[i, j]:.1f}"
-        axis.text(j, i, f"{whole}\n{100 * shares[i, j]:.0f} %", ha="center", va="center", color=colour, fontsize=7.5)
+        colour = "white" if shares[i, j] > 55 else INK
+        text = f"{cell_count(counts[i, j])}\n{shares[i, j]:.0f} %"
+        axis.text(j, i, text, ha="center", va="center", color=colour, fontsize=7.5)
     return image
 
 
@@ -80,31 +92,38 @@ def _label_matrices(counts: NDArray[np.float64], names: Sequence[str]) -> Figure
     for axis in axes.flat[len(names) :]:
         axis.axis("off")
     for axis, matrix, name in zip(axes.flat, counts, names, strict=False):
-        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        _matrix(axis, shares, matrix, ("no", "yes"), written=True)
+        _matrix(axis, matrix, ("no", "yes"), written=True)
         axis.set_title(short(name, 22))
     figure.supxlabel("predicted", fontsize=9)
     figure.supylabel("true", fontsize=9)
     return figure
 
 
+def by_recall(rows: Sequence[ClassRow]) -> list[ClassRow]:
+    """Return the classes, best recall first."""
+    return sorted(rows, key=lambda row: -np.nan_to_num(row.figures["recall"], nan=-1))
+
+
+def row_name(row: ClassRow) -> str:
+    """Return what the row of a class is called: its name and its number of images."""
+    return f"{short(row.name)} (n = {row.support})"
+
+
 @styled
 def per_class(rows: Sequence[ClassRow]) -> Figure:
     """Draw precision, recall with its interval, specificity and F1 of each class, best recall first."""
-    shown = ("precision", "recall", "specificity", "f1")
-    assert set(shown) <= set(FIGURES)
-    ranked = sorted(rows, key=lambda row: -np.nan_to_num(row.figures["recall"], nan=-1))
+    ranked = by_recall(rows)
     figure, axes = new_figure(1, 1, 5.6, max(1.9, 0.5 * len(rows) + 1.0))
     axis = axes[0, 0]
-    for number, name in enumerate(shown):
+    for number, (name, shown) in enumerate(OF_CLASS.items()):
         heights = np.arange(len(ranked)) + (number - 1.5) * 0.17
         values = np.array([row.figures[name] for row in ranked])
         style: Any = {"color": colour_of(number), "marker": marker_of(number), "linestyle": "none", "markersize": 5}
-        axis.plot(values, heights, label="F1" if name == "f1" else name, **style)
+        axis.plot(values, heights, label=shown, **style)
         if name == "recall":
             ends = np.array([[row.recall_95.low, row.recall_95.high] for row in ranked])
             axis.hlines(heights, ends[:, 0], ends[:, 1], color=colour_of(number), linewidth=1.4)
-    axis.set_yticks(range(len(ranked)), [f"{short(row.name)} (n = {row.support})" for row in ranked])
+    axis.set_yticks(range(len(ranked)), list(map(row_name, ranked)))
     axis.invert_yaxis()
     axis.set_xlim(-0.02, 1.02)
     axis.grid(axis="x")
@@ -116,13 +135,7 @@ def per_class(rows: Sequence[ClassRow]) -> Figure:
 @styled
 def roc(predictions: Sequence[Predictions]) -> Figure:
     """Draw the ROC curve of each class (of the last class, for two), a thin line for each further seed."""
-    from sklearn.metrics import auc, roc_curve
-
-    def curve(present: Any, scores: Any) -> tuple[Any, Any, float]:
-        across, up, _ = roc_curve(present, scores)
-        return across, up, float(auc(across, up))
-
-    figure, axis = _curves(predictions, curve, "AUC")
+    figure, axis = _curves(roc_curves(predictions), "AUC")
     axis.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
     axis.set(xlabel="1 − specificity", ylabel="sensitivity (recall)")
     return figure
@@ -131,39 +144,26 @@ def roc(predictions: Sequence[Predictions]) -> Figure:
 @styled
 def precision_recall(predictions: Sequence[Predictions]) -> Figure:
     """Draw precision by recall of each class (of the last class, for two), a thin line for each further seed."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
-    def curve(present: Any, scores: Any) -> tuple[Any, Any, float]:
-        precision, recall, _ = precision_recall_curve(present, scores)
-        return recall, precision, float(average_precision_score(present, scores))
-
-    figure, axis = _curves(predictions, curve, "AP")
+    figure, axis = _curves(precision_recall_curves(predictions), "AP", drawstyle="steps-post")
     axis.set(xlabel="recall (sensitivity)", ylabel="precision")
     return figure
 
 
-def _curves(predictions: Sequence[Predictions], curve: Any, what: str) -> tuple[Figure, Any]:
+def _curves(classes: Sequence[ClassCurves], what: str, drawstyle: Any = "default") -> tuple[Figure, Any]:
     """Draw a curve for each class and seed; classes beyond the colours' number are faint."""
-    first = predictions[0]
-    classes = [len(first.class_names) - 1] if first.task == "binary-class" else range(len(first.class_names))
     figure, axes = new_figure(1, 1, 4.4, 4.0)
     axis = axes[0, 0]
-    for number, c in enumerate(classes):
-        areas = []
-        for seed, one in enumerate(predictions):
-            present = positives(one.labels, len(one.class_names))[:, c]
-            if not present.any() or present.all():
-                continue
-            across, up, area = curve(present, one.scores[:, c])
-            areas.append(area)
+    for one in classes:
+        named = one.number < MOST_NAMED
+        look: Any = {
+            "color": colour_of(one.number) if named else FAINT,
+            "linestyle": ("-", "--", ":")[one.number // len(COLOURS) % 3],
+        }
+        for seed, (across, up) in enumerate(one.networks):
             style: Any = {"linewidth": 0.7, "alpha": 0.45} if seed else {"linewidth": 1.5}
-            named = number < MOST_NAMED
-            axis.plot(across, up, color=colour_of(number) if named else FAINT, drawstyle="steps-post" if what == "AP"
-                      else "default", linestyle=("-", "--", ":")[number // len(COLOURS) % 3], **style)  # fmt: skip
-        if areas and number < MOST_NAMED:
-            text = f"{short(first.class_names[c])}: {what} {np.mean(areas):.3f}"
-            line = ("-", "--", ":")[number // len(COLOURS) % 3]
-            axis.plot([], [], color=colour_of(number), linestyle=line, label=text)
+            axis.plot(across, up, drawstyle=drawstyle, **look, **style)
+        if named:
+            axis.plot([], [], **look, label=f"{short(one.name)}: {what} {one.area:.3f}")
     axis.set_xlim(-0.01, 1.01)
     axis.set_ylim(-0.01, 1.01)
     axis.grid()
@@ -175,30 +175,20 @@ def _curves(predictions: Sequence[Predictions], curve: Any, what: str) -> tuple[
 @styled
 def calibration(predictions: Predictions, fitted: Calibration) -> Figure:
     """Draw reliability before and after the temperature, confidence of the answers, and accuracy against coverage."""
+    curves = calibration_curves(predictions, fitted)
     figure, axes = new_figure(1, 2, 3.6, 3.3)
     left, right = axes[0]
     left.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
-    after = with_temperature(predictions.scores, fitted.temperature, predictions.task)
-    for number, (name, scores, error) in enumerate((
-        ("as trained", predictions.scores, fitted.errors["ece"]),
-        (f"temperature {fitted.temperature:.2f}", after, fitted.tempered["ece"]),
-    )):  # fmt: skip
-        confidence = confidences(scores, predictions.task)
-        curve = reliability(confidence, is_correct(predictions.labels, predictions.scores, predictions.task))
+    for number, (name, curve) in enumerate(curves.reliabilities.items()):
         known = curve.counts > 0
         left.plot(curve.confidence[known], curve.accuracy[known], color=colour_of(number), marker=marker_of(number),
-                  markersize=4, linewidth=1.2, label=f"{name}: ECE {error:.3f}")  # fmt: skip
+                  markersize=4, linewidth=1.2, label=name)  # fmt: skip
         if number == 0:
             left.bar(curve.edges[:-1], curve.counts / curve.counts.sum(), np.diff(curve.edges), align="edge",
                      color=FAINT, alpha=0.35, label="share of answers")  # fmt: skip
     left.set(xlabel="confidence", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.02))
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    correct = is_correct(predictions.labels, predictions.scores, predictions.task)
-    confidence = confidences(predictions.scores, predictions.task)
-    if correct.ndim == 2:
-        confidence, correct = confidence.mean(axis=1), correct.mean(axis=1)
-    answered, accuracy = accuracy_by_coverage(confidence, correct)
-    right.plot(answered, accuracy, color=colour_of(0), linewidth=1.2)
+    right.plot(curves.answered, curves.accuracy, color=colour_of(0), linewidth=1.2)
     right.set(xlabel="share of images answered, the surest first", ylabel="accuracy of those answers", xlim=(0, 1))
     right.grid()
     return figure

@@ -6,9 +6,9 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.browser_figures import complexity as interactive_complexity
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.figures import behaviour as figures_behaviour
-from analysis.figures import interactive_complexity
 from analysis.page.parts import Drawing, Paragraph, Section
 
 # Blocks and architectures with a figure of their own.

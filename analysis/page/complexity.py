@@ -8,13 +8,13 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.browser_figures import complexity as interactive
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.comparison.correlations import PLACE, Association, headline_outcomes
 from analysis.comparison.labels import join_words
 from analysis.comparison.sentences import association_words, name_of
 from analysis.comparison.tables import associations_grid, held_words
 from analysis.figures import complexity as figures_complexity
-from analysis.figures import interactive_complexity as interactive
 from analysis.page.parts import Drawing, Heading, Paragraph, Part, Section
 from analysis.page.sections import weight_distributions
 

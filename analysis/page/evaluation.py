@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
+from analysis.browser_figures import evaluation as interactive
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.evaluation.calibration import calibrate
 from analysis.evaluation.gate import NOTICE
-from analysis.evaluation.per_class import averages, class_rows, mean_confusion
+from analysis.evaluation.per_class import ClassRow, averages, class_rows, mean_confusion
 from analysis.evaluation.predictions import ENSEMBLE, Predictions, read_predictions
 from analysis.figures import evaluation as figures
 from analysis.grids import Cell, Column, Grid, number_cell
@@ -55,7 +56,8 @@ def evaluation(compared: ComparedRuns) -> Section | None:
     parts: list[Part] = [Paragraph(NOTICE, "note"), _trials_grid([document for _, document in documents])]
     folder, best = max(documents, key=lambda pair: _val_auc(pair[1]))
     try:
-        parts += _best(folder, best)
+        heading = Heading(f"{best.run}/{best.trial}, the best of them by val AUC: {best.split}")
+        parts += [heading, *trial_figures(folder, best)]
     except InputError as error:
         parts.append(Paragraph(str(error), "note"))
     return Section("evaluation", "What the trained networks are worth", tuple(parts))
@@ -64,11 +66,17 @@ def evaluation(compared: ComparedRuns) -> Section | None:
 def _documents(run: RunFolder) -> Iterator[tuple[EvaluationFolder, Document]]:
     """Yield every `metrics.json` of a run that can be read; one that cannot is left out."""
     for path in sorted(run.evaluation.glob("*/metrics.json")):
-        try:
-            document = Document.model_validate(json.loads(read_regular(path)))
-        except (OSError, ValueError, RecursionError):
-            continue
-        yield EvaluationFolder(path.parent), document
+        folder = EvaluationFolder(path.parent)
+        if document := read_document(folder):
+            yield folder, document
+
+
+def read_document(folder: EvaluationFolder) -> Document | None:
+    """Read the `metrics.json` of an evaluation; None for one that cannot be read."""
+    try:
+        return Document.model_validate(json.loads(read_regular(folder.metrics)))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _val_auc(document: Document) -> float:
@@ -95,32 +103,36 @@ def _figure_cell(figure: FigureDocument) -> Cell:
     return number_cell(math.nan if figure.value is None else figure.value, 4, below)
 
 
-def _best(folder: EvaluationFolder, document: Document) -> list[Part]:
+def trial_figures(folder: EvaluationFolder, document: Document) -> list[Part]:
+    """Return the table of classes and the figures of an evaluated trial. Raises `InputError`."""
     parts = read_predictions(folder.predictions)
     here = [one for one in parts if one.split == document.split]
     seeds = [one for one in here if one.model != ENSEMBLE]
     val = {one.model: one for one in parts if one.split == "val"}
     if not seeds or here[-1].model not in val:
         raise InputError(f"{folder.predictions} lacks the split {document.split}: evaluate the trial again")
-    name, split = f"{document.run}/{document.trial}", seeds[0].split
     rows = class_rows(seeds)
-    heading = Heading(f"{name}, the best of them by val AUC: {split}")
-    grid = classes_grid(rows, averages(seeds))
-    return [heading, grid, *_drawings(seeds, here[-1], val[here[-1].model], rows)]
+    return [classes_grid(rows, averages(seeds)), *_drawings(seeds, here[-1], val[here[-1].model], rows)]
 
 
 def _drawings(
-    seeds: Sequence[Predictions], whole: Predictions, val: Predictions, rows: Sequence[Any]
+    seeds: Sequence[Predictions], whole: Predictions, val: Predictions, rows: Sequence[ClassRow]
 ) -> Iterator[Drawing]:
     over = f"mean over {len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    confusion = partial(figures.confusion, mean_confusion(seeds), whole.class_names)
+
+    def drawing(name: str, caption: str, paper: Callable[..., Any], browser: Callable[..., Any], *of: Any) -> Drawing:
+        return Drawing(f"evaluation_{name}", partial(paper, *of), caption, partial(browser, *of))
+
     caption = f"Confusion matrix, {over}. Colour: per cent of the true class."
-    yield Drawing("evaluation_confusion_matrix", confusion, caption)
+    counts = mean_confusion(seeds)
+    yield drawing("confusion_matrix", caption, figures.confusion, interactive.confusion, counts, whole.class_names)
     caption = f"Each class against the rest, {over}. Lines: 95 % over images."
-    yield Drawing("evaluation_per_class", partial(figures.per_class, rows), caption)
-    yield Drawing("evaluation_roc", partial(figures.roc, seeds), "ROC curves. Thin lines: further seeds.")
+    yield drawing("per_class", caption, figures.per_class, interactive.per_class, rows)
+    caption = "ROC curves. Thin lines: further seeds."
+    yield drawing("roc", caption, figures.roc, interactive.roc, seeds)
     caption = "Precision by recall. Thin lines: further seeds."
-    yield Drawing("evaluation_pr", partial(figures.precision_recall, seeds), caption)
+    yield drawing("pr", caption, figures.precision_recall, interactive.precision_recall, seeds)
     what = "the ensemble of the seeds" if len(seeds) > 1 else "the network"
     caption = f"Calibration of {what}, and its accuracy where only the surest images are answered."
-    yield Drawing("evaluation_calibration", partial(figures.calibration, whole, calibrate(val, whole)), caption)
+    fitted = calibrate(val, whole)
+    yield drawing("calibration", caption, figures.calibration, interactive.calibration, whole, fitted)

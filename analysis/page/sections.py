@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.browser_figures import comparison as interactive
+from analysis.browser_figures import complexity as interactive_complexity
 from analysis.comparison.compare_runs import ComparedRuns
 from analysis.comparison.sentences import answers, importance_words, name_of
 from analysis.comparison.tables import differences_grid, standings_grid
 from analysis.comparison.terminal import explanation
 from analysis.figures import comparison as figures
-from analysis.figures import interactive_comparison as interactive
-from analysis.figures import interactive_complexity
 from analysis.figures import style as figure_style
 from analysis.figures import trial as plots
 from analysis.figures.hyperparameters import heat_map, importance, parallel_coordinates

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from analysis.figures.interactive import Figure
+from analysis.browser_figures.curves_and_panels import Figure
 from analysis.page.parts import LongColumn
 from analysis.page.render import part_html
 from analysis.runs.run_folder import RunFolder

@@ -14,11 +14,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from analysis.browser_figures import comparison as interactive
 from analysis.comparison.compare_runs import ComparedRuns, compare_runs
 from analysis.comparison.labels import telling_fields
 from analysis.comparison.results import config_columns
 from analysis.comparison.sentences import name_of
-from analysis.figures import interactive_comparison as interactive
 from analysis.page.behaviour import behaviour
 from analysis.page.complexity import performance, weights
 from analysis.page.evaluation import evaluation
@@ -74,13 +74,13 @@ def _write_all(builds: Iterator[Callable[[], Section | None]]) -> None:
     for build in builds:
         try:
             section = build()
+            html = "".join(part_html(part, interactive=True) for part in section.parts) if section else ""
         # one section that cannot be drawn takes no other with it
         except Exception as error:
             text = f"this section cannot be drawn: {type(error).__name__}: {error}"
             _write({"name": "", "title": "", "html": part_html(Paragraph(text, "note"))})
             continue
         if section is not None:
-            html = "".join(part_html(part, interactive=True) for part in section.parts)
             _write({"name": section.name, "title": section.title, "html": html})
 
 

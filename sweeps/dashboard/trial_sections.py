@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from analysis import table
-from analysis.figures import interactive_complexity
+from analysis.browser_figures import complexity as interactive_complexity
 from analysis.figures.complexity import complexity_by_layer
+from analysis.page.evaluation import read_document, trial_figures
 from analysis.page.parts import Command, Definitions, Drawing, Heading, Paragraph, Part, Section
 from analysis.page.sections import weights_before_and_after
 from analysis.runs.run_folder import RunFolder
@@ -32,6 +34,7 @@ def trial_sections(run: RunFolder, trial_id: str) -> Iterator[Callable[[], Secti
     yield partial(_weights, run, trial)
     yield partial(_complexity, run, trial)
     yield partial(_evaluation, run, trial)
+    yield partial(_evaluation_figures, run, trial)
 
 
 def _weights(run: RunFolder, trial: TrialState) -> Section:
@@ -77,8 +80,26 @@ def _evaluation(run: RunFolder, trial: TrialState) -> Section:
     return Section("evaluation", "Evaluation", tuple(parts))
 
 
+def _evaluation_figures(run: RunFolder, trial: TrialState) -> Section | None:
+    """Show the classes, curves and calibration that the report shows of the best trial; None without an evaluation."""
+    folder = run.evaluation_of(trial.trial_id.partition(".")[0])
+    if not folder.predictions.is_file():
+        return None
+    for path in (folder.metrics, folder.predictions):
+        _open(run, path).close()
+    document = read_document(folder)
+    if document is None:
+        raise InputError(f"{folder.metrics} cannot be read: evaluate the trial again")
+    return Section("evaluation_figures", f"Evaluation on {document.split}", tuple(trial_figures(folder, document)))
+
+
 def _read(run: RunFolder, path: Path) -> bytes:
-    """Return the beginning of a file of a run. Raises `InputError` for one behind a link, which may lead elsewhere."""
-    number, _ = open_file(run, path.relative_to(run.path).as_posix())
-    with os.fdopen(number, "rb") as file:
+    """Return the beginning of a file of a run. Raises `InputError` as `_open` does."""
+    with _open(run, path) as file:
         return file.read(MOST_TEXT)
+
+
+def _open(run: RunFolder, path: Path) -> BinaryIO:
+    """Open a file of a run. Raises `InputError` for one behind a link, which may lead elsewhere."""
+    number, _ = open_file(run, path.relative_to(run.path).as_posix())
+    return os.fdopen(number, "rb")

@@ -6,8 +6,7 @@ import math
 import time
 from datetime import UTC, datetime
 
-from analysis.comparison.labels import show_value
-from analysis.figures.interactive import (
+from analysis.browser_figures.curves_and_panels import (
     Axis,
     Curve,
     Figure,
@@ -18,6 +17,7 @@ from analysis.figures.interactive import (
     parallel_coordinates,
     text_of,
 )
+from analysis.comparison.labels import show_value
 from analysis.figures.style import COLOURS, FAINT
 from analysis.trial_status import trained_to_its_end
 from sweeps.live_run.event_log import Span, lanes

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic_core import from_json
 
+from analysis.browser_figures.curves_and_panels import Figure, Panels, epoch_axis, figure, text_of
 from analysis.comparison.labels import show_value
-from analysis.figures.interactive import Figure, Panels, epoch_axis, figure, text_of
 from analysis.figures.style import colour_of
 from analysis.figures.trial import COLOURS, panels_of
 from analysis.runs.run_folder import RunFolder

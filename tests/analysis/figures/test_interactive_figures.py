@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison.compare_runs import ComparedRuns, compare_runs
-from analysis.figures import complexity, hyperparameters
-from analysis.figures import interactive_comparison as drawn
-from analysis.figures import interactive_complexity as drawn_weights
-from analysis.figures.interactive import (
+from analysis.browser_figures import comparison as drawn
+from analysis.browser_figures import complexity as drawn_weights
+from analysis.browser_figures.curves_and_panels import (
     MOST_CURVES,
     Axis,
     Curve,
@@ -26,6 +24,8 @@ from analysis.figures.interactive import (
     ranks_of,
     text_of,
 )
+from analysis.comparison.compare_runs import ComparedRuns, compare_runs
+from analysis.figures import complexity, hyperparameters
 from tests.support.made_results import make_run
 
 go = pytest.importorskip("plotly.graph_objects")

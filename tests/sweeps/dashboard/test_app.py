@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
 from analysis import table
+from analysis.browser_figures.curves_and_panels import figure
+from analysis.evaluation.predictions import prediction_rows
+from analysis.page.parts import Plotted, Section
 from analysis.page.render import part_html
 from analysis.runs.lease import hold
 from analysis.runs.run_folder import RunFolder
@@ -23,10 +27,12 @@ from sweeps.dashboard.app import Page, make_app
 from sweeps.dashboard.computed_sections import ComputedSections, Sections
 from sweeps.dashboard.files import Found, end_of_log, pictures_of
 from sweeps.dashboard.results import Results
-from sweeps.dashboard.trial_sections import _evaluation, trial_sections
+from sweeps.dashboard.sections_program import _write_all
+from sweeps.dashboard.trial_sections import _evaluation, _evaluation_figures, trial_sections
 from sweeps.live_run.followed_run import FollowedRun
 from sweeps.record.ledger import Ledger
 from sweeps.record.state import RunState, read_state
+from tests.support.drawn_predictions import drawn
 from tests.sweeps.dashboard.shown_runs import HOSTILE, hostile, played
 from trainables.errors import InputError
 
@@ -202,6 +208,42 @@ def test_a_file_behind_a_link_is_not_shown_and_a_pipe_is_not_waited_for(tmp_path
     evaluation.report.unlink()
     evaluation.report.write_text("AUC 0.9")
     assert "AUC 0.9" in repr(_evaluation(run, trial))
+    assert _evaluation_figures(run, trial) is None
+    evaluation.predictions.symlink_to(secret)
+    evaluation.metrics.write_text("{}")
+    with pytest.raises(InputError, match="no such file in this run"):
+        _evaluation_figures(run, trial)
+
+
+def test_an_evaluated_trial_has_the_figures_of_the_report(tmp_path: Path) -> None:
+    run = played(tmp_path / "results", 4)
+    folder = run.evaluation_of("0001")
+    folder.path.mkdir(parents=True)
+    (val,), (test,) = (drawn("binary-class", 2, seeds=1, split=split) for split in ("val", "test"))
+    rows = ({"trial_id": "0001", **row} for part in (val, test) for row in prediction_rows(part))
+    table.write(folder.predictions, "predictions", rows, {"task": test.task, "class_names": list(test.class_names)})
+    trial = read_state(run.ledger).trials["0001"]
+    with pytest.raises(InputError, match="no such file in this run"):
+        _evaluation_figures(run, trial)
+    document = {"run": "a/b", "trial": "0001", "split": "test", "images": len(test), "figures": {}}
+    folder.metrics.write_text(json.dumps(document))
+    section = _evaluation_figures(run, trial)
+    assert section
+    html = "".join(part_html(part, interactive=True) for part in section.parts)
+    assert html.count('class="plot"') == 5
+    assert "&lt;b&gt;normal" in html
+    folder.metrics.write_text("[")
+    with pytest.raises(InputError, match=r"metrics.json cannot be read: evaluate the trial again"):
+        _evaluation_figures(run, trial)
+
+
+def test_a_section_that_cannot_be_drawn_takes_no_other_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    draws: dict[str, Any] = {"a": lambda: 1 / 0, "b": lambda: figure([])}
+    sections = [Section(name, name, (Plotted(draw, "x"),)) for name, draw in draws.items()]
+    _write_all(partial(next, iter([section])) for section in sections)
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert "ZeroDivisionError" in first["html"]
+    assert second["name"] == "b"
 
 
 def test_pictures_stand_by_what_they_are_of() -> None:

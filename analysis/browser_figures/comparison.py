@@ -9,12 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.importance import Importance
-from analysis.comparison.results import Results
-from analysis.comparison.sentences import name_of
-from analysis.comparison.standings import Comparison, group_trials, stand
-from analysis.figures.hyperparameters import Cells, heat_map_cells, parallel_columns, parallel_rows
-from analysis.figures.interactive import (
+from analysis.browser_figures.curves_and_panels import (
     WIDE,
     Axis,
     Curve,
@@ -25,7 +20,12 @@ from analysis.figures.interactive import (
     parallel_coordinates,
     text_of,
 )
-from analysis.figures.interactive import learning_curves as curves_of_trials
+from analysis.browser_figures.curves_and_panels import learning_curves as curves_of_trials
+from analysis.comparison.importance import Importance
+from analysis.comparison.results import Results
+from analysis.comparison.sentences import name_of
+from analysis.comparison.standings import Comparison, group_trials, stand
+from analysis.figures.hyperparameters import Cells, heat_map_cells, parallel_columns, parallel_rows
 from analysis.figures.style import COLOURS, colour_of
 
 # as many as on paper

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.browser_figures.curves_and_panels import Figure, Panels, text_of
 from analysis.comparison.correlations import Association, trial_means
 from analysis.comparison.results import Results
 from analysis.comparison.sentences import name_of
 from analysis.figures import behaviour
 from analysis.figures.complexity import MEASURES, along_training, by_layer, name_of_measure, rho_words
-from analysis.figures.interactive import Figure, Panels, text_of
 from analysis.figures.style import COLOURS, FAINT, INK, colour_of
 from analysis.figures.trial import largest_matrices
 from analysis.statistics.rank_correlation import spearman

@@ -1,0 +1,1 @@
+"""Figures for a browser, one function each: the same as on paper."""
