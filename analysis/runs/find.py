@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from glob import escape
 from pathlib import Path
 
 import typer
@@ -12,7 +13,18 @@ from analysis.command_line import refuse_unused, was_given
 from analysis.runs.lease_holder import is_under_way
 from analysis.runs.remote import Storage, as_path, is_uri
 from analysis.runs.run_folder import DEFAULT_STORAGE, RunFolder, plain_name
-from analysis.runs.sync import begun, folder_of, pull, remote_of, remote_runs, uri_of_run, where
+from analysis.runs.sync import (
+    LEDGER,
+    begun,
+    folder_of,
+    is_inside,
+    parts_of_uri,
+    pull,
+    remote_of,
+    remote_runs,
+    uri_of_run,
+    where,
+)
 from trainables.errors import InputError
 
 LATEST = "latest"
@@ -46,10 +58,12 @@ def run_to_resume(sweep: str, storage: Storage, run: str, name: str | None) -> R
         if not begun(exact):
             raise InputError(f"there is no run {where(exact)} to go on with: leave --resume out to begin it")
         return _fetched(exact, storage, whole=True)
-    for found in newest_first(storage):
+    runs = newest_first(storage)
+    for found in runs:
         if found.sweep == sweep:
             return _fetched(found, storage, whole=True)
-    raise InputError(f"no run of {sweep} in {storage}/ to go on with: leave --resume out to begin one")
+    copies = _said_of_copies(storage, runs)
+    raise InputError(f"no run of {sweep} in {storage}/ to go on with: leave --resume out to begin one{copies}")
 
 
 def refuse_other_storage(run: RunFolder, storage: Storage) -> None:
@@ -102,7 +116,7 @@ def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) 
     if same:
         return _fetched(same[0], storage, whole)
     known = f"newest are {_names(runs[:5], ', ')}" if runs else "there are no runs yet"
-    raise UnknownRun(f"no run {name!r} in {storage}/: {known}")
+    raise UnknownRun(f"no run {name!r} in {storage}/: {known}{_said_of_copies(storage, runs)}")
 
 
 def _refuse_empty(name: str) -> None:
@@ -113,6 +127,19 @@ def _refuse_empty(name: str) -> None:
 
 def _names(runs: Iterable[RunFolder], between: str) -> str:
     return between.join(f"{run.sweep}/{run.run_id}" for run in runs)
+
+
+def _said_of_copies(storage: Storage, there: Collection[RunFolder] = (), name: str = "") -> str:
+    """Return a sentence on the copies here of runs that are not at a URI, or not any more, "" where there are none.
+
+    there: the runs at the URI; name: one run alone, as SWEEP/RUN. Nothing that only this machine has may look lost.
+    """
+    if not is_uri(storage):
+        return ""
+    ledgers = folder_of(storage).glob(f"{escape(name) or '*/*'}/{LEDGER}")
+    kept = sorted(str(path.parent) for path in ledgers if not path.parent.name.startswith("."))
+    kept = [path for path in kept if path not in {str(run.path) for run in there}]
+    return f"; only this machine has {', '.join(kept[:5])}: name that path instead" if kept else ""
 
 
 def _is_file(path: Path) -> bool:
@@ -131,7 +158,12 @@ def _with_names(path: Path) -> Path:
 def _at_uri(uri: str, whole: bool) -> RunFolder:
     found = uri_of_run(uri)
     if found is None:
-        raise InputError(f"{uri} is not a run: no run.json is there; give RUN with --storage {uri}, or the run's URI")
+        above, sweep, run_id = parts_of_uri(uri)
+        name = f"{sweep}/{run_id}"
+        copy = _said_of_copies(above, name=name) if is_inside(name) else ""
+        raise InputError(
+            f"{uri} is not a run: no run.json is there; give RUN with --storage {uri}, or the run's URI{copy}"
+        )
     storage, run = found
     return _fetched(run, storage, whole)
 

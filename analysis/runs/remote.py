@@ -115,6 +115,14 @@ class Remote:
         """Yield the names of the folders right inside."""
         yield from (info.base_name for info in self._list(False) if not info.is_file)
 
+    def check_bucket(self) -> None:
+        """Raise `FileNotFoundError` where an object store has no such bucket: a listing of it is only empty."""
+        from pyarrow.fs import FileType
+
+        bucket = self.folder.partition("/")[0]
+        if self.files.type_name in WHOLE_AT_ONCE and self.files.get_file_info(bucket).type == FileType.NotFound:
+            raise FileNotFoundError(f"the bucket {bucket} does not exist")
+
     def _list(self, recursive: bool) -> list[Any]:
         from pyarrow.fs import FileSelector
 

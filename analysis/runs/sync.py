@@ -105,6 +105,8 @@ def remote_runs(storage: str) -> Iterator[tuple[RunFolder, int]]:
     with storage_errors(remote):
         places = [f"{sweep}/{run}" for sweep in remote.folders() for run in remote.below(sweep).folders()]
         stamps = remote.stamps([f"{place}/run.json" for place in places])
+        if not places:
+            remote.check_bucket()
     for name, stamp in stamps.items():
         sweep, run, _ = name.split("/")
         if is_inside(f"{sweep}/{run}"):
@@ -113,17 +115,23 @@ def remote_runs(storage: str) -> Iterator[tuple[RunFolder, int]]:
 
 def uri_of_run(uri: str) -> tuple[str, RunFolder] | None:
     """Return the storage's URI and the run, where a URI is that of a run; None where no run is there."""
-    split = urlsplit(uri)
-    parts = split.path.rstrip("/").split("/")
     remote = open_remote(uri)
     with storage_errors(remote):
         if not remote.stamps(["run.json"]):
+            remote.check_bucket()
             return None
-    if len(parts) < 2:
+    storage, sweep, name = parts_of_uri(uri)
+    if not sweep:
         raise InputError(f"{uri}: a run lies in the folder of its sweep: give URI/SWEEP/RUN")
-    storage = urlunsplit(split._replace(path="/".join(parts[:-2])))
-    sweep, name = plain_name(parts[-2], "the sweep's name"), plain_name(parts[-1], "the run's name")
+    sweep, name = plain_name(sweep, "the sweep's name"), plain_name(name, "the run's name")
     return storage, RunFolder(folder_of(storage) / sweep / name)
+
+
+def parts_of_uri(uri: str) -> tuple[str, str, str]:
+    """Return storage, sweep and run of a run's URI; the sweep is "" where it is too short."""
+    split = urlsplit(uri)
+    *above, sweep, name = ["", "", *split.path.rstrip("/").split("/")]
+    return urlunsplit(split._replace(path="/".join(above[2:]))), sweep, name
 
 
 def is_inside(name: str) -> bool:

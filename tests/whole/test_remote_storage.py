@@ -24,7 +24,7 @@ import pytest
 from ray import tune
 from rich.console import Console
 
-from analysis.runs.find import find_run, find_runs, runs_in
+from analysis.runs.find import find_run, find_runs, run_to_resume, runs_in
 from analysis.runs.remote import Remote, check_writable, open_remote
 from analysis.runs.run_folder import RunFolder
 from analysis.runs.sync import folder_of, pull, push_back, remote_of, where
@@ -283,6 +283,34 @@ def test_a_run_goes_on_on_another_machine(uri: str, monkeypatch: pytest.MonkeyPa
     pull(run, remote, whole=True)
     assert fold(read_ledger(run.ledger)).ended
     assert (trial_folder(run, "0002") / "seed_0" / "best_model.safetensors").read_text() == "weights of 0002"
+
+
+def test_a_run_that_only_this_machine_has_is_named_and_goes_on(uri: str) -> None:
+    """The storage was lost, or the first upload failed: without a word the work would be begun anew."""
+    run, remote = made(uri)
+    for look in (
+        lambda: find_run("first", uri),
+        lambda: find_run(f"{uri}/s/first"),
+        lambda: run_to_resume("s", uri, "", None),
+    ):
+        with pytest.raises(InputError, match="only this machine has") as said:
+            look()
+        assert str(run.path) in str(said.value)
+    with pytest.raises(InputError) as other:
+        find_run(f"{uri}/s/second")
+    assert "only this machine" not in str(other.value)
+    found = run_to_resume("s", uri, str(run.path), None)
+    with Mirror(found):
+        pass
+    assert remote.read("ledger.jsonl") == run.ledger.read_bytes()
+    assert find_run("first", uri) == run
+
+
+def test_a_bucket_that_does_not_exist_is_no_empty_one() -> None:
+    for look in (lambda: list(runs_in("s3://none-such/folder")), lambda: find_run("s3://none-such/folder/s/first")):
+        with pytest.raises(InputError, match="bucket none-such does not exist"):
+            look()
+    assert not list(runs_in("s3://kept/nothing-here-yet"))
 
 
 def test_what_only_this_machine_has_wins_and_a_run_that_went_on_elsewhere_puts_it_aside(
