@@ -65,9 +65,9 @@ def export(
         raise InputError(unknown_name("format", format_, [*FORMATS, ALL]))
     refuse_unused_storage(context, [run])
     chosen = choose_one(run, trial, storage, trust_code)
-    network = deployed_network(chosen, seed, data_root, "raw" if with_preprocessing else "normalized")
     console = Console()
     with hold(chosen.run, instead="try again then"):
+        network = deployed_network(chosen, seed, data_root, "raw" if with_preprocessing else "normalized")
         folder = chosen.run.deployment_of(chosen.trial_id)
         note = partial(plain_text.say, console, label="note:")
         found = write_exports(network, folder.path, [*FORMATS] if format_ == ALL else [format_], note)

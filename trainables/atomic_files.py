@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedReader
@@ -118,6 +118,36 @@ def sync_folder(folder: Path) -> None:
     """Wait until a folder's names are on the disk, where the file system can do that."""
     with suppress(OSError):
         sync_file(folder)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders right inside of one, in order; none where it is not there.
+
+    Raises `OSError` for a folder that may not be read, which `Path.glob` leaves out without a word.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if os.path.isdir(entry.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def files_below(folder: Path, failed: Callable[[OSError], None] | None = None) -> list[Path]:
+    """Return the files below a folder, in order; links to folders are not followed.
+
+    failed: called for each folder that may not be read, which `Path.rglob` leaves out without a word; by default its
+    `OSError` is raised.
+    """
+
+    def tell(error: OSError) -> None:
+        # a folder may be removed meanwhile
+        if isinstance(error, FileNotFoundError):
+            return
+        if failed is None:
+            raise error
+        failed(error)
+
+    return sorted(Path(below) / name for below, _, names in os.walk(folder, onerror=tell) for name in names)
 
 
 def end_of_last_line(path: Path) -> int:

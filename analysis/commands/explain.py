@@ -39,10 +39,11 @@ def explain_run(
 ) -> None:
     """Explain a trial of a run, write its files, and print what was found."""
     (chosen,) = choose_trials(run, trial)
-    explanation = explain_trial(chosen, method, samples, class_, split, data_root)
     folder = run.evaluation_of(chosen.trial_id).explanations
-    document = {"run": f"{run.sweep}/{run.run_id}", "trial": chosen.trial_id, **_document(explanation)}
+    # first: what cannot be written in the end is not worth the work
     with hold(run, instead="try again then"):
+        explanation = explain_trial(chosen, method, samples, class_, split, data_root)
+        document = {"run": f"{run.sweep}/{run.run_id}", "trial": chosen.trial_id, **_document(explanation)}
         _write(folder, explanation, document)
         push_back(run)
     if json_:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from glob import escape
 from pathlib import Path
@@ -25,6 +26,8 @@ from analysis.runs.sync import (
     uri_of_run,
     where,
 )
+from analysis.terminal.plain_text import visible
+from trainables.atomic_files import folders_in
 from trainables.errors import InputError
 
 LATEST = "latest"
@@ -81,13 +84,37 @@ def runs_in(storage: Storage, sweep: str = "*") -> Iterator[RunFolder]:
 
 def newest_first(storage: Storage, *, every: bool = False) -> list[RunFolder]:
     """Return the runs in a storage. every: those without a ledger too, of which no command can make anything."""
-    if is_uri(storage):
-        began = dict(remote_runs(str(storage)))
-    else:
-        paths = [path for path in as_path(storage).glob("*/*/run.json") if not path.parent.name.startswith(".")]
-        runs = {RunFolder(path.parent): path.stat().st_mtime_ns for path in paths}
-        began = {run: modified for run, modified in runs.items() if every or run.ledger.is_file()}
+    began = dict(remote_runs(str(storage))) if is_uri(storage) else _runs_here(as_path(storage), every)
     return sorted(began, key=lambda run: (began[run], run.run_id), reverse=True)
+
+
+def _runs_here(storage: Path, every: bool) -> dict[RunFolder, int]:
+    """Return the runs in a folder and when each began (ns). every: also those that no command can make anything of."""
+    began = {}
+    for sweep in folders_in(storage):
+        try:
+            runs = [RunFolder(path) for path in folders_in(sweep) if not path.name.startswith(".")]
+        except OSError as error:
+            if every:
+                _note_left_out(error)
+            continue
+        for run in runs:
+            try:
+                modified = run.description.stat().st_mtime_ns
+                if every or run.ledger.is_file():
+                    began[run] = modified
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # it may not be entered; its folder can be seen
+                if every:
+                    began[run] = run.path.stat().st_mtime_ns
+    return began
+
+
+def _note_left_out(error: OSError) -> None:
+    said = f"note: {error.filename} cannot be read ({error.strerror}): what is in it is left out"
+    print(visible(said), file=sys.stderr)
 
 
 def _fetched(run: RunFolder, storage: Storage, whole: bool) -> RunFolder:
@@ -111,6 +138,10 @@ def find_run(name: str, storage: Storage = DEFAULT_STORAGE, whole: bool = True) 
     runs = newest_first(storage)
     same = [run for run in runs if name in (LATEST, run.sweep)][:1]
     same = same or [run for run in runs if name in (run.run_id, f"{run.sweep}/{run.run_id}")]
+    if not same and not is_uri(storage):
+        # whoever opens it says why it cannot be read
+        hidden = [run for run in newest_first(storage, every=True) if not os.access(run.path, os.R_OK | os.X_OK)]
+        same = [run for run in hidden if name in (run.run_id, f"{run.sweep}/{run.run_id}")]
     if len(same) > 1:
         raise InputError(f"{len(same)} runs are called {name!r}: say {_names(same, ' or ')}")
     if same:
@@ -210,4 +241,12 @@ def _files_of_runs(folder: Path) -> list[Path]:
     """Return a file of each run in a folder: the tables say what a run was, also where nothing else of it was kept."""
     if not folder.is_dir():
         return []
-    return sorted(folder.rglob("run.json")) or sorted(folder.rglob("trials.parquet"))
+    descriptions, tables = [], []
+    for below, folders, names in os.walk(folder, onerror=_note_left_out):
+        if "run.json" in names:
+            descriptions.append(Path(below) / "run.json")
+            # a run holds no other run
+            folders.clear()
+        elif "trials.parquet" in names:
+            tables.append(Path(below) / "trials.parquet")
+    return sorted(descriptions or tables)

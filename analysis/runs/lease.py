@@ -142,7 +142,9 @@ def _locked(lease: Lease, say: Say) -> Iterator[None]:
         run.path.mkdir(parents=True, exist_ok=True)
         descriptor = _open(path)
     except OSError as error:
-        raise InputError(f"{error.filename} cannot be written ({error.strerror}): choose another --storage") from None
+        remedy = "choose another --storage" if begins else "mend its rights, or work on a copy of the run"
+        remedy = lease.instead if "elsewhere" in lease.instead else remedy
+        raise InputError(f"{error.filename} cannot be written ({error.strerror}): {remedy}") from None
     try:
         locks = _lock(descriptor, lease)
         before = read_holder(os.pread(descriptor, 4096, 0))

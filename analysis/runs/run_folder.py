@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.atomic_files import read_regular
+from trainables.atomic_files import folders_in, read_regular
 from trainables.errors import InputError
 from trainables.worker.attempt_folder import replicate_folder
 
@@ -157,7 +157,7 @@ class RunFolder:
 
     def trials_by_key(self) -> dict[str, TrialFolder]:
         """Return the folders of trials, by the key at the end of their names; links are left out."""
-        found = (path for path in self.trials.glob("*") if path.is_dir() and not path.is_symlink())
+        found = (path for path in folders_in(self.trials) if not path.is_symlink())
         return {path.name.rpartition("_")[2]: TrialFolder(path) for path in found}
 
     def read_description(self) -> dict[str, Any]:

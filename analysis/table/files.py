@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from analysis.arrays import text_array
 from analysis.table.definitions import IDENTITY, TENSOR, TEXT, Kind, columns
 from analysis.table.run_columns import columns_of, schema
-from trainables.atomic_files import check_regular, remove_leftovers, replaced
+from trainables.atomic_files import check_regular, files_below, remove_leftovers, replaced
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,11 +64,16 @@ def read_arrow(
     Raises `InputError` where there is none, and for a file that is damaged or that is no such table.
     """
     location = Path(path)
-    files = [location] if location.is_file() else sorted(location.rglob(f"{kind}.parquet"))
+    files = [location] if location.is_file() else _tables_below(location, kind)
     if not files:
         raise InputError(f"no {kind}.parquet under {location}: name a run's folder, a results folder or a file")
     tables = [_read_file(file, kind, names, stages) for file in files]
     return tables[0] if len(tables) == 1 else joined(tables)
+
+
+def _tables_below(folder: Path, kind: Kind) -> list[Path]:
+    with readable(folder):
+        return [path for path in files_below(folder) if path.name == f"{kind}.parquet"]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 
 from analysis.table.files import write_arrow
-from trainables.atomic_files import open_regular, replaced
+from trainables.atomic_files import files_below, open_regular, replaced
 from trainables.errors import InputError
 
 NAME = "tensorboard_scalars"
@@ -54,11 +54,14 @@ def read_scalars(folder: Path) -> pa.Table:
 
 def read_files(folder: Path) -> Scalars:
     """Read all scalars that can be read, and name the files that could not. Raises `InputError` without any file."""
-    files = sorted(path for path in folder.rglob("*tfevents*") if path.is_file())
+    unreadable: list[OSError] = []
+    files = [path for path in files_below(folder, unreadable.append) if "tfevents" in path.name and path.is_file()]
+    damaged = [f"{error.filename} cannot be read ({error.strerror})" for error in unreadable]
     if not files:
-        raise InputError(f"no TensorBoard event file (*tfevents*) under {folder}: name a run or a log folder")
+        why = "; ".join(damaged) or f"no TensorBoard event file (*tfevents*) under {folder}"
+        raise InputError(f"{why}: name a run or a log folder")
     rows: list[tuple[str, str, int, float, float]] = []
-    cut_off, damaged = [], []
+    cut_off = []
     for path in files:
         try:
             events = list(_load_events(path))

@@ -13,6 +13,7 @@ from analysis.comparison.labels import distinct_texts, hashable, join_words
 from analysis.comparison.results import Results, load
 from analysis.comparison.standings import best_of, group_trials
 from analysis.runs.run_folder import RunFolder, TrialFolder
+from trainables.atomic_files import folders_in
 from trainables.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ def _best(results: Results) -> str:
 
 def _all_trials(results: Results) -> list[ChosenTrial]:
     run = results.runs[0]
-    paths = [path for path in sorted(run.trials.glob("*")) if path.is_dir()]
-    folders = {path.name.rpartition("_")[2]: TrialFolder(path) for path in paths}
+    folders = {path.name.rpartition("_")[2]: TrialFolder(path) for path in folders_in(run.trials)}
     varies = dict.fromkeys((*results.context, *results.scientific, *results.nuisance))
     texts = {name: distinct_texts([hashable(v) for v in results.table[name].to_pylist()]) for name in varies}
     texts = {name: values for name, values in texts.items() if len(set(values)) > 1}

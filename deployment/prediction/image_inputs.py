@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployment.model.metadata import ModelMetadata
+from trainables.atomic_files import files_below
 from trainables.data.dataset_names import Window
 from trainables.data.formats.dicom import is_dicom
 from trainables.data.formats.image_files import SUFFIXES, fault_of
@@ -43,7 +44,7 @@ def find_inputs(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if _is_image(file))
+        inside = [file for file in files_below(path) if _is_image(file)]
         if not inside:
             raise InputError(f"{path} holds no image file: give another folder, or files by their names")
         found += inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,9 +72,13 @@ def size_of(*folders: Path) -> str:
 
 
 def bytes_in(*folders: Path) -> int:
-    """Return the size of all files below."""
-    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return sum(path.stat().st_size for path in files)
+    """Return the size of all files below that may be seen; a run that goes on moves some meanwhile."""
+    total = 0
+    for folder in folders:
+        for path in folder.rglob("*"):
+            with suppress(OSError):
+                total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def in_words(count: int) -> str:

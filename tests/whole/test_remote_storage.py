@@ -300,7 +300,7 @@ def test_a_run_that_only_this_machine_has_is_named_and_goes_on(uri: str) -> None
         find_run(f"{uri}/s/second")
     assert "only this machine" not in str(other.value)
     found = run_to_resume("s", uri, str(run.path), None)
-    with Mirror(found):
+    with BackgroundUpload(found):
         pass
     assert remote.read("ledger.jsonl") == run.ledger.read_bytes()
     assert find_run("first", uri) == run
