@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 from ray import serve
+from ray.exceptions import ActorDiedError
 
 from analysis.parallel import ray_private
 from analysis.parallel.ray_connection import join
@@ -101,6 +103,8 @@ def start_own_ray() -> None:
     """
     ray_private.find_room_for_sockets()
     ray_private.find_room_for_token()
+    # read by Serve's controller; five seconds are too short for a busy machine, and its proxy would be killed
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": True, "logging_level": logging.ERROR}
     try:
         with ray_private.own_process_groups_on_loopback():
@@ -204,10 +208,13 @@ def _content(artefact: Artefact) -> bytes:
 
 
 def _open_door(settings: Settings, patience: float) -> None:
-    """Start Ray's proxies. Raises `InputError` where one of them finds no port."""
+    """Start Ray's proxies. Raises `InputError` where one of them finds no port, or is not ready in time."""
     options = {"host": settings.host, "port": settings.port, "request_timeout_s": patience + 1}
     try:
         serve.start(http_options=options, logging_config=QUIET)
+    except (ActorDiedError, TimeoutError) as error:
+        why = str(error).strip().splitlines()[0]
+        raise InputError(f"Ray Serve's proxy did not start ({why}): try again when the machine is less busy") from None
     except RuntimeError as error:
         if "bind" not in str(error):
             raise

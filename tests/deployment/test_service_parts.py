@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from ray.exceptions import ActorDiedError
 from scipy.stats import entropy
 
 pytest.importorskip("fastapi")
@@ -19,6 +20,7 @@ pytest.importorskip("fastapi")
 from analysis.parallel.ray_private import LOOPBACK
 from deployment.service.batching import Batcher
 from deployment.service.drift import Drift, stability_index
+from deployment.service.settings import Settings
 from trainables.errors import InputError
 
 
@@ -138,6 +140,22 @@ def test_a_ray_of_its_own_is_no_other_and_listens_on_loopback_alone(monkeypatch:
     monkeypatch.setattr(ray, "init", lambda **options: 1 / 0)
     with pytest.raises(InputError, match="Ray cannot be started on this machine: division by zero"):
         server.start_own_ray()
+
+
+@pytest.mark.parametrize("error", [ActorDiedError(), TimeoutError("HTTP proxies not available after 60s.")])
+def test_a_proxy_of_ray_that_is_not_ready_in_time_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray kills one that does not answer on a busy machine."""
+    server: Any = pytest.importorskip("deployment.service.ray_server")
+
+    def start(**options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(server.serve, "start", start)
+    with pytest.raises(InputError, match=r"^Ray Serve's proxy did not start \(.+\): try again") as found:
+        server._open_door(Settings(), 1.0)
+    assert "\n" not in str(found.value)
 
 
 def test_replicas_on_ray_open_no_port_at_which_pickles_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
