@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,8 @@ EXIT_CODES = {
     ExitCode.BAD_INPUT: "nothing was begun: one line on stderr says what to change",
     ExitCode.UNFINISHED: "not done: the time budget is used up, or Ray was lost; `--resume` goes on",
 }
+# letters of a line of code that are seen without scrolling
+WIDTH = 78
 SIGNALS = {129: "ended by SIGHUP (a lost terminal)", 130: "ended by Ctrl-C", 143: "ended by SIGTERM"}
 
 
@@ -126,7 +130,10 @@ def _is_ours(value: Any, seen: list[Any]) -> bool:
 
 
 def _without_examples(function: Callable[..., Any]) -> str:
-    return (inspect.getdoc(function) or "").partition(">>>")[0].strip()
+    """Return what a docstring says before its examples, in lines that a page has room for."""
+    text = (inspect.getdoc(function) or "").partition(">>>")[0].strip()
+    paragraphs = (re.split(r"\n(?=[A-Z]\w+: )", paragraph) for paragraph in text.split("\n\n"))
+    return "\n\n".join("\n".join(textwrap.fill(line, WIDTH) for line in lines) for lines in paragraphs)
 
 
 def _measures() -> str:

@@ -113,3 +113,13 @@ def test_the_reference_says_how_each_measure_is_computed(monkeypatch: pytest.Mon
         # sums and shares need no formula of their own; that of the stable rank stands in the first line
         plain = function.__module__ == "analysis.measures.moments" or name == "stable_rank"
         assert plain or "Formula: " in (function.__doc__ or ""), name
+
+
+def test_what_a_measure_says_is_seen_without_scrolling(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mkdocs")
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    shown = re.findall(r"^```text\n(.*?)^```$", importlib.import_module("reference")._measures(), re.M | re.S)
+    assert len(shown) == len(MEASURES)
+    assert max(len(line) for text in shown for line in text.splitlines()) <= 80
+    words = " ".join(shown[list(MEASURES).index("lmc")].split())
+    assert " ".join((lmc_terms.__doc__ or "").partition(">>>")[0].split()) == words
