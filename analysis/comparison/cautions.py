@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.comparison.labels import join_words
+from analysis.comparison.labels import join_words, show_value
 from analysis.comparison.results import Results
 from analysis.comparison.standings import Comparison
 
@@ -46,7 +46,7 @@ def edges(results: Results, comparison: Comparison, block: str) -> list[str]:
             tried, chosen = {row[name] for row in same if isinstance(row[name], int | float)}, best.get(name)
             if len(tried) >= SMALLEST_GRID and chosen in (min(tried), max(tried)):
                 end = "least" if chosen == min(tried) else "largest"
-                ends.setdefault((name, f"{end} of its grid, {chosen:g}"), []).append(standing.value)
+                ends.setdefault((name, f"{end} of its grid, {show_value(chosen)}"), []).append(standing.value)
     return [
         f"The best {name} is the {end}{_of(values)}: a wider grid may be better."
         for (name, end), values in ends.items()

@@ -16,8 +16,18 @@ def show_value(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return _short(value, 6)
     return "-".join(map(show_value, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _short(value: float, digits: int) -> str:
+    """Write a number with so many digits; a tiny one has fewer (1e-320 is no 9.99989e-321), as a browser writes it.
+
+    >>> _short(1e-320, 6), _short(123456789.0, 6), _short(100000.0, 6)
+    ('1e-320', '1.23457e+08', '100000')
+    """
+    text = f"{value:.{digits}g}"
+    return min((text, repr(float(text))), key=len)
 
 
 def distinct_texts(values: Column) -> list[str]:
@@ -28,7 +38,7 @@ def distinct_texts(values: Column) -> list[str]:
     """
     known = {value for value in values if isinstance(value, float) and not math.isnan(value)}
     for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1):
-        texts = {value: f"{value:.{digits}g}" for value in known}
+        texts = {value: _short(value, digits) for value in known}
         if len(set(texts.values())) == len(known):
             break
     return [texts[value] if isinstance(value, float) and value in texts else show_value(value) for value in values]

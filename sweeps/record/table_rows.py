@@ -178,7 +178,7 @@ def _as_column(values: list[Any], kind: pa.DataType) -> list[Any]:
 
 def _change(change: Row) -> str:
     """Return `after epoch 4: weights of 0003, lr=0.012`."""
-    values = ", ".join(f"{name}={value:g}" for name, value in change["values"].items())
+    values = ", ".join(f"{name}={show_value(value)}" for name, value in change["values"].items())
     return f"after epoch {change['epoch']}: weights of {change['donor']}, {values}"
 
 

@@ -212,6 +212,8 @@ def _own_services() -> list[psutil.Process]:
 
 def _advice(error: Exception) -> str:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, PermissionError):
+        return f"{text}; set RAY_TMPDIR to a folder that you may write into"
     slow = "timed out" in text
     return f"{text}; the machine may be too busy: try again, or leave it to fewer programs" if slow else text
 

@@ -62,6 +62,12 @@ def test_a_ray_that_cannot_be_started_is_one_line(starts: list[BaseException | N
         start_ray()
 
 
+def test_a_temporary_folder_of_somebody_else_is_said_with_the_remedy(starts: list[BaseException | None]) -> None:
+    starts += [PermissionError(13, "Permission denied", "/somewhere/ray")] * 2
+    with pytest.raises(InputError, match="set RAY_TMPDIR to a folder that you may write into"):
+        start_ray()
+
+
 def test_a_long_temporary_folder_gives_way_to_a_short_one(
     starts: list[BaseException | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
