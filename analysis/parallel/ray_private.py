@@ -95,19 +95,36 @@ def forget_placement_groups() -> None:
         module.remove_placement_group = lambda group: None
 
 
+SHARED_MEMORY = Path("/dev/shm")
 # bytes at most, of Linux (unix(7)) without the closing zero
 SOCKET_PATH = 107
 SOCKET_BELOW_TMP = len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 
 
 def find_room_for_sockets() -> None:
-    """Ray's sockets stand below its temporary folder, whose path may be too long for a socket. Raises `InputError`."""
-    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    """Ray's sockets stand below its temporary folder, whose path may be too long for a socket. Raises `InputError`.
+
+    Ray takes TMPDIR also where nobody may write into it, and Python the next folder that it can write into.
+    """
+    chosen = os.environ.get("RAY_TMPDIR")
+    folder = chosen or tempfile.gettempdir()
     if len(os.fsencode(folder)) + SOCKET_BELOW_TMP <= SOCKET_PATH:
+        if not chosen and os.environ.get("TMPDIR", folder) != folder:
+            os.environ["RAY_TMPDIR"] = folder
         return
     if not os.access("/tmp", os.W_OK):
         raise InputError(f"the path of {folder} is too long for Ray's sockets: set RAY_TMPDIR to a shorter folder")
     os.environ["RAY_TMPDIR"] = "/tmp"
+
+
+def object_store_options() -> dict[str, str]:
+    """Return the options of `ray.init` by which Ray's object store gets a place where /dev/shm cannot be written.
+
+    Without them its raylet ends at once, and the start is taken for one that a busy machine made slow.
+    """
+    if not SHARED_MEMORY.is_dir() or os.access(SHARED_MEMORY, os.W_OK | os.X_OK):
+        return {}
+    return {"_plasma_directory": tempfile.gettempdir()}
 
 
 def find_room_for_token() -> None:

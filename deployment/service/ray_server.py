@@ -106,6 +106,7 @@ def start_own_ray() -> None:
     # read by Serve's controller; five seconds are too short for a busy machine, and its proxy would be killed
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": True, "logging_level": logging.ERROR}
+    options |= ray_private.object_store_options()
     try:
         with ray_private.own_process_groups_on_loopback():
             # without "local" it would join a Ray that runs here already

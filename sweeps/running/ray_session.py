@@ -46,6 +46,7 @@ from analysis.parallel.ray_private import (  # noqa: E402
     find_room_for_token,
     forget_placement_groups,
     keep_token_private,
+    object_store_options,
     own_process_groups_on_loopback,
     without_unused_services,
 )
@@ -189,6 +190,7 @@ def start_ray() -> None:
     find_room_for_sockets()
     find_room_for_token()
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    options |= object_store_options()
     # it warns before it reads that
     logging.getLogger("ray").setLevel(logging.ERROR)
     for attempt in range(STARTS):

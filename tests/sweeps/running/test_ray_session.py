@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.air.execution._internal.tracked_actor import TrackedActor
 from ray.air.execution._internal.tracked_actor_task import TrackedActorTask
 
+from analysis.parallel import ray_private
 from analysis.parallel.ray_private import losses_are_deaths
 from sweeps.running import ray_session
 from sweeps.running.ray_session import RayLost, loss_in, losses_raised, ray, start_ray
@@ -66,6 +68,33 @@ def test_a_temporary_folder_of_somebody_else_is_said_with_the_remedy(starts: lis
     starts += [PermissionError(13, "Permission denied", "/somewhere/ray")] * 2
     with pytest.raises(InputError, match="set RAY_TMPDIR to a folder that you may write into"):
         start_ray()
+
+
+def test_where_shared_memory_cannot_be_written_the_object_store_gets_another_place(
+    starts: list[BaseException | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ray_private, "SHARED_MEMORY", tmp_path)
+    given: list[dict[str, Any]] = []
+    init = ray.init
+    monkeypatch.setattr(ray, "init", lambda **options: (given.append(options), init(**options)))
+    starts += [None, None]
+    start_ray()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path and access(path, mode))
+    start_ray()
+    assert [options.get("_plasma_directory") for options in given] == [None, tempfile.gettempdir()]
+
+
+def test_a_temporary_folder_that_python_passes_over_is_not_left_to_ray(
+    starts: list[BaseException | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Root may write everywhere, so what Python chose is set here."""
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("RAY_TMPDIR", "")
+    starts.append(None)
+    start_ray()
+    assert os.environ["RAY_TMPDIR"] == "/tmp"
 
 
 def test_a_long_temporary_folder_gives_way_to_a_short_one(
