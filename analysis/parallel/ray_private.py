@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import partial
@@ -185,6 +185,31 @@ def keep_token_private() -> None:
         token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
         if token.is_file() and token.stat().st_mode & 0o077:
             token.chmod(0o600)
+
+
+# a busy machine may be too slow for Ray's own limit of 30 s
+STARTS = 2
+
+
+def start_patiently(start: Callable[[], object]) -> None:
+    """Start a Ray of this machine; where that fails, once more. Raises `InputError`."""
+    for attempt in range(STARTS):
+        try:
+            start()
+            return
+        # Ray raises many kinds here, `Exception` itself for a start that takes too long
+        except Exception as error:
+            import_module("ray").shutdown()
+            if attempt + 1 == STARTS:
+                raise InputError(f"Ray cannot be started on this machine: {_advice(error)}") from error
+
+
+def _advice(error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, PermissionError):
+        return f"{text}; set RAY_TMPDIR to a folder that you may write into"
+    slow = "the machine may be too busy: try again, or leave it to fewer programs"
+    return f"{text.rstrip('.')}; {slow}" if "timed out" in text else text
 
 
 def close_replica_port() -> None:

@@ -107,14 +107,13 @@ def start_own_ray() -> None:
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": True, "logging_level": logging.ERROR}
     options |= ray_private.object_store_options()
-    try:
+
+    def start() -> None:
         with ray_private.own_process_groups_on_loopback():
             # without "local" it would join a Ray that runs here already
             ray.init(address="local", **ray_private.LOOPBACK, **options)
-    # Ray raises many kinds here
-    except Exception as error:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"Ray cannot be started on this machine: {text}") from error
+
+    ray_private.start_patiently(start)
     ray_private.keep_token_private()
 
 

@@ -48,6 +48,7 @@ from analysis.parallel.ray_private import (  # noqa: E402
     keep_token_private,
     object_store_options,
     own_process_groups_on_loopback,
+    start_patiently,
     without_unused_services,
 )
 from search_spaces.definition import Resources  # noqa: E402
@@ -181,8 +182,6 @@ def cluster_now() -> Cluster:
 
 # else Ray ends our process a minute after its control store; of a cluster that we join, it should
 SYSTEM_CONFIG = {"gcs_rpc_server_reconnect_timeout_s": 86400}
-# a busy machine may be too slow for Ray's own limit of 30 s
-STARTS = 2
 
 
 def start_ray() -> None:
@@ -193,31 +192,19 @@ def start_ray() -> None:
     options |= object_store_options()
     # it warns before it reads that
     logging.getLogger("ray").setLevel(logging.ERROR)
-    for attempt in range(STARTS):
-        try:
-            with own_process_groups_on_loopback(), without_unused_services():
-                ray.init(address="local", **LOOPBACK, **options, configure_logging=True, _system_config=SYSTEM_CONFIG)
-            _services[:] = _own_services()
-            return
-        # Ray raises many kinds here, `Exception` itself for a start that takes too long
-        except Exception as error:
-            ray.shutdown()
-            if attempt + 1 == STARTS:
-                raise InputError(f"Ray cannot be started on this machine: {_advice(error)}") from error
+
+    def start() -> None:
+        with own_process_groups_on_loopback(), without_unused_services():
+            ray.init(address="local", **LOOPBACK, **options, configure_logging=True, _system_config=SYSTEM_CONFIG)
+        _services[:] = _own_services()
+
+    start_patiently(start)
 
 
 def _own_services() -> list[psutil.Process]:
     # a process that has replaced another keeps the other's dead children, whose ids may be higher than those of the new
     alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
     return [next(child for child in alive if child.name() == name) for name in ("gcs_server", "raylet")]
-
-
-def _advice(error: Exception) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, PermissionError):
-        return f"{text}; set RAY_TMPDIR to a folder that you may write into"
-    slow = "timed out" in text
-    return f"{text}; the machine may be too busy: try again, or leave it to fewer programs" if slow else text
 
 
 class _RunLog(logging.FileHandler):

@@ -17,7 +17,7 @@ from scipy.stats import entropy
 
 pytest.importorskip("fastapi")
 
-from analysis.parallel.ray_private import LOOPBACK
+from analysis.parallel.ray_private import LOOPBACK, start_patiently
 from deployment.service.batching import Batcher
 from deployment.service.drift import Drift, stability_index
 from deployment.service.settings import Settings
@@ -140,6 +140,24 @@ def test_a_ray_of_its_own_is_no_other_and_listens_on_loopback_alone(monkeypatch:
     monkeypatch.setattr(ray, "init", lambda **options: 1 / 0)
     with pytest.raises(InputError, match="Ray cannot be started on this machine: division by zero"):
         server.start_own_ray()
+
+
+def test_a_ray_that_a_busy_machine_starts_too_slowly_is_started_once_more() -> None:
+    tries = []
+
+    def start() -> None:
+        tries.append(len(tries))
+        if len(tries) < 2:
+            raise Exception("The current node timed out during startup.")
+
+    start_patiently(start)
+    assert tries == [0, 1]
+
+    def never() -> None:
+        raise Exception("The current node timed out during startup.\nMore.")
+
+    with pytest.raises(InputError, match=r"timed out during startup; the machine may be too busy: try again, or leave"):
+        start_patiently(never)
 
 
 @pytest.mark.parametrize("error", [ActorDiedError(), TimeoutError("HTTP proxies not available after 60s.")])
