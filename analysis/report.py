@@ -15,6 +15,7 @@ from analysis.runs.lease import hold as lease
 from analysis.runs.remote import as_path, is_uri
 from analysis.runs.sync import push_back
 from analysis.terminal.plain_text import visible
+from trainables.errors import InputError
 
 app = new_app()
 EXAMPLES = """Examples:
@@ -58,6 +59,9 @@ def report(
     home = selected[0].path if len(selected) == 1 else Path() if is_uri(storage) else as_path(storage)
     page = output or home / "report.html"
     if output:
+        # any other file of that name, such as a table, would be lost
+        if output.suffix not in (".html", ".htm"):
+            raise InputError(f"--output {output}: name a file that ends with .html")
         check_outputs([page], page.parent / "figures")
     command = ["python", "-m", "analysis.report", *sys.argv[1:]]
     inside = output is None and home == selected[0].path

@@ -69,11 +69,11 @@ def predict(
     if trust_code and explain is None:
         raise InputError("--trust-code has no effect without --explain (a model's file needs no code): leave it out")
     check_outputs([csv_, audit], explain)
-    if csv_ and audit and csv_.resolve() == audit.resolve():
-        raise InputError(f"--csv and --audit both name {csv_}: the answers would take the place of the log")
     found = find_model(model, storage, registry, trial, trust_code)
+    inputs = find_inputs(images)
+    _check_places(csv_, audit, [found.path, *inputs])
     artefact = open_artefact(found.path)
-    read = list(read_inputs(find_inputs(images), artefact.metadata))
+    read = list(read_inputs(inputs, artefact.metadata))
     pixels = pixels_of(read, artefact.metadata)
     scores = artefact.predict(pixels)
     rows = answer_rows(read, scores, artefact.metadata)
@@ -93,6 +93,16 @@ def predict(
         _print(Console(), artefact, rows)
     if any(row["fault"] or row["unlike_training"] for row in rows):
         sys.exit(ExitCode.FAILURES)
+
+
+def _check_places(answers: Path | None, log: Path | None, read: Sequence[Path]) -> None:
+    """Refuse answers that would take the place of the log, of the model or of an image."""
+    if answers is None:
+        return
+    if log and answers.resolve() == log.resolve():
+        raise InputError(f"--csv and --audit both name {answers}: the answers would take the place of the log")
+    if answers.resolve() in {path.resolve() for path in read}:
+        raise InputError(f"--csv {answers} is a file that is read: the answers would take its place")
 
 
 def _log(path: Path, model: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -265,6 +265,11 @@ def test_an_odd_run_has_its_report_too(tmp_path: Path, kind: str, text: str) -> 
 def test_the_command_writes_one_page_over_several_runs(tmp_path: Path) -> None:
     for name, dataset in (("a", "digits"), ("b", "mnist")):
         make_run(tmp_path / "s" / name, {"activation": ["relu", "gelu"]}, {}, score, fixed={"dataset": dataset})
+    for wrong, said in (("both.parquet", "ends with .html"), ("s/page.html/x.html", "cannot be written")):
+        (tmp_path / "s" / "page.html").touch()
+        refused = CliRunner().invoke(app, [str(tmp_path / "s"), "--output", str(tmp_path / wrong)])
+        assert isinstance(refused.exception, InputError)
+        assert said in str(refused.exception)
     done = CliRunner().invoke(app, [str(tmp_path / "s"), "--output", str(tmp_path / "both.html"), "--against", "relu"])
     assert done.exit_code == 0, done.output
     html = (tmp_path / "both.html").read_text()

@@ -246,6 +246,18 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_logged(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here")
+def test_answers_take_the_place_of_nothing_that_is_read_or_logged(model: Path, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(scan)
+    (tmp_path / "link.png").symlink_to("scan.png")
+    before = scan.read_bytes()
+    for place in (scan, tmp_path / "link.png", model, tmp_path / "new" / "log"):
+        code, said = command(model, scan, "--csv", place, "--audit", tmp_path / "new" / "log")
+        assert (code, "would take" in said) == (2, True), said
+    assert scan.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_place_where_no_file_can_be_made_is_not_waited_for() -> None:
     # where a new file is not found, a lock waits until there is one
     with pytest.raises(InputError, match="/proc/log cannot be written"):
