@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import pytest
 
 from sweeps.record.ledger import Event, read_ledger
 from tests.conftest import ROOT
+from tests.support.ray_head import free_ports
 from tests.whole.test_sweep import VOLATILE, only_run
 
 pytestmark = pytest.mark.slow
@@ -37,20 +37,14 @@ RAY = str(Path(sys.executable).parent / "ray")
 HIDE = 'mount -t tmpfs none "$0" && exec "$@"'
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 class Nodes:
     """`ray start --block` for each node, in a folder and with a token of its own, apart from any other Ray here."""
 
     def __init__(self, storage: Path) -> None:
         self.storage = storage
         self.folder = Path(tempfile.mkdtemp(prefix="sw", dir="/tmp"))  # Ray's sockets want a short path
-        self.address = f"127.0.0.1:{free_port()}"
+        (port,) = free_ports(1)
+        self.address = f"127.0.0.1:{port}"
         self.environment = {
             **os.environ, "RAY_TMPDIR": str(self.folder), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0",
@@ -58,23 +52,30 @@ class Nodes:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *options: str, hidden: bool = False) -> subprocess.Popen[bytes]:
-        """Start a node. hidden: the storage is another folder there. Raises where that cannot be made."""
+        """Start a node. hidden: the storage is another folder there. Raises where that cannot be made.
+
+        Ray gives a node up that a busy machine is slow to start: it is tried three times.
+        """
         command = [RAY, "start", "--block", "--disable-usage-stats", "--object-store-memory", "100000000", *options]
         command += ["--min-worker-port", "0", "--max-worker-port", "0", "--node-ip-address", "127.0.0.1"]
         if hidden:
             command = ["unshare", "--mount", "bash", "-c", HIDE, str(self.storage), *command]
-        path = self.folder / f"node-{len(self.processes)}.log"
-        with path.open("wb") as log:
-            process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
-        self.processes.append(process)
-        wait_for(lambda: "Ray runtime started" in path.read_text(), process)
-        return process
+        for _ in range(3):
+            path = self.folder / f"node-{len(self.processes)}.log"
+            with path.open("wb") as log:
+                process = subprocess.Popen(
+                    command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )  # fmt: skip
+            self.processes.append(process)
+            if started(path, process):
+                return process
+        raise AssertionError(path.read_text())
 
     def head(self) -> None:
-        port = self.address.rpartition(":")[2]
+        port, (client,) = self.address.rpartition(":")[2], free_ports(1)
         self.start(
             "--head", "--port", port, "--num-cpus", "0", "--include-dashboard", "false", "--ray-client-server-port",
-            str(free_port()), "--temp-dir", str(self.folder),
+            str(client), "--temp-dir", str(self.folder),
         )  # fmt: skip
 
     def worker(self, *options: str, hidden: bool = False) -> subprocess.Popen[bytes]:
@@ -103,7 +104,18 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         return []
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+def started(log: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until a node has started, or has ended without."""
+    deadline = time.monotonic() + DEADLINE
+    while "Ray runtime started" not in (text := log.read_text()):
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < deadline, text
+        time.sleep(0.05)  # between two looks
+    return True
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + DEADLINE
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -223,7 +235,8 @@ def test_a_wrong_token_and_a_dead_address_are_refused_in_one_line(nodes: Nodes, 
     assert refused.returncode == 2, out + errors
     assert "token is missing or wrong" in errors
     assert len(errors.splitlines()) == 1
-    dead = nodes.driver(tmp_path, "--address", f"127.0.0.1:{free_port()}")
+    (unused,) = free_ports(1)
+    dead = nodes.driver(tmp_path, "--address", f"127.0.0.1:{unused}")
     out, errors = dead.communicate(timeout=DEADLINE)
     assert dead.returncode == 2, out + errors
     assert "nothing answers at" in errors
