@@ -12,7 +12,7 @@ import pyarrow as pa
 from analysis import table
 from analysis.measures import MEASURES, Measure, number
 from trainables.errors import InputError
-from trainables.user_code.errors import user_errors
+from trainables.user_code.errors import number_of, user_errors
 from trainables.user_code.in_use import object_of, source_of, use_sources
 from trainables.user_code.source import Source, split_spec
 
@@ -50,10 +50,10 @@ def _as_measure(spec: str, name: str, function: Callable[[Any], Any]) -> Measure
 def _measured(spec: str, function: Callable[[Any], Any], weights: Any) -> float:
     with user_errors(spec, function):
         value = function(weights)
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{spec} returned {type(value).__name__}: a measure is one number, or NaN") from None
+    found = number_of(value)
+    if found is None:
+        raise InputError(f"{spec} returned {type(value).__name__}: a measure is one number, or NaN")
+    return found
 
 
 def own_sources(names: Iterable[str]) -> dict[str, Source]:

@@ -38,6 +38,29 @@ def lmc(weights):
     return 0.0
 
 
+def huge(weights):
+    return 10**5000
+
+
+def several(weights):
+    import torch
+
+    return torch.zeros(2)
+
+
+def text(weights):
+    return "0.5"
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def mute(weights):
+    raise Mute
+
+
 def fails(weights):
     return weights.no_such_method()
 '''
@@ -95,6 +118,10 @@ def test_a_measure_is_taken_and_kept(spec: str, tmp_path: Path) -> None:
     [
         ("lmc", "lmc is the name of another measure or column"),
         ("kurt", "returned ndarray: a measure is one number|only length-1"),
+        ("huge", "returned int: a measure is one number"),
+        ("several", "returned Tensor: a measure is one number"),
+        ("text", "returned str: a measure is one number"),
+        ("mute", "my_measure.py, line [0-9]+: Mute$"),
         ("fails", "my_measure.py, line [0-9]+: AttributeError"),
         ("ginny", "unknown name 'ginny': did you mean 'gini'"),
     ],

@@ -103,6 +103,10 @@ def negative(progress):
     return progress - 0.5
 
 
+def immense(progress):
+    return 10**5000
+
+
 def poly_loss(logits, targets, epsilon: float = 1.0):
     ce = nn.functional.cross_entropy(logits, targets, reduction="none")
     return (ce + epsilon * (1 - torch.exp(-ce))).mean()

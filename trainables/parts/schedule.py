@@ -16,7 +16,7 @@ from trainables.data.arrays import DataInfo
 from trainables.errors import InputError
 from trainables.parts.arguments import callable_of
 from trainables.training.schedules import FactorMaker
-from trainables.user_code.errors import user_errors
+from trainables.user_code.errors import number_of, user_errors
 from trainables.user_code.signature import Scalar, parameters_of, passed
 
 
@@ -33,12 +33,10 @@ def _factor(
 ) -> float:
     """Call a function of progress, the share of all steps that is behind."""
     factor = part(step / (epochs * steps), **arguments)
-    try:
-        value = float(factor)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise InputError(f"{spec} returned {factor!r} at step {step}: a factor of the rate is a number from 0 on")
+    value = number_of(factor)
+    if value is None or not 0 <= value < math.inf:
+        given = type(factor).__name__ if value is None else f"{value:g}"
+        raise InputError(f"{spec} returned {given} at step {step}: a factor of the rate is a number from 0 on")
     return value
 
 

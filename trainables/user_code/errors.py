@@ -45,3 +45,15 @@ def _file_of(part: Callable[..., Any]) -> str | None:
         return inspect.getsourcefile(part)
     except TypeError:
         return None
+
+
+def number_of(value: Any) -> float | None:
+    """Return what a user's function gave as a float, None where it is not one number; a text is none.
+
+    Arrays and tensors of one number are taken.
+    """
+    try:
+        return None if isinstance(value, str | bytes) else float(value)
+    # OverflowError: of 10**400; RuntimeError: of torch, for a tensor of several numbers
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None

@@ -269,6 +269,9 @@ class _Importer(MetaPathFinder, Loader):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the error's type and the first line of its text."""
-    text = str(error).strip().splitlines()
+    """Return the error's type and the first line of its text, which is a user's own and may fail, too."""
+    try:
+        text = str(error).strip().splitlines()
+    except Exception:
+        text = []
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

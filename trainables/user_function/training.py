@@ -20,6 +20,7 @@ from trainables.trainable import EpochReport, Fuse, Row, Trainable, TrialFacts
 from trainables.training.cost import Cost
 from trainables.training.random_streams import seed_generators
 from trainables.trial_key import function_key
+from trainables.user_code.errors import number_of
 from trainables.user_code.in_use import object_of, source_of
 from trainables.user_code.source import first_line, split_spec
 from trainables.user_function.config import make, own_config, signature_of
@@ -262,13 +263,10 @@ class FunctionTraining:
 
 def _number(value: Any, what: str) -> float:
     """Return a number, also that of an array or tensor of one. Raises `InputError`."""
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        return float(value)
-    # of torch: RuntimeError for a tensor of several numbers
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        raise InputError(f"{what} is {type(value).__name__} and no number: yield a number") from None
+    number = number_of(value)
+    if number is None:
+        raise InputError(f"{what} is {type(value).__name__} and no number: yield a number")
+    return number
 
 
 def _usable(spec: str, names: tuple[str, ...]) -> tuple[str, ...]:

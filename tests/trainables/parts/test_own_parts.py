@@ -211,6 +211,7 @@ MISTAKES = [
     ({"optimizer": "{parts}:rate_needed"}, "lr: optimizer .* has no default of its own: set it"),
     ({"optimizer": "{parts}:SignSGD", "momentum": 0.5}, "momentum has no effect with optimizer"),
     ({"schedule": "{parts}:negative"}, "returned -0.5 at step 0: a factor of the rate is a number from 0 on"),
+    ({"schedule": "{parts}:immense"}, "returned int at step 0: a factor of the rate is a number from 0 on"),
     ({"loss": "{parts}:by_image"}, r"returned shape \(4,\): a loss is one number"),
     ({"loss": "{parts}:poly_loss", "focal_gamma": 2.0}, "focal_gamma has no effect with loss"),
     ({"loss": "{parts}:poly_loss", "class_weights": "balanced"}, "class_weights has no effect with loss"),
