@@ -33,6 +33,14 @@ def at_end(work: Callable[[], object]) -> Iterator[None]:
     work()
 
 
+def text_of(error: BaseException) -> str:
+    """Return the text of an error, "" where it is a user's own and fails itself."""
+    try:
+        return str(error).strip()
+    except Exception:
+        return ""
+
+
 def pip_install(extra: str) -> str:
     """Return the command that installs one of our extras: in a checkout from there, else by the distribution's name."""
     here = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ from analysis.table.hardware import read_samples
 from sweeps.trackers.table import Spec, make_tracker
 from sweeps.tracking.feed import Feed
 from sweeps.tracking.position import PositionFile
-from trainables.errors import InputError, at_end
+from trainables.errors import InputError, at_end, text_of
 
 # Seconds between two looks at a ledger that grows.
 LOOK_SECONDS = 1.0
@@ -148,5 +148,5 @@ def _drop_links(folder: Path) -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:200]
+    text = " ".join(text_of(error).split())[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

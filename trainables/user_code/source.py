@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
-from trainables.errors import InputError, unknown_name
+from trainables.errors import InputError, text_of, unknown_name
 from trainables.user_code.user_paths import user_path
 
 SPEC = re.compile(r"(?P<source>[^:]+\.py|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+):(?P<name>[A-Za-z_]\w*)")
@@ -269,9 +269,6 @@ class _Importer(MetaPathFinder, Loader):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the error's type and the first line of its text, which is a user's own and may fail, too."""
-    try:
-        text = str(error).strip().splitlines()
-    except Exception:
-        text = []
+    """Return the error's type and the first line of its text."""
+    text = text_of(error).splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -8,8 +8,9 @@ from typing import get_type_hints
 
 import pytest
 
+from sweeps.tracking.follow import _one_line
 from trainables.errors import InputError
-from trainables.user_code.source import Source, is_user_code, load_object, read_source
+from trainables.user_code.source import Source, first_line, is_user_code, load_object, read_source
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -125,3 +126,11 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
 def test_texts_of_a_source_can_be_sent() -> None:
     source = Source("a.py", {"a.py": "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 2\n"})
     assert load_object("a.py:A", source)().x == 2
+
+
+def test_an_error_whose_text_fails_is_named_by_its_type() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    assert first_line(Mute()) == _one_line(Mute()) == "Mute"
