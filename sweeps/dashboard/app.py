@@ -80,8 +80,10 @@ class Page:
             first, rest = differing(followed, trial)
             folder = followed.run.trial(trial.folder).path
             files = list(files_below(followed.run, folder))
+            evaluated = followed.run.evaluation_of(trial.trial_id.partition(".")[0]).path
             with suppress(InputError):
-                files += files_below(followed.run, followed.run.evaluation_of(trial.trial_id.partition(".")[0]).path)
+                # until the end, nothing of the test split is shown
+                files += files_below(followed.run, evaluated) if followed.state.ended else ()
             command = repeating_command(followed, trial, list(first))
             best = followed.best_epoch(trial)
             return self._html(

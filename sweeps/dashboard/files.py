@@ -16,7 +16,10 @@ MOST_FILES = 300
 # bytes from the end of a log
 LOG_BYTES = 40_000
 # pictures of what the page of a trial draws itself
-DRAWN = {"training_curves.png", "weight_distributions.png"}
+DRAWN = {
+    "training_curves.png", "weight_distributions.png", "confusion_matrix.png", "per_class.png", "roc.png", "pr.png",
+    "calibration.png",
+}  # fmt: skip
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 # HTML and SVG of a run could hold a script: they are only ever downloaded
 TEXTS = {".txt", ".json", ".jsonl", ".log", ".csv", ".yaml", ".md"}

@@ -28,13 +28,19 @@ MOST_TEXT = 60_000
 
 def trial_sections(run: RunFolder, trial_id: str) -> Iterator[Callable[[], Section | None]]:
     """Yield what builds each section of a trial. Raises `InputError` for one that the ledger does not know."""
-    trial = read_state(run.ledger).trials.get(trial_id)
+    state = read_state(run.ledger)
+    trial = state.trials.get(trial_id)
     if trial is None:
         raise InputError(f"{run.run_id} has no trial {trial_id}")
     yield partial(_weights, run, trial)
     yield partial(_complexity, run, trial)
-    yield partial(_evaluation, run, trial)
-    yield partial(_evaluation_figures, run, trial)
+    if state.ended:
+        yield partial(_evaluation, run, trial)
+        yield partial(_evaluation_figures, run, trial)
+    else:
+        # nobody is to stop a run, or go on with it, by what the test split says
+        held = Paragraph("Shown when all trials have ended: an evaluation says what the test split says.", "note")
+        yield partial(Section, "evaluation", "Evaluation", (held,))
 
 
 def _weights(run: RunFolder, trial: TrialState) -> Section:

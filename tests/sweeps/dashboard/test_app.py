@@ -237,6 +237,19 @@ def test_an_evaluated_trial_has_the_figures_of_the_report(tmp_path: Path) -> Non
         _evaluation_figures(run, trial)
 
 
+@pytest.mark.parametrize("open_trials", [0, 1])
+def test_an_evaluation_is_held_back_until_all_trials_have_ended(open_trials: int, tmp_path: Path) -> None:
+    run = played(tmp_path / "results", 4, open_trials=open_trials)
+    evaluation = run.evaluation_of("0001")
+    evaluation.path.mkdir(parents=True)
+    evaluation.report.write_text("AUC 0.9")
+    shown = repr([build() for build in trial_sections(run, "0001")])
+    page = client(tmp_path / "results").get(f"/trial/{run.sweep}/{run.run_id}/0001").text
+    assert ("report.txt" in page) == (not open_trials)
+    assert ("AUC 0.9" in shown) == (not open_trials)
+    assert ("Shown when all trials have ended" in shown) == bool(open_trials)
+
+
 def test_a_section_that_cannot_be_drawn_takes_no_other_with_it(capsys: pytest.CaptureFixture[str]) -> None:
     draws: dict[str, Any] = {"a": lambda: 1 / 0, "b": lambda: figure([])}
     sections = [Section(name, name, (Plotted(draw, "x"),)) for name, draw in draws.items()]
@@ -247,10 +260,13 @@ def test_a_section_that_cannot_be_drawn_takes_no_other_with_it(capsys: pytest.Ca
 
 
 def test_pictures_stand_by_what_they_are_of() -> None:
-    names = ["trials/a/training_curves.png", "trials/a/x.png", "evaluation/1/roc.png", "evaluation/1/explain/map_a.jpg"]
-    found = pictures_of([Found(name, "1 kB") for name in (*names, "evaluation/1/report.txt")])
+    names = [
+        "trials/a/training_curves.png", "trials/a/x.png", "evaluation/1/roc.png", "evaluation/1/correct_incorrect.png",
+        "evaluation/1/explain/map_a.jpg", "evaluation/1/report.txt",
+    ]  # fmt: skip
+    found = pictures_of([Found(name, "1 kB") for name in names])
     shown = {title: [file.words for file in files] for title, files in found.items()}
-    assert shown == {"Pictures": ["x"], "Evaluation": ["roc"], "Explanation": ["map a"]}
+    assert shown == {"Pictures": ["x"], "Evaluation": ["correct incorrect"], "Explanation": ["map a"]}
 
 
 def test_without_control_nothing_can_be_asked(browser: TestClient, run: RunFolder) -> None:
