@@ -31,6 +31,7 @@ COMMANDS = {
     "explain": "analysis.explain",
     "complexity": "analysis.complexity",
     "scalars": "analysis.scalars",
+    "plots_augmentation": "analysis.plots_augmentation",
     "export": "deployment.export",
     "quantize": "deployment.quantize",
     "register": "deployment.register",

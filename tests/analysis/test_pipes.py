@@ -89,7 +89,7 @@ def test_what_a_run_can_do_without_is_left_out(pipe: Callable[[str], Path]) -> N
 
 
 def test_a_table_that_is_a_pipe_is_no_table(pipe: Callable[[str], Path]) -> None:
-    with pytest.raises(InputError, match="no trials"):
+    with pytest.raises(InputError, match="is no regular file"):
         table.read_arrow(pipe("s/r/trials.parquet"))
 
 

@@ -18,7 +18,7 @@ from tests.support.medical_files import write_series
 from trainables.data.dataset_names import TableOptions
 from trainables.data.datasets import HOW_TO_NAME, load
 
-PAGE = (ROOT / "docs" / "data.md").read_text()
+PAGE = (ROOT / "docs" / "data.md").read_text().replace("\\\n", " ")
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    (python -m [a-z_.]+ .*)$", PAGE, re.M)]
 NAMES = [words[words.index(option) + 1] for words in COMMANDS for option in ("--dataset", "--check") if option in words]
 CODE = dict(re.findall(r'^```python title="([^"]+)"\n(.*?)^```$', PAGE, re.M | re.S))

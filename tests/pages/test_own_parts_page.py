@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from trainables.user_code.in_use import forget_sources
 from trainables.user_code.part_names import PARTS
 
-PAGE = (ROOT / "docs" / "own_parts.md").read_text()
+PAGE = (ROOT / "docs" / "own_parts.md").read_text().replace("\\\n", " ")
 COMMANDS = [shlex.split(line)[2:] for line in re.findall(r"^    (python -m [a-z_.]+ .*)$", PAGE, re.M)]
 RUNS = [words[1:] for words in COMMANDS if words[0] == "sweeps.run"]
 CODE = dict(re.findall(r'^```python title="([^"]+)"\n(.*?)^```$', PAGE, re.M | re.S))
